@@ -1,0 +1,232 @@
+//! What the user decided: flags, environment, `.env` and node file, merged and validated once, whole.
+//!
+//! Rooms receive their own slice (`&config.wake`), never the whole. There is no `Option` here without a meaning.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::values::{Mac, NodeName, SecureOn};
+
+mod access;
+mod keep_awake;
+
+pub use access::{Cidr, Glob};
+pub use keep_awake::KeepAwake;
+
+/// Everything `serve` needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Listen,
+    /// Where state is kept; `None` when no directory is writable (then a note says so).
+    pub data_dir: Option<PathBuf>,
+    /// The nodes; empty when nothing names one (then the page says what is missing).
+    pub nodes: Vec<NodeConfig>,
+    /// Times that bound what we wait for.
+    pub timeouts: Timeouts,
+    /// When to wake, and when not.
+    pub wake: WakeRules,
+    /// How long a cached answer counts as fresh.
+    pub cache_ttl: Duration,
+    /// How often always-on nodes are checked; `None` (setting `0`) disables every own call to awake nodes.
+    pub health_interval: Option<Duration>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Further allowed origins, beside Ollama's own list: `OLLAMA_ORIGINS` syntax (`*` wildcards).
+    pub cors_origins: Vec<String>,
+    /// Log form and level.
+    pub log: Log,
+    /// Things the operator should know that are no faults; logged at start.
+    pub notes: Vec<String>,
+    /// Each effective setting with where it came from, for `check` and the page.
+    pub origins: Vec<Origin>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// `None`: every address, IPv4 and where possible IPv6.
+    pub host: Option<IpAddr>,
+    /// One listener each. Port 0 takes a free one.
+    pub ports: Vec<u16>,
+    /// Whether the user asked for these ports (else `demo` may take another when 11434 is taken).
+    pub port_asked: bool,
+}
+
+/// One Ollama server with its host.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Unique among the nodes.
+    pub name: NodeName,
+    /// Addresses in the order in which they are tried. Never empty.
+    pub hosts: Vec<HostPort>,
+    /// Path in front of every upstream path, without trailing slash; usually empty.
+    pub path_prefix: String,
+    /// Checked regularly, never considered asleep (`DESIGN` class "always-on").
+    pub always_on: bool,
+    /// Takes part at all.
+    pub enabled: bool,
+    /// Share under weighted strategies.
+    pub weight: f64,
+    /// Requests at once; `None`: what the node reports, or 4.
+    pub capacity: Option<u32>,
+    /// Free text of the owner, shown on pages.
+    pub description: String,
+    /// Memory in gigabytes as the node file states it.
+    pub memory_gb: Option<f64>,
+    /// Sizes of models (in billions of parameters, both ends included) that this node may serve; empty: all.
+    pub model_ranges: Vec<ModelRange>,
+    /// How to wake it.
+    pub wake: WakeConfig,
+}
+
+/// A range of model sizes in billions of parameters, both ends included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelRange {
+    /// Smallest.
+    pub min_params_b: f64,
+    /// Largest; `None`: no upper end.
+    pub max_params_b: Option<f64>,
+    /// Free text.
+    pub description: String,
+}
+
+/// A host name or address with a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// A name, an IPv4 address or an IPv6 address without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// How one node is woken. Nothing set: a MAC may still be learnt.
+#[derive(Clone, Debug, Default)]
+pub struct WakeConfig {
+    /// The MAC the user set; a learnt one lives in the state file.
+    pub mac: Option<Mac>,
+    /// Appended to the magic packet.
+    pub secure_on: Option<SecureOn>,
+    /// Where packets go; set addresses *replace* all computed ones.
+    pub broadcast: Vec<Ipv4Addr>,
+    /// UDP ports of packets; set ports *replace* 9 and 7.
+    pub ports: Vec<u16>,
+    /// A URL to call.
+    pub url: Option<WakeUrl>,
+}
+
+/// A URL that wakes a machine, for instance WolGoWeb's `/wol?mac=…`.
+#[derive(Clone)]
+pub struct WakeUrl {
+    /// The URL with the placeholders `{mac} {ip} {node} {time} {token}` still in it.
+    pub template: String,
+    /// HTTP method.
+    pub method: String,
+    /// Further headers; values may hold placeholders.
+    pub headers: Vec<(String, String)>,
+    /// Body, may hold placeholders.
+    pub body: Option<String>,
+    /// WolGoWeb's KEY; then `mac`, `time` and `token` are set in the query of each call.
+    pub key: Option<String>,
+}
+
+impl std::fmt::Debug for WakeUrl {
+    /// Without the key, the headers and the query, which may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = self.template.split('?').next().unwrap_or_default();
+        f.debug_struct("WakeUrl").field("url", &shown).field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// Times that bound what we wait for (DESIGN §5, §8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A whole metadata answer of an awake node.
+    pub metadata: Duration,
+    /// Silence of a node during inference or mutation after which its life is checked.
+    pub silence: Duration,
+    /// Until a connect must have succeeded; the kernel alone takes up to 134 s.
+    pub connect: Duration,
+    /// A hard end of a request; `None`: none.
+    pub request_limit: Option<Duration>,
+    /// From the first packet until a node must answer.
+    pub wake: Duration,
+    /// After its last traffic a sleeper counts as "probably still awake" for this long (ranking only).
+    pub quiet_after: Duration,
+}
+
+/// When to wake, and when not.
+#[derive(Clone, Debug)]
+pub struct WakeRules {
+    /// One background wake call per interval while inference requests arrive; `None`: off.
+    pub interval: Option<Duration>,
+    /// Windows in which nodes are kept awake without traffic.
+    pub keep_awake: KeepAwake,
+    /// Requests for these paths never wake.
+    pub never_paths: Vec<Glob>,
+    /// Requests from these addresses never wake.
+    pub never_clients: Vec<Cidr>,
+    /// Requests whose User-Agent matches never wake.
+    pub never_agents: Vec<Glob>,
+}
+
+/// Bounds; each is taken in one atomic step and has its own answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests held during wakes (503 beyond).
+    pub held: usize,
+    /// Bytes of one request body that is not a blob (413 beyond).
+    pub body: usize,
+    /// Bytes of all buffered request bodies together (503 beyond).
+    pub buffer: usize,
+    /// Client connections (further ones wait in the kernel's queue).
+    pub connections: usize,
+    /// Attempts of one request.
+    pub attempts: u32,
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// One JSON object per line instead of text.
+    pub json: bool,
+    /// The level from which lines are written.
+    pub level: LogLevel,
+}
+
+/// The level from which log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing but faults that need the operator.
+    Error,
+    /// And things the operator can act on.
+    Warn,
+    /// And one line per request and per change of power.
+    Info,
+    /// And the steps of a request.
+    Debug,
+    /// And everything.
+    Trace,
+}
+
+/// Where an effective setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The long flag's name, or the key in the node file.
+    pub setting: String,
+    /// Its value as text; secrets are shown as `…`.
+    pub value: String,
+    /// `flag`, `environment OLLAMA_URL`, `.env WAKE_URL`, `node_config.json`, `default`.
+    pub origin: String,
+}

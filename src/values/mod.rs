@@ -1,0 +1,13 @@
+//! The nouns every other room speaks in. Pure: no I/O, no clock.
+
+mod dialect;
+mod fault;
+mod mac;
+mod model;
+mod names;
+
+pub use dialect::Dialect;
+pub use fault::{Fault, Kind, Retry, Whose};
+pub use mac::{BadMac, Mac, SecureOn};
+pub use model::{ModelName, ModelSize};
+pub use names::NodeName;
