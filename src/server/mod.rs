@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -41,7 +41,6 @@ pub trait Handler: Clone + Send + Sync + 'static {
 ///
 /// Returns how many connections were still busy after that and were cut.
 pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, handler: H, end: watch::Receiver<bool>) -> usize {
-    let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(bounds.connections));
     let open = Arc::new(AtomicUsize::new(0));
     let mut loops = JoinSet::new();
@@ -50,8 +49,16 @@ pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, hand
             Accept { bounds, handler: handler.clone(), watcher: graceful.watcher(), places: places.clone(), open: open.clone() };
         loops.spawn(accept.run(listener, end.clone()));
     }
-    while loops.join_next().await.is_some() {}
-    match tokio::time::timeout(bounds.grace, graceful.shutdown()).await {
+    let mut ends = JoinSet::new();
+    while let Some(graceful) = loops.join_next().await {
+        ends.spawn(async {
+            if let Ok(graceful) = graceful {
+                graceful.shutdown().await
+            }
+        });
+    }
+    let all = async { while ends.join_next().await.is_some() {} };
+    match tokio::time::timeout(bounds.grace, all).await {
         Ok(()) => 0,
         Err(_) => open.load(Ordering::Relaxed),
     }
@@ -60,21 +67,22 @@ pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, hand
 struct Accept<H> {
     bounds: Bounds,
     handler: H,
-    watcher: Watcher,
+    graceful: GracefulShutdown,
     places: Arc<Semaphore>,
     open: Arc<AtomicUsize>,
 }
 
 impl<H: Handler> Accept<H> {
-    async fn run(self, listener: TcpListener, mut end: watch::Receiver<bool>) {
+    /// Accepts until the end is asked for; then hands out what still runs.
+    async fn run(self, listener: TcpListener, mut end: watch::Receiver<bool>) -> GracefulShutdown {
         loop {
             let place = tokio::select! {
-                _ = end.wait_for(|asked| *asked) => return,
+                _ = end.wait_for(|asked| *asked) => return self.graceful,
                 place = self.places.clone().acquire_owned() => place,
             };
-            let Ok(place) = place else { return };
+            let Ok(place) = place else { return self.graceful };
             let accepted = tokio::select! {
-                _ = end.wait_for(|asked| *asked) => return,
+                _ = end.wait_for(|asked| *asked) => return self.graceful,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
@@ -102,7 +110,7 @@ impl<H: Handler> Accept<H> {
             .header_read_timeout(self.bounds.head)
             .max_buf_size(64 * 1024)
             .serve_connection(TokioIo::new(stream), service);
-        let connection = self.watcher.clone().watch(connection);
+        let connection = self.graceful.watch(connection);
         let counted = Counted::new(&self.open);
         tokio::spawn(async move {
             let _held = (place, counted);
