@@ -45,8 +45,13 @@ pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, hand
     let open = Arc::new(AtomicUsize::new(0));
     let mut loops = JoinSet::new();
     for listener in listeners {
-        let accept =
-            Accept { bounds, handler: handler.clone(), watcher: graceful.watcher(), places: places.clone(), open: open.clone() };
+        let accept = Accept {
+            bounds,
+            handler: handler.clone(),
+            graceful: GracefulShutdown::new(),
+            places: places.clone(),
+            open: open.clone(),
+        };
         loops.spawn(accept.run(listener, end.clone()));
     }
     let mut ends = JoinSet::new();
