@@ -1,1 +1,3 @@
-//! Room under construction.
+//! The nodes: what is known of each, its power, and the one task per node that keeps it.
+
+pub mod power;
