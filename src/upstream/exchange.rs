@@ -44,14 +44,19 @@ fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     }
 }
 
+/// Tells an end that the other side made from one that its silence made.
 fn broken(error: hyper::Error) -> Trouble {
+    use std::io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
     let mut text = error.to_string();
+    let mut silent = false;
     let mut cause = std::error::Error::source(&error);
     while let Some(inner) = cause {
         text = format!("{text}: {inner}");
+        let kind = inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        silent |= matches!(kind, Some(TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown));
         cause = inner.source();
     }
-    Trouble::Broken(text)
+    if silent { Trouble::Lost(text) } else { Trouble::Broken(text) }
 }
 
 /// The body of an answer together with the connection that it arrives on.

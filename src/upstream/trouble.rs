@@ -14,8 +14,10 @@ pub enum Trouble {
     NoAnswer,
     /// The name did not resolve and no last good address is known.
     NoAddress(io::Error),
-    /// The connection stood and then broke: reset, timed out, or ended in mid-message.
+    /// The connection stood and its other end closed or reset it: the host is up.
     Broken(String),
+    /// The connection stood and the host fell silent under it: keep-alive or the user timeout ended it.
+    Lost(String),
     /// The connection stood, and nothing came within the limit of an own call.
     Silent,
 }
@@ -28,6 +30,7 @@ impl std::fmt::Display for Trouble {
             Self::NoAnswer => f.write_str("no answer to the connect"),
             Self::NoAddress(error) => write!(f, "its name does not resolve ({error})"),
             Self::Broken(why) => write!(f, "the connection broke ({why})"),
+            Self::Lost(why) => write!(f, "the host fell silent ({why})"),
             Self::Silent => f.write_str("connected, but no answer"),
         }
     }
