@@ -63,7 +63,7 @@ pub(super) fn read<'a>(path: &str, headers: &HeaderMap, body: &'a Bytes) -> Read
         return Reading::Opaque;
     }
     match zstd::decode(body) {
-        Some(decoded) => Reading::Text(Cow::Owned(peek::text(&decoded).into_owned())),
+        Some(decoded) => Reading::Text(Cow::Owned(peek::owned_text(decoded))),
         None => Reading::Broken,
     }
 }

@@ -44,6 +44,11 @@ pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(body)
 }
 
+/// The same of bytes that are ours, without a copy in the usual case.
+pub(super) fn owned_text(body: Vec<u8>) -> String {
+    String::from_utf8(body).unwrap_or_else(|bad| text(bad.as_bytes()).into_owned())
+}
+
 /// Looks at the first JSON value of `text`. No fields if there is only white space; `None` if it is no object.
 pub(super) fn look(text: &str, keys: Keys) -> Option<Fields<'_>> {
     if text.trim_ascii().is_empty() {
