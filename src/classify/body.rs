@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use hyper::{HeaderMap, Method};
 
-use super::peek::{self, Keys, Peek};
+use super::peek::{self, Fields, Keys};
 use super::routes::{Found, Means};
 use super::{Mutation, multipart, zstd};
 
@@ -22,12 +22,13 @@ pub(super) enum Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Looks at the text, with the key rules of the path.
-    pub(super) fn peek(&self, path: &str) -> Peek<'_> {
+    /// The fields of the text, with the key rules of the path. `None` if the body is broken or begins with no object.
+    pub(super) fn fields(&self, path: &str) -> Option<Fields<'_>> {
         match self {
             Self::Text(text) if path.starts_with("/api/") => peek::look(text, Keys::WithoutCase),
             Self::Text(text) => peek::look(text, Keys::Exact),
-            Self::Form(_) | Self::Broken | Self::Opaque => Peek::Empty,
+            Self::Form(_) | Self::Opaque => Some(Fields::default()),
+            Self::Broken => None,
         }
     }
 
@@ -62,20 +63,23 @@ pub(super) fn read<'a>(path: &str, headers: &HeaderMap, body: &'a Bytes) -> Read
         return Reading::Opaque;
     }
     match zstd::decode(body) {
-        Some(decoded) => Reading::Text(Cow::Owned(peek::text(&decoded).into_owned())),
+        Some(decoded) => Reading::Text(Cow::Owned(peek::owned_text(decoded))),
         None => Reading::Broken,
     }
 }
 
-/// Whether a body is there and is no JSON although the route needs it.
-pub(super) fn is_malformed(method: &Method, found: Found, reading: &Reading<'_>, peek: &Peek<'_>) -> bool {
-    let broken = matches!(reading, Reading::Broken) || matches!(peek, Peek::Malformed);
-    let begun = || matches!(reading, Reading::Text(text) if text.trim_ascii_start().starts_with('{'));
+/// Whether a body that could not be read as JSON should have been JSON.
+pub(super) fn needs_json(method: &Method, found: Found, reading: &Reading<'_>) -> bool {
+    let claims_json = || match reading {
+        Reading::Text(text) => text.trim_ascii_start().starts_with('{'),
+        Reading::Broken => true,
+        Reading::Form(_) | Reading::Opaque => false,
+    };
     match found {
-        Found::Route(_, Means::Media) => matches!(reading, Reading::Broken) || broken && begun(),
-        Found::Route(..) => broken,
+        Found::Route(_, Means::Media) => claims_json(),
+        Found::Route(..) => true,
         // An unknown path need not speak JSON; it does if the body begins so.
-        Found::Unknown => broken && method == Method::POST && (begun() || matches!(reading, Reading::Broken)),
+        Found::Unknown => method == Method::POST && claims_json(),
         Found::WrongMethod(_) => false,
     }
 }

@@ -140,9 +140,9 @@ pub fn classify(method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) 
     let found = decoded.as_ref().map_or(Found::Unknown, |path| routes::find(method, path));
     let path = decoded.as_deref().unwrap_or(path);
     let reading = if body::is_told(method, found) { body::read(path, headers, body) } else { Reading::Opaque };
-    let peek = reading.peek(path);
-    let malformed = body::is_malformed(method, found, &reading, &peek);
-    let seen = Seen { form_model: reading.form_model(), fields: peek.into_fields() };
+    let fields = reading.fields(path);
+    let malformed = fields.is_none() && body::needs_json(method, found, &reading);
+    let seen = Seen { form_model: reading.form_model(), fields: fields.unwrap_or_default() };
     match found {
         Found::Route(route, means) => ask_of_route(path, route, means, malformed, &seen),
         Found::WrongMethod(route) => other(method, path, route, false, malformed, &seen),

@@ -35,42 +35,26 @@ const KNOWN: [&str; 14] = [
     "input",
 ];
 
-/// What a body is, as far as one look tells.
-pub(super) enum Peek<'a> {
-    /// Nothing, or only white space.
-    Empty,
-    /// Does not begin with a JSON object.
-    Malformed,
-    /// An object.
-    Object(Fields<'a>),
-}
-
 /// The known top-level values of an object.
 #[derive(Default)]
 pub(super) struct Fields<'a>([Option<&'a RawValue>; KNOWN.len()]);
-
-impl<'a> Peek<'a> {
-    /// The values; none for what is no object.
-    pub(super) fn into_fields(self) -> Fields<'a> {
-        match self {
-            Self::Object(fields) => fields,
-            Self::Empty | Self::Malformed => Fields::default(),
-        }
-    }
-}
 
 /// A body as text; bytes that are no UTF-8 are replaced, as Ollama does.
 pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(body)
 }
 
-/// Looks at the first JSON value of `text`.
-pub(super) fn look(text: &str, keys: Keys) -> Peek<'_> {
+/// The same of bytes that are ours, without a copy in the usual case.
+pub(super) fn owned_text(body: Vec<u8>) -> String {
+    String::from_utf8(body).unwrap_or_else(|bad| text(bad.as_bytes()).into_owned())
+}
+
+/// Looks at the first JSON value of `text`. No fields if there is only white space; `None` if it is no object.
+pub(super) fn look(text: &str, keys: Keys) -> Option<Fields<'_>> {
     if text.trim_ascii().is_empty() {
-        return Peek::Empty;
+        return Some(Fields::default());
     }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    reader.deserialize_map(TopLevel(keys)).map_or(Peek::Malformed, Peek::Object)
+    serde_json::Deserializer::from_str(text).deserialize_map(TopLevel(keys)).ok()
 }
 
 impl<'a> Fields<'a> {

@@ -31,7 +31,8 @@ pub(super) enum Means {
     Change(Mutation),
 }
 
-/// A row of the table: methods apart by spaces, then the path. `{…}` is one segment, `{…+}` one or more, `*` the rest.
+/// A row of the table: methods apart by spaces, then the path. `{digest}` is one segment, `{model}` one or more since
+/// names may hold slashes, `*` the rest.
 type Row = (&'static str, &'static str, Means);
 
 const TABLE: &[Row] = &[
@@ -52,7 +53,7 @@ const TABLE: &[Row] = &[
     ("POST", "/api/blobs/{digest}", Means::Change(Mutation::BlobUpload)),
     ("HEAD", "/api/blobs/{digest}", Means::Change(Mutation::BlobHead)),
     ("GET", "/v1/models", Means::Models),
-    ("GET", "/v1/models/{model+}", Means::ModelById),
+    ("GET", "/v1/models/{model}", Means::ModelById),
     ("POST", "/v1/chat/completions", Means::V1Chat),
     ("POST", "/v1/completions", Means::V1Generate),
     ("POST", "/v1/embeddings", Means::V1Embed),
@@ -89,8 +90,7 @@ pub(super) fn find(method: &Method, path: &str) -> Found {
 fn fits(template: &str, path: &str) -> bool {
     let Some(at) = template.find(['{', '*']) else { return template == path };
     let Some(rest) = path.strip_prefix(&template[..at]).filter(|rest| !rest.is_empty()) else { return false };
-    let one_segment = template.ends_with('}') && !template.ends_with("+}");
-    !(one_segment && rest.contains('/'))
+    !(template.ends_with("{digest}") && rest.contains('/'))
 }
 
 /// Whether an unknown path is one that spends nobody's GPU: token counts, accounts, searches on the web.
