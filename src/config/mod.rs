@@ -15,12 +15,15 @@ mod data_dir;
 mod document;
 mod duration;
 mod env_file;
+mod files;
 mod keep_awake;
 mod layers;
 mod merge;
 mod node_file;
 mod nodes;
 mod settings;
+mod wake_flags;
+mod wake_values;
 
 pub use access::{BadCidr, Cidr, Glob};
 pub use args::{Cli, Command, ServeArgs, parse_cli};
@@ -298,6 +301,18 @@ pub enum LogLevel {
     Debug,
     /// And everything.
     Trace,
+}
+
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
 }
 
 /// Where an effective setting came from.
