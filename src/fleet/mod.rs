@@ -49,7 +49,7 @@ impl Fleet {
     /// # Errors
     /// When no TLS roots can be loaded for wake URLs.
     pub fn start(configs: &[NodeConfig], rules: &Rules, snapshot: &Snapshot, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<Self> {
-        let shows = Shows::new();
+        let shows = Shows::default();
         let changed = Arc::new(Notify::new());
         let mut nodes = Vec::new();
         for config in configs.iter().filter(|config| config.enabled) {
@@ -90,14 +90,15 @@ impl Fleet {
     fn snapshot_of(&self, node: &Node) -> NodeSnapshot {
         let view = node.view();
         let learnt = view.mac.filter(|known| known.source == MacSource::Learnt);
-        NodeSnapshot {
+        let own = NodeSnapshot {
             mac: learnt.map(|known| known.mac.to_string()),
             mac_source: learnt.map(|_| "learnt".to_owned()),
             address: view.address.map(|address| address.to_string()),
             wake_seconds: view.wake_history.clone(),
             last_seen: node.last_seen_unix(),
-            ..NodeSnapshot::of(node.name(), &view.holding, &self.shows)
-        }
+            ..NodeSnapshot::default()
+        };
+        own.with_catalog(node.name(), &view.holding, &self.shows)
     }
 }
 

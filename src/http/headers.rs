@@ -73,14 +73,13 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// The headers of a client's request as a node shall see them.
 ///
 /// `host` is the node's own `host:port`; `via` is our pseudonym; framing is left to hyper, which writes it anew.
-pub fn toward_node(mut headers: HeaderMap, host: &HeaderValue, via: &HeaderValue, id: &HeaderValue) -> HeaderMap {
+pub fn toward_node(mut headers: HeaderMap, host: &HeaderValue, via: &HeaderValue) -> HeaderMap {
     strip_hop_by_hop(&mut headers);
     for name in &OURS {
         headers.remove(name);
     }
     headers.insert(header::HOST, host.clone());
     headers.append(header::VIA, via.clone());
-    headers.insert(REQUEST_ID, id.clone());
     headers
 }
 
@@ -143,7 +142,7 @@ mod tests {
             ("authorization", "Bearer ollama"),
             ("via", "1.1 other"),
         ]);
-        let sent = toward_node(given, &value("gpu:11434"), &value("1.1 me"), &value("id"));
+        let sent = toward_node(given, &value("gpu:11434"), &value("1.1 me"));
         assert_eq!(sent["host"], "gpu:11434");
         assert!(!sent.contains_key("origin") && !sent.contains_key("cookie"));
         assert_eq!(sent["authorization"], "Bearer ollama");

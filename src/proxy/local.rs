@@ -48,7 +48,7 @@ impl Proxy {
             Metadata::Show { plain } => match &ask.model {
                 Some(name) if *plain => {
                     let agent = head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-                    catalog::show(&views, self.0.fleet.shows(), name, agent.unwrap_or_default(), now, ttl)
+                    catalog::show(&views, self.0.fleet.shows(), name, agent, now, ttl)
                 }
                 _ => Lookup::Unknown,
             },

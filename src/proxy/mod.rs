@@ -108,7 +108,8 @@ impl Proxy {
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        let (head, incoming) = request.into_parts();
+        let (mut head, incoming) = request.into_parts();
+        head.headers.insert(headers::REQUEST_ID, trace.id().clone());
         self.refuse_loops(&head)?;
         let (payload, bytes) = if classify::streams_up(&head.method, head.uri.path()) {
             (Payload::streaming(incoming), Bytes::new())

@@ -136,9 +136,7 @@ impl Proxy {
     }
 
     fn headers_for(&self, node: &Node, head: &Parts) -> HeaderMap {
-        let id = head.headers.get(headers::REQUEST_ID).cloned();
-        let id = headers::given_request_id(&head.headers).or(id).unwrap_or(HeaderValue::from_static("-"));
-        headers::toward_node(head.headers.clone(), node.host(), &self.0.via, &id)
+        headers::toward_node(head.headers.clone(), node.host(), &self.0.via)
     }
 
     /// Hands the answer on, with all that the request holds inside its body.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::calls::Caller;
 use super::{Done, Keeper};
-use crate::catalog::{Holding, Stamp};
+use crate::catalog::{Stamp, Wanted};
 use crate::fleet::node::event_of;
 use crate::fleet::{KnownMac, MacSource, neighbours};
 use crate::upstream::{Reply, Trouble};
@@ -28,7 +28,7 @@ pub(super) struct Reading {
     last: Option<Instant>,
     contacted: Option<Instant>,
     shows: usize,
-    wanted: VecDeque<(String, String)>,
+    wanted: VecDeque<Wanted>,
     waiting: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
@@ -122,12 +122,9 @@ impl Keeper {
             tracing::warn!(node = %self.node.name(), %bad, "its model list cannot be read; the old one stays");
             bad.to_string()
         })?;
-        let keep = |holding: Holding, body: Option<Bytes>, with: fn(&Holding, Bytes, Stamp) -> Holding| match body {
-            Some(body) => with(&holding, body, stamp()),
-            None => holding,
-        };
-        let holding = keep(holding, lists.version.map(|reply| reply.body), Holding::with_version);
-        let holding = keep(holding, lists.status.map(|reply| reply.body), Holding::with_status);
+        let holding = lists.version.and_then(|reply| holding.with_version(reply.body, stamp()).ok()).unwrap_or(holding);
+        let holding = lists.status.and_then(|reply| holding.with_status(reply.body, stamp()).ok()).unwrap_or(holding);
+        self.shows.forget_unlisted(self.node.name(), &holding);
         self.reading.wanted = self.shows.missing(self.node.name(), &holding).into();
         self.view.holding = holding;
         self.dirty = true;
@@ -138,7 +135,7 @@ impl Keeper {
 
     fn read_shows(&mut self) {
         while self.reading.shows < SHOWS_AT_ONCE && self.node.may_be_asked() {
-            let Some((name, digest)) = self.reading.wanted.pop_front() else { return };
+            let Some(Wanted { name, digest }) = self.reading.wanted.pop_front() else { return };
             self.reading.shows += 1;
             let (caller, limit) = (self.caller(), self.rules.timeouts.metadata);
             let body = Bytes::from(serde_json::json!({ "model": name }).to_string());
@@ -151,8 +148,9 @@ impl Keeper {
         match body {
             Ok(reply) if reply.status.is_success() => {
                 self.node.seen_now();
-                self.shows.put(self.node.name(), &digest, reply.body);
-                self.changed.notify_one();
+                if self.shows.put(self.node.name(), &digest, reply.body).is_ok() {
+                    self.changed.notify_one();
+                }
             }
             Ok(_) => {}
             Err(trouble) => {

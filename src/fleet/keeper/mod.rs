@@ -20,7 +20,7 @@ use super::node::{Message, Node, Want};
 use super::power::{self, Act, Event, Power};
 use super::view::View;
 use super::{KnownMac, MacSource, Rules, wake};
-use crate::catalog::{Holding, NodeSnapshot, Shows};
+use crate::catalog::{NodeSnapshot, Shows, Stamp};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
 use crate::upstream::{Reply, Trouble};
@@ -77,7 +77,7 @@ impl Keeper {
             power: Power::Unknown,
             since: SystemTime::now(),
             means: waking::means(config, mac, rules.timeouts.wake),
-            holding: known.restore(&config.name, &shows),
+            holding: known.restore(&config.name, &shows, Stamp { at: Instant::now(), wall: SystemTime::now() }),
             loading: Vec::new(),
             mac,
             address: known.address.and_then(|address| address.parse().ok()),
