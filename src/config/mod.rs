@@ -16,6 +16,8 @@ mod document;
 mod duration;
 mod env_file;
 mod files;
+#[cfg(test)]
+mod fixture;
 mod keep_awake;
 mod layers;
 mod merge;

@@ -207,7 +207,8 @@ fn same(a: &HostPort, b: &HostPort) -> bool {
     a.port == b.port && (a.host == b.host || (address::is_loopback(&a.host) && address::is_loopback(&b.host)))
 }
 
-/// Whether a node is always on. Only what the user wrote counts, never what was learnt. `stated` is `--always-on`.
+/// Whether a node is always on. Only what the user wrote counts, never what was learnt. `stated` is `--always-on`,
+/// which speaks for all nodes, so what the node file says of one node goes before it.
 fn class(draft: &Draft, stated: Option<bool>) -> bool {
     let wake = &draft.config.wake;
     let wakes = draft.wake_stated || wake.mac.is_some() || wake.url.is_some();
@@ -262,3 +263,6 @@ fn boolean(text: &str) -> Result<bool, String> {
         _ => Err("must be true or false".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;
