@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::config::layers::shown_url;
+
 /// A JSON text being read, with what was found wrong or worth a note.
 pub(super) struct Document<'a> {
     text: &'a str,
@@ -107,7 +109,7 @@ impl<'a> Document<'a> {
     /// A text with its `${NAME}` filled in.
     pub(super) fn text(&mut self, at: &RawValue, what: &str) -> Option<String> {
         let Ok(text) = serde_json::from_str::<String>(at.get()) else {
-            self.fault(at, &format!("`{what}` must be a text \"…\", not {}", at.get()));
+            self.fault(at, &format!("`{what}` must be a text \"…\""));
             return None;
         };
         match expanded(&text, self.variable) {
@@ -143,7 +145,8 @@ impl<'a> Document<'a> {
     pub(super) fn parsed<T>(&mut self, at: &RawValue, what: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let bare = at.get().starts_with(|c: char| c.is_ascii_digit() || c == '-');
         let text = if bare { at.get().to_owned() } else { self.text(at, what)? };
-        parse(&text).map_err(|why| self.fault(at, &format!("`{what}`: `{text}` {why}"))).ok()
+        let shown = if what == "secure_on" { "…".to_owned() } else { shown_url(&text) };
+        parse(&text).map_err(|why| self.fault(at, &format!("`{what}`: `{shown}` {why}"))).ok()
     }
 
     /// Refuses every key that was not taken: a misspelt one would silently have no effect.

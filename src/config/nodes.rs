@@ -197,8 +197,8 @@ fn settle_wake_url(layers: &mut Layers<'_>, listen: &Listen, draft: &mut Draft) 
         draft.config.wake.url = None;
     } else if address::is_own(listen, &target) {
         layers.faults.push(format!(
-            "--wake-url: `{target}` (for `{name}`) is this proxy's own listener and wakes nothing: remove it, or name the server \
-             that sends the wake-up (inside a container localhost is the container)"
+            "the wake URL of `{name}`: `{target}` is this proxy's own listener and wakes nothing: remove it (--wake-url, or `url` of \
+             its `wake` key), or name the server that sends the wake-up (inside a container localhost is the container)"
         ));
     }
 }

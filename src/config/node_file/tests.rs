@@ -162,3 +162,11 @@ fn headers_may_be_a_list_of_lines_too() {
     let faults = read(&node(r#"["hush"]"#)).faults;
     assert!(faults[0].contains("`Name: value`") && !faults[0].contains("hush"), "{faults:?}");
 }
+
+#[test]
+fn a_fault_repeats_no_secret() {
+    let wake = r#""secure_on":"hush","url":"ftp://me:hush@w/?k=hush","headers":{"A b":"hush"},"key":["hush"],"body":{"hush":1}"#;
+    let faults = read(&format!(r#"{{"nodes":[{{"name":"a","hosts":"a","wake":{{{wake}}}}}]}}"#)).faults;
+    assert_eq!(faults.len(), 5, "{faults:#?}");
+    assert!(!faults.concat().contains("hush"), "{faults:#?}");
+}
