@@ -79,7 +79,10 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
     if host.is_empty() || !host.chars().all(known) {
         return Err("has no host name or IP address that we can read: write for example http://192.168.1.20:11434".to_owned());
     }
-    Ok((host.to_ascii_lowercase(), port.map(tcp_port).transpose()?))
+    Ok((
+        host.to_ascii_lowercase(),
+        port.map(|port| tcp_port(port).map_err(|why| format!("has a wrong port: `{port}` {why}"))).transpose()?,
+    ))
 }
 
 /// A port that one can connect to.
@@ -88,7 +91,7 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
 /// For anything but 1 to 65535.
 pub(super) fn tcp_port(text: &str) -> Result<u16, String> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|port| digits && *port > 0).ok_or_else(|| format!("has no port from 1 to 65535: `{text}`"))
+    text.parse().ok().filter(|port| digits && *port > 0).ok_or_else(|| "is no port from 1 to 65535".to_owned())
 }
 
 /// Checks a wake URL with its placeholders and says which server it calls.
@@ -150,7 +153,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> String {
-        upstream(text).map(|up| format!("{}{}", up.at, up.prefix)).unwrap_or_else(|why| why)
+        upstream(text).map_or_else(|why| why, |up| format!("{}{}", up.at, up.prefix))
     }
 
     #[test]

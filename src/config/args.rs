@@ -11,7 +11,13 @@ use crate::config::settings::Setting;
 
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "ollama-proxy", version, about, after_help = "Each flag may also come from the environment or a .env file.")]
+#[command(
+    name = "ollama-proxy",
+    version,
+    about,
+    next_line_help = true,
+    after_help = "Each flag may also come from the environment or a .env file."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -64,6 +70,7 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     /// The same with one flag (named without its dashes) set; for callers that start a server without a command line.
+    /// A flag that does not exist has no effect.
     pub fn with(mut self, flag: &str, value: &str) -> Self {
         self.given.insert(flag.to_owned(), value.to_owned());
         self

@@ -5,14 +5,17 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::config::layers::shown_url;
+
 /// A JSON text being read, with what was found wrong or worth a note.
 pub(super) struct Document<'a> {
     text: &'a str,
     /// The file's name as the user knows it.
-    pub(super) file: String,
+    file: String,
     variable: &'a dyn Fn(&str) -> Option<String>,
-    pub(super) faults: Vec<String>,
-    pub(super) notes: Vec<String>,
+    /// Each with the offset at which it stands.
+    faults: Vec<(usize, String)>,
+    notes: Vec<String>,
 }
 
 /// An object whose keys are taken out one after the other; what is left in the end is unknown.
@@ -39,12 +42,18 @@ impl<'a> Document<'a> {
         Self { text, file, variable, faults: Vec::new(), notes: Vec::new() }
     }
 
+    /// What was found: faults in the order of the text, and notes.
+    pub(super) fn findings(mut self) -> (Vec<String>, Vec<String>) {
+        self.faults.sort_by_key(|(offset, _)| *offset);
+        (self.faults.into_iter().map(|(_, fault)| fault).collect(), self.notes)
+    }
+
     /// The whole text as one value; a fault when it is no JSON.
     pub(super) fn root(&mut self) -> Option<&'a RawValue> {
         match serde_json::from_str(self.text) {
             Ok(root) => Some(root),
             Err(why) => {
-                self.faults.push(format!("{}: no valid JSON: {why}", self.file));
+                self.faults.push((0, format!("{}: no valid JSON: {why}", self.file)));
                 None
             }
         }
@@ -57,7 +66,7 @@ impl<'a> Document<'a> {
 
     /// Keeps a fault of a value.
     pub(super) fn fault(&mut self, at: &RawValue, why: &str) {
-        self.faults.push(format!("{}: {why}", self.place(at)));
+        self.faults.push((self.offset(at), format!("{}: {why}", self.place(at))));
     }
 
     /// Keeps a note about a value.
@@ -100,7 +109,7 @@ impl<'a> Document<'a> {
     /// A text with its `${NAME}` filled in.
     pub(super) fn text(&mut self, at: &RawValue, what: &str) -> Option<String> {
         let Ok(text) = serde_json::from_str::<String>(at.get()) else {
-            self.fault(at, &format!("`{what}` must be a text \"…\", not {}", at.get()));
+            self.fault(at, &format!("`{what}` must be a text \"…\""));
             return None;
         };
         match expanded(&text, self.variable) {
@@ -136,15 +145,17 @@ impl<'a> Document<'a> {
     pub(super) fn parsed<T>(&mut self, at: &RawValue, what: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let bare = at.get().starts_with(|c: char| c.is_ascii_digit() || c == '-');
         let text = if bare { at.get().to_owned() } else { self.text(at, what)? };
-        parse(&text).map_err(|why| self.fault(at, &format!("`{what}`: `{text}` {why}"))).ok()
+        let shown = if what == "secure_on" { "…".to_owned() } else { shown_url(&text) };
+        parse(&text).map_err(|why| self.fault(at, &format!("`{what}`: `{shown}` {why}"))).ok()
     }
 
     /// Refuses every key that was not taken: a misspelt one would silently have no effect.
     pub(super) fn refuse_rest(&mut self, object: &Object<'_>, what: &str) {
         for (key, value) in &object.members {
             if !object.known.contains(&key.as_str()) {
-                let place = self.place_of(self.key_offset(value));
-                self.faults.push(format!("{place}: unknown key `{key}` in {what}: known are {}", object.known.join(", ")));
+                let offset = self.key_offset(value);
+                let (place, known) = (self.place_of(offset), object.known.join(", "));
+                self.faults.push((offset, format!("{place}: unknown key `{key}` in {what}: known are {known}")));
             }
         }
     }
@@ -243,7 +254,7 @@ mod tests {
         let mut inner = document.object(inner, "ä").unwrap();
         inner.take("x").unwrap();
         document.refuse_rest(&inner, "ä");
-        assert_eq!(document.faults, ["f.json line 2, column 9: unknown key `öl` in ä: known are x"]);
+        assert_eq!(document.findings().0, ["f.json line 2, column 9: unknown key `öl` in ä: known are x"]);
     }
 
     #[test]
@@ -251,6 +262,6 @@ mod tests {
         let none = |_: &str| None;
         let mut document = Document::new("{\n  \"a\": 1,\n}", "f.json".into(), &none);
         assert!(document.root().is_none());
-        assert!(document.faults[0].contains("line 3"), "{:?}", document.faults);
+        assert!(document.findings().0[0].contains("line 3"));
     }
 }

@@ -16,6 +16,8 @@ mod document;
 mod duration;
 mod env_file;
 mod files;
+#[cfg(test)]
+mod fixture;
 mod keep_awake;
 mod layers;
 mod merge;
@@ -224,9 +226,9 @@ pub struct WakeUrl {
 }
 
 impl std::fmt::Debug for WakeUrl {
-    /// Without the key, the headers and the query, which may hold secrets.
+    /// Without the key, the headers, and the user and query of the URL, which may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = self.template.split('?').next().unwrap_or_default();
+        let shown = layers::shown_url(&self.template);
         f.debug_struct("WakeUrl").field("url", &shown).field("method", &self.method).finish_non_exhaustive()
     }
 }

@@ -59,8 +59,7 @@ pub(super) fn parse(text: &str, file: &str, variable: &dyn Fn(&str) -> Option<St
         note_later_keys(&mut document, &mut top, &["default_model_size_b"]);
         document.refuse_rest(&top, "the node file");
     }
-    read.faults = document.faults;
-    read.notes = document.notes;
+    (read.faults, read.notes) = document.findings();
     read
 }
 

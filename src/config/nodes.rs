@@ -197,8 +197,8 @@ fn settle_wake_url(layers: &mut Layers<'_>, listen: &Listen, draft: &mut Draft) 
         draft.config.wake.url = None;
     } else if address::is_own(listen, &target) {
         layers.faults.push(format!(
-            "--wake-url: `{target}` (for `{name}`) is this proxy's own listener and wakes nothing: remove it, or name the server \
-             that sends the wake-up (inside a container localhost is the container)"
+            "the wake URL of `{name}`: `{target}` is this proxy's own listener and wakes nothing: remove it (--wake-url, or `url` of \
+             its `wake` key), or name the server that sends the wake-up (inside a container localhost is the container)"
         ));
     }
 }
@@ -207,7 +207,8 @@ fn same(a: &HostPort, b: &HostPort) -> bool {
     a.port == b.port && (a.host == b.host || (address::is_loopback(&a.host) && address::is_loopback(&b.host)))
 }
 
-/// Whether a node is always on. Only what the user wrote counts, never what was learnt. `stated` is `--always-on`.
+/// Whether a node is always on. Only what the user wrote counts, never what was learnt. `stated` is `--always-on`,
+/// which speaks for all nodes, so what the node file says of one node goes before it.
 fn class(draft: &Draft, stated: Option<bool>) -> bool {
     let wake = &draft.config.wake;
     let wakes = draft.wake_stated || wake.mac.is_some() || wake.url.is_some();
@@ -262,3 +263,6 @@ fn boolean(text: &str) -> Result<bool, String> {
         _ => Err("must be true or false".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;
