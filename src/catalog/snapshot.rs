@@ -124,6 +124,16 @@ impl fmt::Display for Note {
     }
 }
 
+impl Snapshot {
+    /// Whether both know the same, whatever the times at which it was read and the order of the lists, which nodes
+    /// shuffle. Saves worth their wear are those where this is false; equality also compares times.
+    pub fn same_knowledge(&self, other: &Self) -> bool {
+        let pairs = || self.nodes.iter().zip(&other.nodes);
+        self.nodes.len() == other.nodes.len()
+            && pairs().all(|(mine, theirs)| mine.0 == theirs.0 && mine.1.same_knowledge(theirs.1))
+    }
+}
+
 impl NodeSnapshot {
     /// With what the catalog knows now; every field that is not the catalog's stays.
     pub fn with_catalog(self, node: &NodeName, holding: &Holding, shows: &Shows) -> Self {
@@ -156,6 +166,21 @@ impl NodeSnapshot {
         holding
     }
 
+    fn same_knowledge(&self, other: &Self) -> bool {
+        // Named one by one, so that a field added later must be decided on here.
+        let Self { mac, mac_source, address, wake_seconds, last_seen: _, tags, version, status, shows } = other;
+        let same = |mine: &Option<Kept>, theirs: &Option<Kept>| match (mine, theirs) {
+            (Some(mine), Some(theirs)) => mine.body == theirs.body || same_entries(&mine.body, &theirs.body),
+            (mine, theirs) => mine.is_none() && theirs.is_none(),
+        };
+        (&self.mac, &self.mac_source, &self.address) == (mac, mac_source, address)
+            && self.wake_seconds == *wake_seconds
+            && same(&self.tags, tags)
+            && same(&self.version, version)
+            && same(&self.status, status)
+            && self.shows == *shows
+    }
+
     fn clamp(&mut self, now: u64) {
         self.last_seen = self.last_seen.map(|seen| seen.min(now));
         for kept in [&mut self.tags, &mut self.version, &mut self.status].into_iter().flatten() {
@@ -163,6 +188,22 @@ impl NodeSnapshot {
         }
         self.wake_seconds.retain(|seconds| seconds.is_finite() && *seconds >= 0.0);
     }
+}
+
+/// Whether two bodies are lists of the same models in some order.
+fn same_entries(a: &RawJson, b: &RawJson) -> bool {
+    #[derive(Deserialize)]
+    struct Entries<'a> {
+        #[serde(borrow)]
+        models: Vec<&'a RawValue>,
+    }
+    let sorted = |body: &RawJson| -> Option<Vec<String>> {
+        let mut entries: Vec<String> =
+            serde_json::from_str::<Entries<'_>>(body.0.get()).ok()?.models.into_iter().map(ToString::to_string).collect();
+        entries.sort_unstable();
+        Some(entries)
+    };
+    sorted(a).is_some_and(|a| Some(a) == sorted(b))
 }
 
 type With = fn(&Holding, Bytes, Stamp) -> Result<Holding, BadAnswer>;
