@@ -47,7 +47,7 @@ fn found(lookup: Lookup) -> Cached {
 fn one_nodes_list_keeps_the_nodes_bytes() {
     let spaced = format!("{{ \"models\" : [ {TINY}, {EMB} ], \"later\": 1 }}\n");
     let one = Holding::empty().with_list(spaced.clone().into(), stamp()).unwrap();
-    assert_eq!(tags_of(&[one.clone()]).body, spaced);
+    assert_eq!(tags_of(std::slice::from_ref(&one)).body, spaced);
     assert_eq!(tags_of(&[Holding::empty(), one]).body, spaced);
     assert_eq!(tags_of(&[holding(&[TINY])]).content_type, "application/json; charset=utf-8");
 }
@@ -200,8 +200,8 @@ fn of_two_copies_the_newest_with_a_held_show_is_shown() {
 #[test]
 fn a_show_that_is_not_held_is_unknown_and_never_a_404() {
     let known = holding(&[TINY]);
-    assert_eq!(show_of(&[known.clone()], &[], "tiny:1b", None), Lookup::Unknown);
-    assert_eq!(show_of(&[known.clone()], &[("n0", "of an older digest", SHOW)], "tiny:1b", None), Lookup::Unknown);
+    assert_eq!(show_of(std::slice::from_ref(&known), &[], "tiny:1b", None), Lookup::Unknown);
+    assert_eq!(show_of(std::slice::from_ref(&known), &[("n0", "of an older digest", SHOW)], "tiny:1b", None), Lookup::Unknown);
     assert_eq!(show_of(&[known.clone(), Holding::empty()], &[], "nope", None), Lookup::Unknown);
     assert_eq!(show_of(&[known], &[], "nope", None), Lookup::Unlisted);
 }

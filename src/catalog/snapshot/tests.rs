@@ -1,11 +1,15 @@
 //! The state file: what comes back from it, and that no damage to it is ever more than a loss of memory.
 
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::{ProptestConfig, any, proptest};
 use tokio::time::Instant;
 
+use super::file::{FILE, LARGEST, UNFINISHED};
 use super::*;
 
 /// A directory of this test's own, removed at its end.
@@ -155,10 +159,10 @@ fn absurd_times_and_durations_do_no_harm() {
     let (snapshot, note) = load(&dir.0, at(NOW));
     assert_eq!((note, &snapshot.nodes["gpu"].wake_seconds[..]), (None, &[5e300, 3.0][..]));
     let unclamped: NodeSnapshot = serde_json::from_str(&format!(r#"{{"tags":{kept}}}"#)).unwrap();
-    let (node, shows) = (NodeName::new("gpu"), Shows::default());
+    let (name, shows) = (NodeName::new("gpu"), Shows::default());
     for kept in [unclamped, snapshot.nodes["gpu"].clone()] {
         let now = stamp(NOW);
-        assert_eq!(kept.restore(&node, &shows, now).age(now.at), Some(Duration::ZERO));
+        assert_eq!(kept.restore(&name, &shows, now).age(now.at), Some(Duration::ZERO));
     }
 }
 
