@@ -92,7 +92,7 @@ pub fn version(views: &[View<'_>], now: Instant, ttl: Duration) -> Cached {
 /// `/api/status`: of the first node in order that ever answered it, so that polling clients see no flapping.
 pub fn status(views: &[View<'_>], now: Instant, ttl: Duration) -> Cached {
     const NEVER_READ: &[u8] = br#"{"cloud":{"disabled":false,"source":"none"}}"#;
-    let first = views.iter().filter_map(|view| view.holding.status_answer()).next();
+    let first = views.iter().find_map(|view| view.holding.status_answer());
     let body = first.map_or(Bytes::from_static(NEVER_READ), |answer| answer.body.clone());
     let age = first.map(|answer| answer.read.age(now));
     cached(NATIVE, body, (age.is_some_and(|age| age <= ttl), age))

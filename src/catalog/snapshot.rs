@@ -1,14 +1,10 @@
-//! `state.json`: what is known about the nodes, carried over a restart so that a sleeping node's models are listed at
-//! once and it can be woken.
-//!
-//! A loss of power in the middle of a write leaves the old file or the new one. A damaged file is set aside, never an
-//! end. The calls block on the disk: make them where blocking is allowed, and save only when something changed.
+//! What is known about the nodes, carried over a restart so that a sleeping node's models are listed at once and it can
+//! be woken: the content of `state.json`. [`file`] reads and writes it.
+
+mod file;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -20,13 +16,9 @@ use super::shows::Shows;
 use super::times;
 use crate::values::NodeName;
 
-const FILE: &str = "state.json";
-const UNFINISHED: &str = "state.json.new";
+pub use file::{Note, load, save};
+
 const FORMAT: u32 = 1;
-/// Damaged files beyond this many replace the last one: a failing card must not fill itself with them.
-const DAMAGED_KEPT: u32 = 9;
-/// Far above what lists and held shows can take; larger is not ours.
-const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// All that is kept, by the names of nodes. Unknown fields are ignored and absent ones are empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,13 +106,13 @@ impl RawJson {
     }
 }
 
-/// Something about the state file that its owner should read in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note(pub String);
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl Snapshot {
+    /// Whether both know the same, whatever the times at which it was read and the order of the lists, which nodes
+    /// shuffle. Saves worth their wear are those where this is false; equality also compares times.
+    pub fn same_knowledge(&self, other: &Self) -> bool {
+        let pairs = || self.nodes.iter().zip(&other.nodes);
+        self.nodes.len() == other.nodes.len()
+            && pairs().all(|(mine, theirs)| mine.0 == theirs.0 && mine.1.same_knowledge(theirs.1))
     }
 }
 
@@ -156,6 +148,21 @@ impl NodeSnapshot {
         holding
     }
 
+    fn same_knowledge(&self, other: &Self) -> bool {
+        // Named one by one, so that a field added later must be decided on here.
+        let Self { mac, mac_source, address, wake_seconds, last_seen: _, tags, version, status, shows } = other;
+        let same = |mine: &Option<Kept>, theirs: &Option<Kept>| match (mine, theirs) {
+            (Some(mine), Some(theirs)) => mine.body == theirs.body || same_entries(&mine.body, &theirs.body),
+            (mine, theirs) => mine.is_none() && theirs.is_none(),
+        };
+        (&self.mac, &self.mac_source, &self.address) == (mac, mac_source, address)
+            && self.wake_seconds == *wake_seconds
+            && same(&self.tags, tags)
+            && same(&self.version, version)
+            && same(&self.status, status)
+            && self.shows == *shows
+    }
+
     fn clamp(&mut self, now: u64) {
         self.last_seen = self.last_seen.map(|seen| seen.min(now));
         for kept in [&mut self.tags, &mut self.version, &mut self.status].into_iter().flatten() {
@@ -165,98 +172,28 @@ impl NodeSnapshot {
     }
 }
 
+/// Whether two bodies are lists of the same models in some order.
+fn same_entries(a: &RawJson, b: &RawJson) -> bool {
+    #[derive(Deserialize)]
+    struct Entries<'a> {
+        #[serde(borrow)]
+        models: Vec<&'a RawValue>,
+    }
+    let sorted = |body: &RawJson| -> Option<Vec<String>> {
+        let mut entries: Vec<String> =
+            serde_json::from_str::<Entries<'_>>(body.0.get()).ok()?.models.into_iter().map(ToString::to_string).collect();
+        entries.sort_unstable();
+        Some(entries)
+    };
+    sorted(a).is_some_and(|a| Some(a) == sorted(b))
+}
+
 type With = fn(&Holding, Bytes, Stamp) -> Result<Holding, BadAnswer>;
 
 fn restored(holding: Holding, kept: Option<&Kept>, now: Stamp, with: With) -> Holding {
     let Some(kept) = kept else { return holding };
     let read = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(kept.read_unix)).unwrap_or(now.wall);
     with(&holding, kept.body.bytes(), now.back_to(read)).unwrap_or(holding)
-}
-
-/// Reads the state file of a data directory. A missing file is an empty snapshot; one that cannot be read, or whose
-/// content is not ours, too, with a note. Times that lie ahead of `now` count as now.
-pub fn load(dir: &Path, now: SystemTime) -> (Snapshot, Option<Note>) {
-    let path = dir.join(FILE);
-    let text = match read_bounded(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return (Snapshot::default(), None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return (Snapshot::default(), Some(set_aside(dir, &error))),
-        Err(error) => {
-            let note = format!("{} cannot be read, so what was learnt is not known: {error}", path.display());
-            return (Snapshot::default(), Some(Note(note)));
-        }
-    };
-    match serde_json::from_slice::<Snapshot>(&text) {
-        Ok(snapshot) if snapshot.version != FORMAT => {
-            let why = format!("its format is {}, this program reads {FORMAT}", snapshot.version);
-            (Snapshot::default(), Some(set_aside(dir, &why)))
-        }
-        Ok(mut snapshot) => {
-            snapshot.nodes.values_mut().for_each(|node| node.clamp(times::unix(now)));
-            (snapshot, None)
-        }
-        Err(error) => (Snapshot::default(), Some(set_aside(dir, &error))),
-    }
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    if fs::metadata(path)?.len() > LARGEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too large to be ours"));
-    }
-    fs::read(path)
-}
-
-fn set_aside(dir: &Path, why: &dyn fmt::Display) -> Note {
-    let (path, aside) = (dir.join(FILE), free_name(dir));
-    match fs::rename(&path, &aside) {
-        Ok(()) => Note(format!("{} is damaged and was set aside as {}: {why}", path.display(), aside.display())),
-        Err(error) => Note(format!("{} is damaged ({why}) and cannot be set aside: {error}", path.display())),
-    }
-}
-
-fn free_name(dir: &Path) -> PathBuf {
-    let named = |n: u32| dir.join(format!("{FILE}.damaged-{n}"));
-    (1..DAMAGED_KEPT).map(named).find(|path| fs::symlink_metadata(path).is_err()).unwrap_or_else(|| named(DAMAGED_KEPT))
-}
-
-/// Writes the state file: whole or not at all, readable by its owner only. The directory must exist.
-///
-/// # Errors
-/// What the file system says; the old file stays then.
-pub fn save(dir: &Path, snapshot: &Snapshot) -> io::Result<()> {
-    let text = serde_json::to_vec(snapshot).map_err(io::Error::other)?;
-    let unfinished = dir.join(UNFINISHED);
-    let written = write_synced(&unfinished, &text).and_then(|()| fs::rename(&unfinished, dir.join(FILE)));
-    if written.is_err() {
-        // Half a file is of no use; the fault that is reported is the first one.
-        fs::remove_file(&unfinished).ok();
-    }
-    written?;
-    sync_dir(dir)
-}
-
-fn write_synced(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = create_private(path)?;
-    file.write_all(text)?;
-    file.sync_all()
-}
-
-/// A new file, never one that is there: that might be readable by others, or a link to elsewhere.
-fn create_private(path: &Path) -> io::Result<File> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Makes the rename itself last; only Unix opens directories.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]
