@@ -237,6 +237,7 @@ fn whatever_generates_or_loads_is_no_unload() {
         ("/api/generate", r#"{"model":"a","prompt":"x","keep_alive":0}"#),
         ("/api/generate", r#"{"model":"a","keep_alive":null}"#),
         ("/api/generate", r#"{"model":"a","keep_alive":0,"keep_alive":null}"#),
+        ("/api/generate", r#"{"model":"a","keep_alive":"0s","keep_alive":null}"#),
         ("/api/generate", r#"{"model":"a","keep_alive":"0 "}"#),
         ("/api/generate", r#"{"model":"a","keep_alive":""}"#),
         ("/api/generate", r#"{"model":"a","keep_alive":"5"}"#),

@@ -169,9 +169,29 @@ fn unusual_but_lawful_spellings_of_end_marks_count() {
         (Form::SseChat, "data: {\"choices\":[]}\rdata: [DONE]\r\r"),
         (Form::SseMessages, "data: {\"type\":\"message_stop\"}\n\n"),
         (Form::SseMessages, "event: message_stop\ndata: {}\n\n"),
+        (Form::SseMessages, "event: message_stop\ndata: {\"type\":\"x\"}\ndata: {}\n\n"),
         (Form::SseResponses, "data: {\"type\":\ndata: \"response.completed\"}\n\n"),
     ] {
         assert!(watch(form, text).succeeded(), "{form:?} {text}");
+    }
+}
+
+#[test]
+fn the_first_end_is_the_one_that_counts() {
+    let error = "data: {\"error\":\"died\"}\n\n";
+    assert!(watch(Form::SseChat, &format!("data: [DONE]\n\n{error}")).succeeded());
+    assert!(!watch(Form::SseChat, &format!("{error}data: [DONE]\n\n")).succeeded());
+    assert!(!watch(Form::Ndjson, "{\"error\":\"died\"}\n{\"done\":true}\n").succeeded());
+}
+
+#[test]
+fn a_mark_of_another_dialect_within_an_event_tells_the_same_in_every_cut() {
+    let text = "event: message_stop\ndata: {\ndata: [DONE]\ndata: }\n\n";
+    let whole = told(&watch(Form::SseMessages, text));
+    for cut in 0..text.len() {
+        let mut two = watch(Form::SseMessages, &text[..cut]);
+        two.feed(&text.as_bytes()[cut..]);
+        assert_eq!(told(&two), whole, "cut at {cut}");
     }
 }
 

@@ -44,6 +44,8 @@ fn only_options_of_the_runner_are_passed_on() {
         body_of(&preload("/api/generate", &ask)),
         json!({"model": "a", "keep_alive": "5m", "options": {"num_ctx": 8192, "use_mmap": false}, "shift": true})
     );
+    let embed = preload("/api/embed", &json!({"model": "a", "input": "x", "shift": true, "options": {"num_ctx": 1}}));
+    assert_eq!(body_of(&embed), json!({"model": "a", "keep_alive": "5m", "options": {"num_ctx": 1}}));
     let v1 = preload("/v1/completions", &json!({"model": "a", "options": {"num_ctx": 1}, "keep_alive": -1}));
     assert_eq!(body_of(&v1), json!({"model": "a", "keep_alive": "5m"}));
 }
