@@ -1,7 +1,9 @@
 //! From a chosen node to a connection: connect, start the wake early when the connect is slow, wait for what is under way.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::admit::Permission;
@@ -19,7 +21,13 @@ const CONNECTS: u32 = 3;
 
 impl Proxy {
     /// A connection to the node, however long its wake takes (bounded by its keeper).
-    pub(super) async fn reach(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &mut Trace) -> Result<Link, Fault> {
+    pub(super) async fn reach(
+        &self,
+        node: &Node,
+        permission: Permission,
+        job: &Job<'_>,
+        trace: &mut Trace,
+    ) -> Result<Link, Fault> {
         for _ in 0..CONNECTS {
             let view = node.view();
             if must_wait(&view, job) {
@@ -66,7 +74,7 @@ impl Proxy {
         tokio::select! {
             connected = &mut connecting => connected,
             // It woke meanwhile; the first connect is lost in the kernel's back-off.
-            _ = watch.wait_for(|view| view.power == Power::Awake) => upstream::connect(&addresses, self.0.settings.timeouts.connect).await,
+            () = woken(&mut watch) => upstream::connect(&addresses, self.0.settings.timeouts.connect).await,
         }
     }
 
@@ -82,7 +90,7 @@ impl Proxy {
         let started = Instant::now();
         let (mut watch, mut end) = (node.watch(), self.0.end.clone());
         let waited = tokio::select! {
-            seen = watch.wait_for(|view| !must_wait(view, job)) => seen.map(|view| (*view).clone()).ok(),
+            seen = watch.wait_for(|view| !must_wait(view, job)) => seen.map(|view| view.clone()).ok(),
             _ = end.wait_for(|ending| *ending) => None,
         };
         trace.held_for(started.elapsed());
@@ -93,13 +101,25 @@ impl Proxy {
         match view.power {
             Power::WakeFailed { refused, .. } => Err(wake_failed(node, &view, refused, self.0.settings.timeouts.wake)),
             Power::ServiceDown(Refused::GivenUp { .. }) => Err(refusing(node)),
-            Power::ServiceDown(_) | Power::Unknown | Power::Awake | Power::Asleep | Power::Waking(_) | Power::Suspending { .. } => Ok(()),
+            Power::ServiceDown(_)
+            | Power::Unknown
+            | Power::Awake
+            | Power::Asleep
+            | Power::Waking(_)
+            | Power::Suspending { .. } => Ok(()),
         }
     }
 }
 
 fn want(job: &Job<'_>, trace: &Trace) -> Want {
     Want { cause: trace.cause(), preload: job.ask.preload.clone(), joins: false }
+}
+
+async fn woken(watch: &mut watch::Receiver<Arc<View>>) {
+    // The borrow must end here: it is a lock.
+    if watch.wait_for(|view| view.power == Power::Awake).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// A wake is under way, or the load that this very ask needs.
@@ -112,7 +132,12 @@ fn must_wait(view: &View, job: &Job<'_>) -> bool {
 fn backing_off(node: &Node, view: &View) -> Option<Fault> {
     let Power::WakeFailed { until, refused } = view.power else { return None };
     let left = until.checked_duration_since(Instant::now())?;
-    let text = format!("{} could not be woken a moment ago{}; trying again in {} s may help", who(node), details(view), left.as_secs() + 1);
+    let text = format!(
+        "{} could not be woken a moment ago{}; trying again in {} s may help",
+        who(node),
+        details(view),
+        left.as_secs() + 1
+    );
     let kind = if refused { Kind::Refusing } else { Kind::Asleep };
     Some(Fault::node(kind, Retry::After(left + Duration::from_secs(1)), text))
 }
@@ -135,7 +160,10 @@ fn retry_after(view: &View) -> Retry {
 fn wake_failed(node: &Node, view: &View, refused: bool, deadline: Duration) -> Fault {
     let deadline = humantime::format_duration(deadline);
     if refused {
-        let text = format!("{} woke up, but Ollama on it refused connections for {deadline}: start Ollama there, and let it listen on 0.0.0.0", who(node));
+        let text = format!(
+            "{} woke up, but Ollama on it refused connections for {deadline}: start Ollama there, and let it listen on 0.0.0.0",
+            who(node)
+        );
         return Fault::node(Kind::WakeFailed, retry_after(view), text);
     }
     let how = match (view.mac, view.means.url) {
@@ -153,7 +181,8 @@ fn wake_failed(node: &Node, view: &View, refused: bool, deadline: Duration) -> F
 
 fn refusing(node: &Node) -> Fault {
     let host = node.host().to_str().unwrap_or_default();
-    let text = format!("Ollama on \"{}\" ({host}) is not answering (connection refused): the PC is on, start Ollama there", node.name());
+    let text =
+        format!("Ollama on \"{}\" ({host}) is not answering (connection refused): the PC is on, start Ollama there", node.name());
     Fault::node(Kind::Refusing, Retry::After(Duration::from_secs(10)), text)
 }
 
