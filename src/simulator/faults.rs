@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::body::{Body, Cut};
 use super::connection::Link;
+use super::routes::Route;
 
 /// One way for a request to go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -68,21 +69,22 @@ impl Faults {
     }
 }
 
-/// The body of an answer that goes wrong on its way; `error` is what a dead runner looks like in this stream.
-pub(super) fn failing(body: Body, failure: Failure, error: Option<String>, link: Arc<Link>) -> Body {
+/// The body of an answer that goes wrong on its way.
+pub(super) fn failing(body: Body, failure: Failure, route: Route, link: Arc<Link>) -> Body {
     let streamed = hyper::body::Body::size_hint(&body).exact().is_none();
     let parts = if failure == Failure::CloseAfterHead { 0 } else { 2 };
-    Failing { body, failure, error, link, streamed, parts, flushed: None, ended: false }.boxed_unsync()
+    Failing { body, failure, route, link, streamed, parts, last: Bytes::new(), flushed: None, ended: false }.boxed_unsync()
 }
 
 struct Failing {
     body: Body,
     failure: Failure,
-    error: Option<String>,
+    route: Route,
     link: Arc<Link>,
     streamed: bool,
     /// How many chunks still pass.
     parts: u32,
+    last: Bytes,
     /// Gives what was sent the time to leave before the connection breaks.
     flushed: Option<Pin<Box<tokio::time::Sleep>>>,
     ended: bool,
@@ -96,7 +98,7 @@ impl Failing {
             Failure::EndEarly if self.streamed => return Poll::Ready(None),
             Failure::ErrorLine => {
                 self.ended = true;
-                return Poll::Ready(self.error.take().map(|line| Ok(Frame::data(line.into()))));
+                return Poll::Ready(self.route.runner_error(&self.last).map(|line| Ok(Frame::data(line.into()))));
             }
             _ => {}
         }
@@ -127,6 +129,7 @@ impl hyper::body::Body for Failing {
         let Ok(bytes) = frame.into_data() else { return Poll::Ready(None) };
         // A whole answer comes in one piece: half of it passes.
         let passed = if self.streamed { bytes } else { bytes.slice(..bytes.len() / 2) };
+        self.last = passed.clone();
         Poll::Ready(Some(Ok(Frame::data(passed))))
     }
 }

@@ -1,4 +1,4 @@
-//! The simulated Ollama server: its parts, its table of routes, and the way of one request.
+//! The simulated Ollama server: its parts and the way of one request.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::account;
 use super::body::{self, Body, Cut};
 use super::connection::{self, Link};
 use super::counters::{Counters, InFlight, Tally};
@@ -19,6 +20,7 @@ use super::engine::Engine;
 use super::faults::{self, Failure, Faults};
 use super::reply::{self, Refusal, Shape};
 use super::request::Call;
+use super::routes::Route;
 use super::settings::Settings;
 use super::shelf::Shelf;
 
@@ -111,14 +113,13 @@ impl Ollama {
         if self.lock().control && path.starts_with("/sim/") {
             return self.control(request).await;
         }
-        let (route, template) = find(request.method(), &path);
+        let (route, template) = Route::find(request.method(), &path);
         self.note(request.method(), template, request.headers());
         let flight = InFlight::new(self.tally(), route.is_work());
         let failure = self.0.faults.take(&path, route.is_work());
         if let Some(reply) = before_head(failure, &link, Shape::of(&path)).await? {
             return Ok(reply);
         }
-        let streamed_error = route.runner_error();
         let mut reply = self.route(route, &path, &link, request).await?;
         let fails_late = failure.filter(|_| reply.status().is_success());
         if let Some(failure) = fails_late {
@@ -126,7 +127,7 @@ impl Ollama {
             if failure == Failure::ErrorLine && !streams {
                 return Ok(runner_died().reply(Shape::of(&path)));
             }
-            reply = reply.map(|body| faults::failing(body, failure, streamed_error, link));
+            reply = reply.map(|body| faults::failing(body, failure, route, link));
         }
         Ok(reply.map(|body| body::guarded(body, flight)))
     }
@@ -134,29 +135,67 @@ impl Ollama {
     async fn route(&self, route: Route, path: &str, link: &Link, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
         let shape = Shape::of(path);
         let (head, body) = request.into_parts();
-        let _ = link;
+        if route == Route::TakeBlob {
+            return self.take_blob(last_part(path), body, link).await;
+        }
         let bytes = body.collect().await.map_err(|_| Cut)?.to_bytes();
         if route.is_work() {
             self.0.tally.note(|c| c.last_body = String::from_utf8_lossy(&bytes).into_owned());
         }
         let call = Call { path: path.to_owned(), shape, headers: head.headers, bytes };
-        Ok(self.local(route, &call).await.unwrap_or_else(|refusal| refusal.reply(shape)))
+        let answer = match route {
+            Route::Pull | Route::Push | Route::Create | Route::Copy | Route::Delete => self.change_disk(route, &call).await,
+            route if route.is_work() => self.infer(route, &call).await,
+            _ => self.look_up(route, &call),
+        };
+        Ok(answer.unwrap_or_else(|refusal| refusal.reply(shape)))
     }
 
-    async fn local(&self, route: Route, call: &Call) -> Result<Response<Body>, Refusal> {
+    async fn infer(&self, route: Route, call: &Call) -> Result<Response<Body>, Refusal> {
+        match route {
+            Route::Chat => self.chat(call).await,
+            Route::Generate => self.generate(call).await,
+            Route::Embed => self.embed(call).await,
+            Route::Embeddings => self.embeddings(call).await,
+            Route::V1Chat => self.v1_chat(call).await,
+            Route::V1Completions => self.v1_completions(call).await,
+            Route::V1Embeddings => self.v1_embeddings(call).await,
+            Route::V1Messages => self.v1_messages(call).await,
+            Route::V1Responses => self.v1_responses(call).await,
+            Route::Transcription => self.transcribe(call).await,
+            other => self.look_up(other, call),
+        }
+    }
+
+    async fn change_disk(&self, route: Route, call: &Call) -> Result<Response<Body>, Refusal> {
+        match route {
+            Route::Pull => self.pull(call).await,
+            Route::Push => self.push(call).await,
+            Route::Create => self.create(call).await,
+            Route::Copy => self.copy(call),
+            _ => self.delete(call),
+        }
+    }
+
+    fn look_up(&self, route: Route, call: &Call) -> Result<Response<Body>, Refusal> {
         Ok(match route {
             Route::Root => reply::text(StatusCode::OK, "text/plain; charset=utf-8", "Ollama is running"),
             Route::Version => self.version(),
+            Route::Status => account::status(),
             Route::Tags => self.tags(),
             Route::Ps => self.ps(),
             Route::Show => self.show(call)?,
+            Route::Recommendations => account::recommendations(),
             Route::V1Models => self.v1_models(),
-            Route::V1Model => self.v1_model(call.path.trim_start_matches("/v1/models/"))?,
-            Route::Chat => self.chat(call).await?,
-            Route::Generate => self.generate(call).await?,
+            Route::V1Model => self.v1_model(last_part(&call.path))?,
+            Route::HasBlob => self.has_blob(last_part(&call.path))?,
+            Route::Me => account::me(),
+            Route::SignOut => account::signed_out(),
+            Route::CloudOnly => return Err(account::cloud_disabled()),
+            Route::Preflight => account::preflight(&call.headers),
             Route::Redirect(status) => redirect(status, call.path.trim_end_matches('/')),
-            Route::NotFound => reply::text(StatusCode::NOT_FOUND, "text/plain", "404 page not found"),
             Route::NotAllowed => reply::text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "405 method not allowed"),
+            _ => reply::text(StatusCode::NOT_FOUND, "text/plain", "404 page not found"),
         })
     }
 
@@ -174,72 +213,8 @@ impl Ollama {
     }
 }
 
-/// What a request asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    Root,
-    Version,
-    Tags,
-    Ps,
-    Show,
-    V1Models,
-    V1Model,
-    Chat,
-    Generate,
-    Redirect(StatusCode),
-    NotFound,
-    NotAllowed,
-}
-
-const TABLE: &[(&str, &str, Route)] = &[
-    ("GET HEAD", "/", Route::Root),
-    ("GET HEAD", "/api/version", Route::Version),
-    ("GET HEAD", "/api/tags", Route::Tags),
-    ("GET", "/api/ps", Route::Ps),
-    ("POST", "/api/show", Route::Show),
-    ("POST", "/api/chat", Route::Chat),
-    ("POST", "/api/generate", Route::Generate),
-    ("GET", "/v1/models", Route::V1Models),
-    ("GET", "/v1/models/:model", Route::V1Model),
-];
-
-impl Route {
-    /// Whether a GPU PC has something to do: neither a listing nor a check.
-    fn is_work(self) -> bool {
-        matches!(self, Self::Chat | Self::Generate)
-    }
-
-    /// How a stream of this route shows that the model's runner died; `None` when Ollama hides it.
-    fn runner_error(self) -> Option<String> {
-        let text = "an error was encountered while running the model: unexpected EOF";
-        match self {
-            Self::Chat | Self::Generate => Some(format!("{{\"error\":\"{text}\"}}\n")),
-            _ => None,
-        }
-    }
-}
-
-/// The route of a request and its template, by the rules of Ollama's router.
-fn find(method: &Method, path: &str) -> (Route, &'static str) {
-    let matching = |path: &str| TABLE.iter().filter(|(_, template, _)| matches(template, path)).collect::<Vec<_>>();
-    let takes = |methods: &str| methods.split(' ').any(|m| m == method.as_str());
-    let here = matching(path);
-    if let Some((_, template, route)) = here.iter().find(|(methods, ..)| takes(methods)) {
-        return (*route, template);
-    }
-    let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty());
-    if bare.is_some_and(|bare| matching(bare).iter().any(|(methods, ..)| takes(methods))) {
-        let get = *method == Method::GET;
-        return (Route::Redirect(if get { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT }), "other");
-    }
-    (if here.is_empty() { Route::NotFound } else { Route::NotAllowed }, "other")
-}
-
-fn matches(template: &str, path: &str) -> bool {
-    match template.split_once(':') {
-        None => template == path,
-        Some((start, _)) => path.strip_prefix(start).is_some_and(|rest| !rest.is_empty() && !rest.contains('/')),
-    }
+fn last_part(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn redirect(status: StatusCode, to: &str) -> Response<Body> {

@@ -179,3 +179,11 @@ pub(super) fn time(at: DateTime<Utc>) -> String {
 pub(super) fn now() -> String {
     time(Utc::now())
 }
+
+/// The answer to a HEAD that says nothing about a body.
+pub(super) fn head(status: StatusCode) -> Response<Body> {
+    let mut reply = Response::new(body::full(Bytes::new()));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(DATE, date());
+    reply
+}

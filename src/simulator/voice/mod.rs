@@ -1,8 +1,14 @@
 //! How each route puts a generation into words: the chunks of a stream, or one whole answer.
 
+mod anthropic;
 mod native;
+mod openai;
+mod responses;
 
+pub(super) use anthropic::Messages;
 pub(super) use native::{Chat, Generate};
+pub(super) use openai::{ChatCompletion, Completion};
+pub(super) use responses::Responses;
 
 use std::collections::VecDeque;
 
@@ -68,4 +74,10 @@ fn tools_of(pieces: &[Piece]) -> Vec<&super::generation::ToolCall> {
 
 fn line(value: &Value) -> String {
     reply::marshal(value) + "\n"
+}
+
+/// A number for an id, below `limit`. Ollama's are random; these only differ from call to call.
+fn number(limit: u64) -> u64 {
+    let nanos = chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default();
+    nanos.unsigned_abs() / 100 % limit
 }
