@@ -2,6 +2,8 @@
 //!
 //! Edges must be visible, so grouped `crate::{…}` imports are refused too.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

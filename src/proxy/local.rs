@@ -22,7 +22,7 @@ const PS: Duration = Duration::from_secs(2);
 
 impl Proxy {
     /// `None`: the ask needs a node.
-    pub(super) async fn from_catalog(&self, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
+    pub(super) async fn answer_from_catalog(&self, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         match &ask.class {
             Class::Metadata(metadata) => self.metadata(metadata, ask, head).await,
             Class::Unload(shape) => Ok(self.unload_of_a_sleeper(*shape, ask).await),

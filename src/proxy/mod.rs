@@ -121,7 +121,7 @@ impl Proxy {
         };
         let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
         trace.classified(&ask);
-        if let Some(answer) = self.from_catalog(&ask, &head).await? {
+        if let Some(answer) = self.answer_from_catalog(&ask, &head).await? {
             return Ok(answer);
         }
         let job = Job { head: &head, payload, ask, client };

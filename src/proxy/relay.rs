@@ -80,19 +80,19 @@ impl Relay {
             self.tail.trace.done();
             return None;
         }
-        self.breaks("the node's stream ended without its end mark")
+        Some(self.breaks("the node's stream ended without its end mark"))
     }
 
     /// Marks the break in the client's dialect; where no mark fits, aborts the connection.
-    fn breaks(&mut self, why: &str) -> Option<Result<Frame<Bytes>, BoxError>> {
+    fn breaks(&mut self, why: &str) -> Result<Frame<Bytes>, BoxError> {
         self.ended = true;
         self.rest = None;
         let text = format!("node {}: {why}", self.tail.node.name());
         self.tail.trace.broke(&text);
         self.tail.node.count_failure();
         match in_band_error(self.form, &text, self.watch.mid_line()) {
-            Some(mark) => Some(Ok(Frame::data(mark))),
-            None => Some(Err(text.into())),
+            Some(mark) => Ok(Frame::data(mark)),
+            None => Err(text.into()),
         }
     }
 
@@ -143,11 +143,11 @@ impl Body for Relay {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.pass(frame)))),
             Poll::Ready(Some(Err(trouble))) => {
                 this.tail.node.failed_to(&trouble, Instant::now());
-                Poll::Ready(this.breaks(&format!("it went away in mid-stream: {trouble}")))
+                Poll::Ready(Some(this.breaks(&format!("it went away in mid-stream: {trouble}"))))
             }
             Poll::Ready(None) => Poll::Ready(this.finish()),
             Poll::Pending => match this.poll_silence(cx) {
-                Poll::Ready(why) => Poll::Ready(this.breaks(why)),
+                Poll::Ready(why) => Poll::Ready(Some(this.breaks(why))),
                 Poll::Pending => Poll::Pending,
             },
         }

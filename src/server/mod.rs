@@ -58,7 +58,7 @@ pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, hand
     while let Some(graceful) = loops.join_next().await {
         ends.spawn(async {
             if let Ok(graceful) = graceful {
-                graceful.shutdown().await
+                graceful.shutdown().await;
             }
         });
     }

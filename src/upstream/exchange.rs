@@ -23,7 +23,7 @@ type Driver = Pin<Box<Connection<TokioIo<TcpStream>, Body>>>;
 /// # Errors
 /// `Broken` when the connection ends before a whole head came.
 pub async fn exchange(link: Link, request: Request<Body>) -> Result<Response<AnswerBody>, Trouble> {
-    let (mut sender, driver) = http1::handshake(TokioIo::new(link.stream)).await.map_err(broken)?;
+    let (mut sender, driver) = http1::handshake(TokioIo::new(link.stream)).await.map_err(|error| broken(&error))?;
     let mut driver: Option<Driver> = Some(Box::pin(driver));
     let mut answer = std::pin::pin!(sender.send_request(request));
     let response = poll_fn(|cx| {
@@ -31,7 +31,7 @@ pub async fn exchange(link: Link, request: Request<Body>) -> Result<Response<Ans
         answer.as_mut().poll(cx)
     })
     .await
-    .map_err(broken)?;
+    .map_err(|error| broken(&error))?;
     Ok(response.map(|body| AnswerBody { body, driver, _sender: sender }))
 }
 
@@ -45,11 +45,11 @@ fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
 }
 
 /// Tells an end that the other side made from one that its silence made.
-fn broken(error: hyper::Error) -> Trouble {
+fn broken(error: &hyper::Error) -> Trouble {
     use std::io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
     let mut text = error.to_string();
     let mut silent = false;
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         text = format!("{text}: {inner}");
         let kind = inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
@@ -78,7 +78,7 @@ impl hyper::body::Body for AnswerBody {
             drive(&mut self.driver, cx);
             polled = Pin::new(&mut self.body).poll_frame(cx);
         }
-        polled.map(|frame| frame.map(|result| result.map_err(broken)))
+        polled.map(|frame| frame.map(|result| result.map_err(|error| broken(&error))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -40,8 +40,8 @@ impl Mac {
 impl fmt::Display for Mac {
     /// `aa:bb:cc:dd:ee:ff`, the form that WolGoWeb accepts too.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let pairs = self.0.map(|byte| format!("{byte:02x}"));
+        f.write_str(&pairs.join(":"))
     }
 }
 

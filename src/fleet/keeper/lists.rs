@@ -143,12 +143,12 @@ impl Keeper {
         }
     }
 
-    pub(super) fn have_show(&mut self, digest: String, body: Result<Reply, Trouble>) {
+    pub(super) fn have_show(&mut self, digest: &str, body: Result<Reply, Trouble>) {
         self.reading.shows -= 1;
         match body {
             Ok(reply) if reply.status.is_success() => {
                 self.node.seen_now();
-                if self.shows.put(self.node.name(), &digest, reply.body).is_ok() {
+                if self.shows.put(self.node.name(), digest, reply.body).is_ok() {
                     self.changed.notify_one();
                 }
             }

@@ -163,7 +163,7 @@ impl Keeper {
             Ok(Done::Polled(result)) => self.polled(result),
             Ok(Done::Called(called)) => self.called(called),
             Ok(Done::Lists(result)) => self.have_lists(result),
-            Ok(Done::Show { digest, body }) => self.have_show(digest, body),
+            Ok(Done::Show { digest, body }) => self.have_show(&digest, body),
             Ok(Done::Loaded { key, result }) => self.loaded(&key, result),
             Ok(Done::OnGpu(result)) => self.seen_on_gpu(result),
             Ok(Done::Alive(result)) => self.life_checked(result),
@@ -291,7 +291,7 @@ impl Keeper {
         if !was_in_progress {
             self.waking.loads = WantedLoads::default();
         }
-        if !(want.joins && !was_in_progress) {
+        if !want.joins || was_in_progress {
             self.observe(Event::Wanted, None);
         }
         if !self.view.power.in_progress() {

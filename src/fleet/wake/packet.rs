@@ -127,7 +127,7 @@ mod tests {
     fn a_packet_really_leaves_and_arrives() {
         let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         receiver.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
-        let std::net::SocketAddr::V4(to) = receiver.local_addr().unwrap() else { panic!() };
+        let SocketAddr::V4(to) = receiver.local_addr().unwrap() else { panic!() };
         let packet = bytes("a8:a1:59:01:02:03".parse().unwrap(), None);
         assert_eq!(send(&[Target { from: Ipv4Addr::UNSPECIFIED, to }], &packet).unwrap(), 1);
         let mut buffer = [0; 200];
