@@ -22,7 +22,14 @@ pub fn example(name: &str) -> PathBuf {
             "debug" => "dev",
             other => other,
         };
-        let done = Command::new(env!("CARGO"))
+        let mut cargo = Command::new(env!("CARGO"));
+        // What cargo tells test programs about their package would look to build scripts like a changed environment.
+        for (name, _) in std::env::vars_os() {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|told| name.to_string_lossy().starts_with(told)) {
+                cargo.env_remove(name);
+            }
+        }
+        let done = cargo
             .args(["build", "--quiet", "--offline", "--examples", "--profile", profile])
             .arg("--target-dir")
             .arg(profile_dir.parent().unwrap())
