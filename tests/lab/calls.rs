@@ -53,6 +53,12 @@ impl Client {
         self.send(&self.to, &post(&self.to, path, body))
     }
 
+    /// Begins a POST of JSON with one further header line.
+    pub fn post_with(&self, path: &str, header: &str, body: &Value) -> Call<'_> {
+        let request = post(&self.to, path, body).replacen("\r\n\r\n", &format!("\r\n{header}\r\n\r\n"), 1);
+        self.send(&self.to, &request)
+    }
+
     /// Begins a POST to another address than the usual one, for instance to a node itself.
     pub fn post_to(&self, to: &str, path: &str, body: &Value) -> Call<'_> {
         self.send(to, &post(to, path, body))

@@ -22,4 +22,14 @@ mod sleeper;
 #[path = "client/words.rs"]
 mod words;
 
+mod dormant;
+mod falling_asleep;
+mod first_use;
+mod listing;
+mod networks;
+mod never_wakes;
+mod refusals;
 mod self_check;
+mod silence;
+mod wake_url;
+mod waking;

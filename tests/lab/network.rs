@@ -81,15 +81,23 @@ impl Network {
         ip(&format!("-n {} {arguments}", self.namespace(name)))
     }
 
-    /// From now on programs in the namespace `name` resolve one host name, `(address, name)`, or none at all. No name server
-    /// is reachable. Must be called once before the first program starts there.
+    /// From now on programs in the namespace `name` resolve one host name, `(address, name)`, or none at all without a name
+    /// server. Must be called once before the first program starts there.
     pub fn resolve(&self, name: &str, entry: Option<(&str, &str)>) {
+        let entry = entry.map(|(address, host)| format!("{address} {host}\n")).unwrap_or_default();
+        self.write_name_file(name, "hosts", &format!("127.0.0.1 localhost\n{entry}"));
+        self.write_name_file(name, "nsswitch.conf", "hosts: files dns\n");
+    }
+
+    /// The name server of the namespace `name`. As [`Network::resolve`].
+    pub fn name_server(&self, name: &str, address: &str) {
+        self.write_name_file(name, "resolv.conf", &format!("nameserver {address}\n"));
+    }
+
+    fn write_name_file(&self, name: &str, file: &str, text: &str) {
         let dir = Path::new(NAMES).join(self.namespace(name));
         fs::create_dir_all(&dir).unwrap();
-        let entry = entry.map(|(address, host)| format!("{address} {host}\n")).unwrap_or_default();
-        fs::write(dir.join("hosts"), format!("127.0.0.1 localhost\n{entry}")).unwrap();
-        fs::write(dir.join("resolv.conf"), "nameserver 127.0.0.1\n").unwrap();
-        fs::write(dir.join("nsswitch.conf"), "hosts: files dns\n").unwrap();
+        fs::write(dir.join(file), text).unwrap();
     }
 
     /// What a program prints that is run in a namespace.

@@ -12,6 +12,12 @@ use crate::sleeper::{Machine, Sleeper};
 
 /// The Pi's first card.
 pub const PI_MAC: &str = "02:00:00:00:77:02";
+/// The wake service's card.
+pub const SERVICE_MAC: &str = "02:00:00:00:77:03";
+/// A model that every simulated Ollama has.
+pub const CHAT_MODEL: &str = "llama3.2:3b";
+/// After this time without an answer the proxy holds nothing for proven any more (and a bit).
+pub const EVIDENCE: Duration = Duration::from_millis(5500);
 /// The proxy as its clients on the Pi see it.
 pub const PROXY: &str = "127.0.0.1:11434";
 
@@ -28,6 +34,7 @@ pub struct Plan {
     router: Option<(String, String)>,
     service: Option<WakeService>,
     host_name: Option<String>,
+    asleep: bool,
 }
 
 impl Plan {
@@ -45,6 +52,7 @@ impl Plan {
             router: None,
             service: None,
             host_name: None,
+            asleep: false,
         }
     }
 
@@ -108,6 +116,12 @@ impl Plan {
         self
     }
 
+    /// The hosts fall asleep before the proxy starts.
+    pub fn asleep_at_start(mut self) -> Self {
+        self.asleep = true;
+        self
+    }
+
     /// Builds it, and waits until the proxy answers. `None`, loudly, where there can be no laboratory.
     pub fn start(mut self) -> Option<Lab> {
         if let Some(reason) = missing() {
@@ -125,7 +139,10 @@ impl Plan {
             let namespace = network.namespace(&machine.name);
             (machine.clone(), Sleeper::start(&namespace, &logs, machine))
         });
-        let hosts = hosts.collect();
+        let hosts: Vec<(Machine, Sleeper)> = hosts.collect();
+        if self.asleep {
+            hosts.iter().for_each(|(_, sleeper)| sleeper.sleep());
+        }
         let service = self.service.take();
         let service = service.map(|wanted| RunningWakeService::start(&network.namespace("service"), &logs, &wanted));
         let pi = network.namespace("pi");
@@ -142,6 +159,7 @@ impl Plan {
         let mut network = Network::new();
         network.add("pi");
         if let Some(name) = &self.host_name {
+            network.name_server("pi", "127.0.0.1");
             network.resolve("pi", Some((self.machines[0].ip(), name)));
         }
         network.plug("pi", "eth0", "home", PI_MAC, &self.pi_address);
@@ -166,7 +184,7 @@ impl Plan {
         }
         if self.service.is_some() {
             network.add("service");
-            network.plug("service", "eth0", "home", "02:00:00:00:77:03", "10.77.0.3/24");
+            network.plug("service", "eth0", "home", SERVICE_MAC, "10.77.0.3/24");
             network.ip("service", "route add default via 10.77.0.1");
         }
         network
@@ -254,6 +272,17 @@ impl Lab {
     /// From now on the Pi resolves `name` to `address`, or (with `None`) nothing at all.
     pub fn resolve(&self, entry: Option<(&str, &str)>) {
         self.network.resolve("pi", entry);
+    }
+
+    /// From now on no name in `hosts` and a name server that does not answer.
+    pub fn resolve_slowly(&self) {
+        self.network.name_server("pi", "10.77.0.99");
+        self.network.resolve("pi", None);
+    }
+
+    /// Empties the neighbour table of the Pi: a unicast packet to a sleeping host is lost then.
+    pub fn forget_neighbours(&self) {
+        self.network.ip("pi", "neigh flush all");
     }
 
     /// The neighbour table of the Pi.
