@@ -38,7 +38,9 @@ fn a_host_that_never_wakes_gives_504_at_the_deadline_in_each_dialect() {
         lab.client().post("/v1/messages", &anthropic),
     ];
     let [native, openai, anthropic] = calls.map(crate::calls::Call::finish);
-    [&native, &openai, &anthropic].map(assert_gave_up);
+    for answer in [&native, &openai, &anthropic] {
+        assert_gave_up(answer);
+    }
     assert!(native.json()["error"].is_string(), "{native:?}");
     let error = &openai.json()["error"];
     assert!(error["message"].is_string() && error["type"].is_string() && error.get("code").is_some(), "{openai:?}");

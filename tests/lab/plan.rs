@@ -22,6 +22,7 @@ pub const EVIDENCE: Duration = Duration::from_millis(5500);
 pub const PROXY: &str = "127.0.0.1:11434";
 
 /// What a test wants.
+#[allow(clippy::struct_excessive_bools, reason = "each is one wish, and any of them go together")]
 pub struct Plan {
     test: String,
     machines: Vec<Machine>,
@@ -141,7 +142,9 @@ impl Plan {
         });
         let hosts: Vec<(Machine, Sleeper)> = hosts.collect();
         if self.asleep {
-            hosts.iter().for_each(|(_, sleeper)| sleeper.sleep());
+            for (_, sleeper) in &hosts {
+                sleeper.sleep();
+            }
         }
         let service = self.service.take();
         let service = service.map(|wanted| RunningWakeService::start(&network.namespace("service"), &logs, &wanted));

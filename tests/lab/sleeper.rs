@@ -38,7 +38,7 @@ pub struct Machine {
     wakes: Wakes,
     resume: Duration,
     boot: Duration,
-    simulator: Vec<String>,
+    simulator: Vec<(String, String)>,
 }
 
 impl Machine {
@@ -53,8 +53,11 @@ impl Machine {
             wakes: Wakes::ByMagic,
             resume: Duration::from_secs(1),
             boot: Duration::ZERO,
-            simulator: ["--first-token", "50ms", "--token-gap", "20ms", "--tokens", "5"].map(String::from).to_vec(),
+            simulator: Vec::new(),
         }
+        .simulates("--first-token", "50ms")
+        .simulates("--token-gap", "20ms")
+        .simulates("--tokens", "5")
     }
 
     /// What wakes it.
@@ -89,7 +92,8 @@ impl Machine {
 
     /// A further setting of the simulated Ollama, such as `("--load", "2s")`; the last one given counts.
     pub fn simulates(mut self, flag: &str, value: &str) -> Self {
-        self.simulator.extend([flag.to_owned(), value.to_owned()]);
+        self.simulator.retain(|(known, _)| known != flag);
+        self.simulator.push((flag.to_owned(), value.to_owned()));
         self
     }
 
@@ -114,7 +118,7 @@ impl Machine {
         let mut command = vec![text(example("lab_host")), self.mac.clone(), mode.into()];
         command.extend([self.resume, self.boot].map(|time| time.as_millis().to_string()));
         command.extend([text(example("simulated_ollama")), "--listen".into(), "0.0.0.0:11434".into(), "--control".into()]);
-        command.extend(self.simulator.clone());
+        command.extend(self.simulator.iter().flat_map(|(flag, value)| [flag.clone(), value.clone()]));
         command
     }
 }
@@ -203,10 +207,5 @@ impl Sleeper {
     /// What its simulated Ollama has counted.
     pub fn counters(&self) -> Value {
         serde_json::from_str(&self.dialogue.ask("ollama GET /sim/counters")).unwrap()
-    }
-
-    /// Changes how its simulated Ollama behaves, for instance `{"first_token_ms":5000}`.
-    pub fn set(&self, settings: &Value) {
-        self.dialogue.ask(&format!("ollama POST /sim/set {settings}"));
     }
 }

@@ -83,7 +83,9 @@ fn when_all_leave_the_host_still_wakes_and_its_model_is_loaded() {
     let Some(lab) = asleep(Plan::named("all_leave").host(host)) else { return };
     let calls = [lab.client().chat(CHAT_MODEL), lab.client().chat(CHAT_MODEL)];
     until_packets(&lab);
-    calls.map(crate::calls::Call::leave);
+    for call in calls {
+        call.leave();
+    }
     lab.gpu().until_awake(Duration::from_secs(10));
     eventually("the model is loaded", Duration::from_secs(10), || lab.gpu().counters()["loads_finished"] == 1);
     assert_eq!(lab.gpu().counters()["loads_aborted"], 0);
