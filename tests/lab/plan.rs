@@ -1,5 +1,6 @@
 //! What a test wants of its laboratory, and the laboratory that it gets.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -127,7 +128,8 @@ impl Plan {
     pub fn start(mut self) -> Option<Lab> {
         if let Some(reason) = missing() {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{}: {reason}", self.test);
-            eprintln!("SKIPPED: {reason} ({})", self.test);
+            // Written past the test harness, which shows `eprintln!` of failed tests only.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {reason} ({})", self.test);
             return None;
         }
         if self.machines.is_empty() {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 /// How long a program may take to answer a line.
@@ -56,7 +56,7 @@ pub fn in_namespace(namespace: &str, program: &Path) -> Command {
 /// A running program that is spoken to line by line. Dropped, it is ended.
 pub struct Program {
     child: Child,
-    stdin: Mutex<ChildStdin>,
+    stdin: Mutex<Option<ChildStdin>>,
 }
 
 impl Program {
@@ -70,7 +70,7 @@ impl Program {
             .stderr(log_file(logs, name))
             .spawn()
             .unwrap();
-        let stdin = Mutex::new(child.stdin.take().unwrap());
+        let stdin = Mutex::new(child.stdin.take());
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || output.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
@@ -82,12 +82,20 @@ impl Program {
     /// Writes one line to it.
     pub fn say(&self, line: &str) {
         let mut stdin = self.stdin.lock().unwrap();
-        writeln!(stdin, "{line}").unwrap();
+        writeln!(stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 }
 
 impl Drop for Program {
+    /// It ends by itself when its input closes, and takes its own children with it; one that hangs is killed.
     fn drop(&mut self) {
+        drop(self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take());
+        for _ in 0..100 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            pause(Duration::from_millis(10));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
