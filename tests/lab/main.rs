@@ -30,6 +30,7 @@ mod networks;
 mod never_wakes;
 mod refusals;
 mod self_check;
+mod several_hosts;
 mod silence;
 mod wake_url;
 mod waking;

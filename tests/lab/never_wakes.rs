@@ -88,11 +88,15 @@ fn an_ollama_that_is_only_restarted_is_waited_for_without_a_packet() {
 }
 
 #[test]
-fn a_port_that_refuses_during_the_boot_is_waited_for() {
+fn a_port_that_refuses_during_the_boot_is_waited_for_and_packets_stop() {
     let host = Machine::usual().resume(Duration::from_millis(500)).boot(Duration::from_secs(5));
     let Some(lab) = Plan::named("refused_during_boot").host(host).start() else { return };
     lab.until_catalog_knows(CHAT_MODEL);
     lab.gpu().sleep();
     lab.client().chat(CHAT_MODEL).finish().assert_whole_chat();
     assert_eq!(lab.gpu().status().woken, 1);
+    let mut frames = lab.gpu().frames_since(0);
+    frames.retain(|frame| frame.magic);
+    // Without the refusals there were rounds at 2 s and at 4 s.
+    assert!(frames.iter().all(|frame| frame.at < frames[0].at + 1800), "{frames:?}");
 }

@@ -230,6 +230,11 @@ impl Lab {
         &self.hosts[0].1
     }
 
+    /// The host of that name.
+    pub fn host(&self, name: &str) -> &Sleeper {
+        &self.hosts.iter().find(|(machine, _)| machine.name == name).unwrap().1
+    }
+
     /// Address and port of the first host's Ollama.
     pub fn gpu_address(&self) -> String {
         format!("{}:11434", self.hosts[0].0.ip())

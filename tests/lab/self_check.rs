@@ -121,3 +121,28 @@ fn the_wake_service_keeps_the_rules_of_its_documentation() {
     assert_eq!((call(&signed), call(&signed)), (0.into(), 103.into()), "once, and not twice within a second");
     assert_eq!(lab.service().calls().len(), 6);
 }
+
+#[test]
+fn a_name_resolves_until_it_is_taken_away() {
+    let Some(lab) = Plan::named("a_name_resolves").host_name("gaming-pc.lan").without_proxy().start() else { return };
+    let version = || lab.client().get_from("gaming-pc.lan:11434", "/api/version").finish();
+    assert_eq!(version().status, 200);
+    lab.resolve(None);
+    let gone = version();
+    assert!(matches!(gone.ended, Ended::NoConnection(_)) && gone.took < Duration::from_secs(1), "{gone:?}");
+    lab.resolve_slowly();
+    assert!(version().took > Duration::from_secs(2), "the name server does not answer");
+    lab.resolve(Some(("10.77.0.11", "gaming-pc.lan")));
+    assert_eq!(version().status, 200);
+}
+
+#[test]
+fn a_router_leads_to_a_host_that_broadcasts_cannot_reach() {
+    let host = Machine::usual().at("office", "10.99.0.11/24").gateway("10.99.0.1");
+    let plan = Plan::named("a_router_leads").host(host).router("office", "10.99.0.1/24").wake_service(WakeService::open());
+    let Some(lab) = plan.without_proxy().start() else { return };
+    assert_eq!(lab.client().get_from(&lab.gpu_address(), "/api/version").finish().status, 200);
+    lab.client().get_from("10.77.0.3:9090", WOL).finish();
+    assert_eq!(lab.gpu().status().magic, 0);
+    assert!(lab.neighbours().contains("02:00:00:00:77:01") && !lab.neighbours().contains("02:00:00:00:77:11"));
+}

@@ -60,6 +60,12 @@ impl Machine {
         .simulates("--tokens", "5")
     }
 
+    /// Name of its namespace and hardware address, for a second host.
+    pub fn called(mut self, name: &str, mac: &str) -> Self {
+        (self.name, self.mac) = (name.into(), mac.into());
+        self
+    }
+
     /// What wakes it.
     pub fn wakes(mut self, wakes: Wakes) -> Self {
         self.wakes = wakes;
