@@ -9,10 +9,29 @@ use std::time::Duration;
 use crate::values::{Mac, NodeName, SecureOn};
 
 mod access;
+mod address;
+mod args;
+mod data_dir;
+mod document;
+mod duration;
+mod env_file;
+mod files;
+#[cfg(test)]
+mod fixture;
 mod keep_awake;
+mod layers;
+mod merge;
+mod node_file;
+mod nodes;
+mod settings;
+mod wake_flags;
+mod wake_values;
 
-pub use access::{Cidr, Glob};
-pub use keep_awake::KeepAwake;
+pub use access::{BadCidr, Cidr, Glob};
+pub use args::{Cli, Command, ServeArgs, parse_cli};
+pub use env_file::{Env, environment};
+pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
+pub use merge::{Faults, load, load_entrance};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -37,6 +56,12 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Log form and level.
     pub log: Log,
+    /// What the node file says about the sizes of models.
+    pub sizes: SizeRules,
+    /// Which nodes may serve when none fits.
+    pub fallback: Fallback,
+    /// Price of a kilowatt-hour in the owner's currency, for the pages.
+    pub price_per_kwh: Option<f64>,
     /// Things the operator should know that are no faults; logged at start.
     pub notes: Vec<String>,
     /// Each effective setting with where it came from, for `check` and the page.
@@ -77,8 +102,67 @@ pub struct NodeConfig {
     pub memory_gb: Option<f64>,
     /// Sizes of models (in billions of parameters, both ends included) that this node may serve; empty: all.
     pub model_ranges: Vec<ModelRange>,
+    /// Which API it speaks.
+    pub kind: NodeKind,
+    /// Models the owner says it holds; empty: what it lists itself.
+    pub models: Vec<String>,
     /// How to wake it.
     pub wake: WakeConfig,
+    /// How to send it to sleep.
+    pub sleep: SleepConfig,
+    /// What it draws, as the owner states it.
+    pub power: PowerConfig,
+}
+
+/// The API that a node speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NodeKind {
+    /// Ollama itself.
+    #[default]
+    Ollama,
+    /// A server with OpenAI's API only, such as llama.cpp's or LM Studio.
+    OpenAi,
+}
+
+/// How one node is sent to sleep by us; nothing set: it sleeps by its own timer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SleepConfig {
+    /// A URL to call.
+    pub url: Option<String>,
+    /// A command to run on this machine.
+    pub command: Option<String>,
+}
+
+/// What one node draws from the wall, for energy figures and the `least_energy` strategy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PowerConfig {
+    /// Watts while it is awake and idle.
+    pub idle_watts: Option<f64>,
+    /// Watts while it sleeps.
+    pub sleep_watts: Option<f64>,
+    /// After this time without use it goes to sleep by itself.
+    pub sleeps_after: Option<Duration>,
+}
+
+/// What the owner says about the sizes of models, in billions of parameters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SizeRules {
+    /// Whole names with their size (`model_name_mapping`), in the order of the file.
+    pub mapping: Vec<(String, f64)>,
+    /// Parts of names with their size (`model_name_patterns`), in the order of the file.
+    pub patterns: Vec<(String, f64)>,
+}
+
+/// Which nodes may serve a model when none fits by size (`fallback` in the node file).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fallback {
+    /// Any node.
+    Any,
+    /// Nodes that hold the model.
+    #[default]
+    HaveModel,
+    /// None: the request is refused.
+    None,
 }
 
 /// A range of model sizes in billions of parameters, both ends included.
@@ -112,7 +196,7 @@ impl std::fmt::Display for HostPort {
 }
 
 /// How one node is woken. Nothing set: a MAC may still be learnt.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WakeConfig {
     /// The MAC the user set; a learnt one lives in the state file.
     pub mac: Option<Mac>,
@@ -127,7 +211,7 @@ pub struct WakeConfig {
 }
 
 /// A URL that wakes a machine, for instance WolGoWeb's `/wol?mac=…`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct WakeUrl {
     /// The URL with the placeholders `{mac} {ip} {node} {time} {token}` still in it.
     pub template: String,
@@ -142,9 +226,9 @@ pub struct WakeUrl {
 }
 
 impl std::fmt::Debug for WakeUrl {
-    /// Without the key, the headers and the query, which may hold secrets.
+    /// Without the key, the headers, and the user and query of the URL, which may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = self.template.split('?').next().unwrap_or_default();
+        let shown = layers::shown_url(&self.template);
         f.debug_struct("WakeUrl").field("url", &shown).field("method", &self.method).finish_non_exhaustive()
     }
 }
@@ -197,7 +281,7 @@ pub struct Limits {
 }
 
 /// How to log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Log {
     /// One JSON object per line instead of text.
     pub json: bool,
@@ -206,18 +290,31 @@ pub struct Log {
 }
 
 /// The level from which log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogLevel {
     /// Nothing but faults that need the operator.
     Error,
     /// And things the operator can act on.
     Warn,
     /// And one line per request and per change of power.
+    #[default]
     Info,
     /// And the steps of a request.
     Debug,
     /// And everything.
     Trace,
+}
+
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
 }
 
 /// Where an effective setting came from.

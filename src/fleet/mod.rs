@@ -1,1 +1,108 @@
-//! Room under construction.
+//! The nodes: what is known of each, its power, and the one task per node that keeps it.
+//!
+//! A node's [`keeper`] is the only writer of what is known of the node and the only one that sends to a node on its own
+//! account. Requests read the published [`View`], report what they observed, and say what they want.
+
+mod keeper;
+mod neighbours;
+mod node;
+pub mod power;
+mod view;
+mod wake;
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::catalog::{NodeSnapshot, Shows, Snapshot};
+use crate::config::{NodeConfig, Timeouts, WakeRules};
+use crate::values::NodeName;
+
+pub use node::{InFlight, Node, Want};
+pub use view::{KnownMac, MacSource, View};
+
+/// All nodes, in the order of the settings.
+#[derive(Clone)]
+pub struct Fleet {
+    nodes: Arc<[Node]>,
+    shows: Shows,
+    changed: Arc<Notify>,
+}
+
+/// What all keepers go by.
+#[derive(Clone)]
+pub struct Rules {
+    /// Limits of waiting.
+    pub timeouts: Timeouts,
+    /// When to wake without being asked.
+    pub wake: WakeRules,
+    /// How often always-on nodes are checked; `None`: no own calls to awake nodes at all.
+    pub health_interval: Option<std::time::Duration>,
+    /// How long a list is fresh.
+    pub cache_ttl: std::time::Duration,
+}
+
+impl Fleet {
+    /// Makes the nodes with what the snapshot knew of them, and starts a keeper for each in `tasks`.
+    ///
+    /// # Errors
+    /// When no TLS roots can be loaded for wake URLs.
+    pub fn start(configs: &[NodeConfig], rules: &Rules, snapshot: &Snapshot, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<Self> {
+        let shows = Shows::default();
+        let changed = Arc::new(Notify::new());
+        let mut nodes = Vec::new();
+        for config in configs.iter().filter(|config| config.enabled) {
+            let known = snapshot.nodes.get(config.name.as_str()).cloned().unwrap_or_default();
+            let (node, keeper) = keeper::Keeper::new(config, rules, known, shows.clone(), changed.clone())?;
+            tasks.spawn(keeper.run());
+            nodes.push(node);
+        }
+        Ok(Self { nodes: nodes.into(), shows, changed })
+    }
+
+    /// The nodes in the order of the settings.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node of that name.
+    pub fn find(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name().as_str() == name)
+    }
+
+    /// The kept `show` answers of all nodes.
+    pub fn shows(&self) -> &Shows {
+        &self.shows
+    }
+
+    /// Resolves when something worth keeping on disk has changed.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What is worth keeping over a restart.
+    pub fn snapshot(&self) -> Snapshot {
+        let nodes = self.nodes.iter().map(|node| (node.name().to_string(), self.snapshot_of(node))).collect();
+        Snapshot { nodes, ..Snapshot::default() }
+    }
+
+    fn snapshot_of(&self, node: &Node) -> NodeSnapshot {
+        let view = node.view();
+        let learnt = view.mac.filter(|known| known.source == MacSource::Learnt);
+        let own = NodeSnapshot {
+            mac: learnt.map(|known| known.mac.to_string()),
+            mac_source: learnt.map(|_| "learnt".to_owned()),
+            address: view.address.map(|address| address.to_string()),
+            wake_seconds: view.wake_history.clone(),
+            last_seen: node.last_seen_unix(),
+            ..NodeSnapshot::default()
+        };
+        own.with_catalog(node.name(), &view.holding, &self.shows)
+    }
+}
+
+/// Names of nodes for messages.
+pub fn names(nodes: &[Node]) -> Vec<NodeName> {
+    nodes.iter().map(|node| node.name().clone()).collect()
+}

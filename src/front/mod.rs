@@ -1,1 +1,136 @@
-//! Room under construction.
+//! The front door: who may come in, the endpoints of our own, and the proxy for everything else.
+//!
+//! Nothing here ever contacts a node, except a person's explicit wake or refresh.
+
+mod cors;
+mod nodes;
+mod page;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use crate::http::{Body, body, reply};
+use crate::proxy::Proxy;
+use crate::server::Handler;
+use crate::values::{Dialect, Fault, Kind};
+pub use cors::Origins;
+
+/// Answers every request that comes in.
+#[derive(Clone)]
+pub struct Front(Arc<Shared>);
+
+struct Shared {
+    proxy: Proxy,
+    origins: Origins,
+    /// What is missing in the settings, for the page.
+    missing: Option<String>,
+}
+
+impl Front {
+    /// `missing` is what the owner still has to set, in words.
+    pub fn new(proxy: Proxy, origins: Origins, missing: Option<String>) -> Self {
+        Self(Arc::new(Shared { proxy, origins, missing }))
+    }
+
+    async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        let origin = self.0.origins.judge(request.headers());
+        if origin.is_refused() {
+            // Ollama's own answer: an empty 403.
+            return reply::bare(StatusCode::FORBIDDEN);
+        }
+        if request.method() == Method::OPTIONS {
+            return cors::preflight(&origin, request.headers());
+        }
+        let mut response = match self.own(&request).await {
+            Some(response) => response,
+            None => self.0.proxy.handle(request, client).await,
+        };
+        origin.allow(response.headers_mut());
+        response
+    }
+
+    /// Our own endpoints; `None`: not ours.
+    async fn own(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        let fleet = self.0.proxy.fleet();
+        let (method, path) = (request.method(), request.uri().path());
+        let looks = method == Method::GET || method == Method::HEAD;
+        let mut response = match path {
+            "/" if looks => self.root(request.headers()),
+            "/health" if looks => reply::json(StatusCode::OK, &nodes::health(fleet)),
+            "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet)),
+            "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
+            "/ui/page.js" if looks => page::asset("text/javascript; charset=utf-8", page::JS),
+            _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
+                Some((name, action)) => self.act(request, name, action).await,
+                None if matches!(path, "/" | "/health" | "/nodes") => wrong_method("GET, HEAD"),
+                None => return None,
+            },
+        };
+        if method == Method::HEAD {
+            let length = hyper::body::Body::size_hint(response.body()).exact().unwrap_or_default();
+            *response.body_mut() = body::empty();
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Some(response)
+    }
+
+    /// One address, three readers: browsers, programs, and everybody who compares with Ollama's words.
+    fn root(&self, headers: &HeaderMap) -> Response<Body> {
+        let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let fleet = self.0.proxy.fleet();
+        let mut response = if accept.contains("text/html") {
+            page::page(fleet, self.0.missing.as_deref())
+        } else if accept.contains("application/json") {
+            reply::json(StatusCode::OK, &nodes::info(self.0.missing.as_deref()))
+        } else {
+            reply::whole(StatusCode::OK, reply::TEXT, "Ollama is running")
+        };
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+        response
+    }
+
+    /// `POST /nodes/{name}/wake` and `…/refresh`: a person's explicit wish.
+    async fn act(&self, request: &Request<Incoming>, name: &str, action: &str) -> Response<Body> {
+        if !matches!(action, "wake" | "refresh") {
+            return refused(Kind::NotFound, "nodes have the actions wake and refresh");
+        }
+        if request.method() != Method::POST {
+            return wrong_method("POST");
+        }
+        if cors::is_cross_site(request.headers()) {
+            return refused(Kind::Forbidden, "another site may not do this");
+        }
+        let Some(node) = self.0.proxy.fleet().find(name) else {
+            return refused(Kind::NotFound, format!("there is no node {name:?}"));
+        };
+        if action == "refresh" {
+            return match node.refresh().await {
+                Ok(()) => reply::json(StatusCode::OK, &json!({ "node": name, "refreshed": true })),
+                Err(why) => reply::json(StatusCode::BAD_GATEWAY, &json!({ "node": name, "error": why })),
+            };
+        }
+        let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
+        nodes::wake(node, waits).await
+    }
+}
+
+impl Handler for Front {
+    async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        self.answer(request, client).await
+    }
+}
+
+fn refused(kind: Kind, text: impl Into<std::borrow::Cow<'static, str>>) -> Response<Body> {
+    reply::fault(&Fault::client(kind, text), Dialect::Native)
+}
+
+fn wrong_method(allowed: &'static str) -> Response<Body> {
+    let mut response = refused(Kind::Method, format!("this endpoint takes {allowed}"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}

@@ -1,1 +1,178 @@
-//! Room under construction.
+//! The way of a request, as one list:
+//!
+//! 1. **read** the whole bounded body (413, 503), except blobs, which stream
+//! 2. **classify** it into an ask (pure)
+//! 3. **answer from the catalog** what needs no GPU
+//! 4. **admit**: may it wake, which node serves (404, 503)
+//! 5. **reach** the node: connect, hedge, wait for its wake (504)
+//! 6. **send**, watching its silence (law 3)
+//! 7. **relay** the answer byte for byte, with the guards in the body
+//! 8. **account**: one line, on the end or on the drop
+//!
+//! Steps 4 to 6 are one attempt. Until the first byte has gone to the client an attempt may be repeated; every await may
+//! be the last, since hyper drops all of this when the client leaves.
+
+mod account;
+mod admit;
+mod local;
+mod reach;
+mod relay;
+mod send;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use tokio::sync::{Semaphore, watch};
+
+use crate::classify::{self, Ask};
+use crate::config::{Limits, Timeouts, WakeRules};
+use crate::fleet::Fleet;
+use crate::http::{Body, Budget, body, headers, reply};
+use crate::values::{Dialect, Fault, Kind, Retry, Whose};
+pub use account::Trace;
+use send::Payload;
+
+/// The proxy, shared by all requests.
+#[derive(Clone)]
+pub struct Proxy(Arc<Shared>);
+
+struct Shared {
+    fleet: Fleet,
+    settings: Settings,
+    budget: Budget,
+    held: Arc<Semaphore>,
+    via: HeaderValue,
+    end: watch::Receiver<bool>,
+}
+
+/// What the proxy goes by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Limits of waiting.
+    pub timeouts: Timeouts,
+    /// Bounds.
+    pub limits: Limits,
+    /// Who may not wake.
+    pub wake: WakeRules,
+    /// How long a cached answer is fresh.
+    pub cache_ttl: Duration,
+    /// Setting `--health-interval 0`: metadata is forwarded instead of kept.
+    pub no_own_calls: bool,
+    /// Names this process in `Via`, to recognise loops.
+    pub instance: String,
+}
+
+/// A request that needs a node.
+struct Job<'a> {
+    head: &'a Parts,
+    payload: Payload,
+    ask: Ask,
+    client: SocketAddr,
+}
+
+impl Proxy {
+    /// `end` turns true when the process is asked to end; then held requests are told.
+    pub fn new(fleet: Fleet, settings: Settings, end: watch::Receiver<bool>) -> Self {
+        let budget = Budget::new(settings.limits.buffer);
+        let held = Arc::new(Semaphore::new(settings.limits.held));
+        let via = HeaderValue::from_str(&format!("1.1 {}", settings.instance)).unwrap_or(HeaderValue::from_static("1.1 ollama-proxy"));
+        Self(Arc::new(Shared { fleet, settings, budget, held, via, end }))
+    }
+
+    /// The nodes.
+    pub fn fleet(&self) -> &Fleet {
+        &self.0.fleet
+    }
+
+    /// Answers any request; every fault becomes a reply in the client's dialect.
+    pub async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        let dialect = Dialect::of_path(request.uri().path());
+        let mut trace = Trace::begin(&request, client);
+        let id = trace.id().clone();
+        let mut response = match self.answer(request, client, &mut trace).await {
+            Ok(response) => response,
+            Err(fault) => {
+                trace.failed(&fault);
+                reply::fault(&fault, dialect)
+            }
+        };
+        trace.replied(response.status());
+        response.headers_mut().insert(headers::REQUEST_ID, id);
+        response
+    }
+
+    async fn answer(&self, request: Request<Incoming>, client: SocketAddr, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+        let (mut head, incoming) = request.into_parts();
+        head.headers.insert(headers::REQUEST_ID, trace.id().clone());
+        self.refuse_loops(&head)?;
+        let (payload, bytes) = if classify::streams_up(&head.method, head.uri.path()) {
+            (Payload::streaming(incoming), Bytes::new())
+        } else {
+            let buffered = body::read(incoming, self.0.settings.limits.body, &self.0.budget).await?;
+            let bytes = buffered.bytes().clone();
+            (Payload::Buffered(buffered), bytes)
+        };
+        let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
+        trace.classified(&ask);
+        if let Some(answer) = self.from_catalog(&ask, &head).await? {
+            return Ok(answer);
+        }
+        let job = Job { head: &head, payload, ask, client };
+        match self.0.settings.timeouts.request_limit {
+            Some(limit) => tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit))),
+            None => self.serve(&job, trace).await,
+        }
+    }
+
+    /// Attempts until one succeeds, one fails for good, or they are used up.
+    async fn serve(&self, job: &Job<'_>, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+        let mut failed: Vec<usize> = Vec::new();
+        let mut last = None;
+        for _ in 0..self.0.settings.limits.attempts {
+            let Some((index, permission)) = self.admit(job, &failed)? else { break };
+            let node = &self.0.fleet.nodes()[index];
+            trace.on_node(node);
+            match self.attempt(node, permission, job, trace).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) if fault.retry == Retry::Now && job.may_be_repeated() => {
+                    tracing::debug!(node = %node.name(), %fault, "attempt failed, trying again");
+                    failed.push(index);
+                    last = Some(fault);
+                }
+                Err(fault) => {
+                    if fault.whose == Whose::Node {
+                        node.count_failure();
+                    }
+                    return Err(fault);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| Fault::ours(Kind::NoNode, Retry::Never, "no node can serve this request")))
+    }
+
+    fn refuse_loops(&self, head: &Parts) -> Result<(), Fault> {
+        if headers::passed_here_before(&head.headers, &self.0.settings.instance) {
+            let text = "this request came back to the proxy it was sent by: the node's address points at the proxy itself; set OLLAMA_URL to the GPU PC";
+            return Err(Fault { kind: Kind::Loop, whose: Whose::Us, retry: Retry::Never, text: text.into() });
+        }
+        Ok(())
+    }
+}
+
+fn over_the_limit(limit: Duration) -> Fault {
+    let text = format!("no answer within --request-limit ({})", humantime::format_duration(limit));
+    Fault::node(Kind::Timeout, Retry::Never, text)
+}
+
+impl Job<'_> {
+    /// Whether sending it again does no harm: an inference, or anything of which no byte was sent.
+    fn may_be_repeated(&self) -> bool {
+        self.ask.replayable || self.payload.unsent()
+    }
+}

@@ -1,1 +1,151 @@
-//! Room under construction.
+//! The accept loop over hyper's HTTP/1.1 connection: bounds, limits on slow heads, graceful end. Knows no Ollama.
+//!
+//! `http1`, not `auto`: the version sniffing of `auto` has no timeout, so a silent client would stay for ever.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::http::Body;
+
+/// Limits of the listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Client connections at once; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// Until a request head must be complete; also the idle limit of a kept connection. Longer than Go's 90 s, so that
+    /// clients close first.
+    pub head: Duration,
+    /// What running answers get after the end was asked for.
+    pub grace: Duration,
+}
+
+/// What answers a request. The address is the client's.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// Never fails: a fault is a reply too, since an `Err` would make hyper close the socket without one.
+    fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Serves until `end` turns true; then lets running answers finish for `bounds.grace`.
+///
+/// Returns how many connections were still busy after that and were cut.
+pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, handler: H, end: watch::Receiver<bool>) -> usize {
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let open = Arc::new(AtomicUsize::new(0));
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        let accept = Accept {
+            bounds,
+            handler: handler.clone(),
+            graceful: GracefulShutdown::new(),
+            places: places.clone(),
+            open: open.clone(),
+        };
+        loops.spawn(accept.run(listener, end.clone()));
+    }
+    let mut ends = JoinSet::new();
+    while let Some(graceful) = loops.join_next().await {
+        ends.spawn(async {
+            if let Ok(graceful) = graceful {
+                graceful.shutdown().await
+            }
+        });
+    }
+    let all = async { while ends.join_next().await.is_some() {} };
+    match tokio::time::timeout(bounds.grace, all).await {
+        Ok(()) => 0,
+        Err(_) => open.load(Ordering::Relaxed),
+    }
+}
+
+struct Accept<H> {
+    bounds: Bounds,
+    handler: H,
+    graceful: GracefulShutdown,
+    places: Arc<Semaphore>,
+    open: Arc<AtomicUsize>,
+}
+
+impl<H: Handler> Accept<H> {
+    /// Accepts until the end is asked for; then hands out what still runs.
+    async fn run(self, listener: TcpListener, mut end: watch::Receiver<bool>) -> GracefulShutdown {
+        loop {
+            let place = tokio::select! {
+                _ = end.wait_for(|asked| *asked) => return self.graceful,
+                place = self.places.clone().acquire_owned() => place,
+            };
+            let Ok(place) = place else { return self.graceful };
+            let accepted = tokio::select! {
+                _ = end.wait_for(|asked| *asked) => return self.graceful,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, client)) => self.connection(stream, client, place),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    // Out of descriptors: trying at once again would spin a core.
+                    tracing::error!(%error, "cannot accept connections, trying again in 1 s");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    fn connection(&self, stream: TcpStream, client: SocketAddr, place: OwnedSemaphorePermit) {
+        // Tokens are tiny writes.
+        let _ = stream.set_nodelay(true);
+        let handler = self.handler.clone();
+        let service = service_fn(move |request| {
+            let handler = handler.clone();
+            async move { Ok::<_, Infallible>(handler.handle(request, client).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.bounds.head)
+            .max_buf_size(64 * 1024)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = self.graceful.watch(connection);
+        let counted = Counted::new(&self.open);
+        tokio::spawn(async move {
+            let _held = (place, counted);
+            if let Err(error) = connection.await {
+                tracing::debug!(%client, %error, "connection ended");
+            }
+        });
+    }
+}
+
+fn concerns_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// One open connection, counted for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,5 @@
-//! Room under construction.
+//! What the operator sees of us: log lines.
+
+mod log;
+
+pub use log::start;

@@ -1,1 +1,92 @@
-//! Room under construction.
+//! What must be known of a stream while it passes untouched: whether it came to its proper end, and how to say in its
+//! own dialect that it will not.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::values::Dialect;
+
+mod end_watch;
+mod events;
+mod json;
+
+#[cfg(test)]
+mod tests;
+
+pub use end_watch::EndWatch;
+
+/// How an answer is framed and what ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Lines of JSON; the last has `"done":true`.
+    Ndjson,
+    /// Lines of JSON about a pull, push or create; the last has `"status":"success"`.
+    Progress,
+    /// Server-sent events that end with `data: [DONE]`.
+    SseChat,
+    /// Server-sent events that end with `response.completed`, `response.failed` or `response.incomplete`.
+    SseResponses,
+    /// Server-sent events that end with `message_stop`.
+    SseMessages,
+    /// No end mark that we know: HTTP's own framing says whether it is whole.
+    Whole,
+}
+
+impl Form {
+    /// The form of an answer on a route (its template). The node's `Content-Type` decides whether it is a stream at all:
+    /// loads, errors and `"stream":false` answer in one piece on the same routes.
+    pub fn of(dialect: Dialect, route: &str, content_type: Option<&str>) -> Self {
+        let kind = content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+        if kind.eq_ignore_ascii_case("application/x-ndjson") {
+            match route {
+                "/api/generate" | "/api/chat" => Self::Ndjson,
+                "/api/pull" | "/api/push" | "/api/create" => Self::Progress,
+                _ => Self::Whole,
+            }
+        } else if kind.eq_ignore_ascii_case("text/event-stream") {
+            match (dialect, route) {
+                (Dialect::OpenAi, "/v1/chat/completions" | "/v1/completions") => Self::SseChat,
+                (Dialect::OpenAi, "/v1/responses") => Self::SseResponses,
+                (Dialect::Anthropic, "/v1/messages") => Self::SseMessages,
+                _ => Self::Whole,
+            }
+        } else {
+            Self::Whole
+        }
+    }
+
+    fn is_events(self) -> bool {
+        matches!(self, Self::SseChat | Self::SseResponses | Self::SseMessages)
+    }
+}
+
+/// The bytes that tell the client inside its stream that the answer broke off, for a status already sent. They end
+/// what is half sent (`mid_line`, see [`EndWatch::mid_line`]) first. `None` for [`Form::Whole`]: such an answer can
+/// only be aborted.
+pub fn in_band_error(form: Form, text: &str, mid_line: bool) -> Option<Bytes> {
+    let half = match (mid_line, form.is_events()) {
+        (false, _) => "",
+        (true, false) => "\n",
+        (true, true) => "\n\n",
+    };
+    let error = match form {
+        Form::Whole => return None,
+        Form::Ndjson | Form::Progress => format!("{}\n", json!({ "error": text })),
+        Form::SseChat => format!("data: {}\n\n", json!({ "error": openai_error(text) })),
+        // `message` for clients that read the event, `error` for those that look for one in any event.
+        Form::SseResponses => event(&json!({
+            "type": "error", "code": "server_error", "message": text, "param": null, "sequence_number": 0,
+            "error": openai_error(text),
+        })),
+        Form::SseMessages => event(&json!({ "type": "error", "error": { "type": "api_error", "message": text } })),
+    };
+    Some(Bytes::from(format!("{half}{error}")))
+}
+
+fn openai_error(text: &str) -> Value {
+    json!({ "message": text, "type": "api_error", "param": null, "code": null })
+}
+
+fn event(data: &Value) -> String {
+    format!("event: error\ndata: {data}\n\n")
+}

@@ -1,1 +1,14 @@
-//! Room under construction.
+//! Clients of nodes: connect (where evidence is seen), exchange one request, make our own small calls.
+//!
+//! The connection is driven inside the caller's own task: no connection task, no channel between it and the body.
+//! There is no pool toward sleepers: a fresh connect costs 0.3 ms, a stale connection hangs for minutes.
+
+mod call;
+mod dial;
+mod exchange;
+mod trouble;
+
+pub use call::{Call, Reply, call};
+pub use dial::{Link, connect, resolve};
+pub use exchange::{AnswerBody, exchange};
+pub use trouble::Trouble;

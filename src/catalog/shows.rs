@@ -1,0 +1,161 @@
+//! The plain `/api/show` answers of every listed model, bounded by their bytes.
+//!
+//! A digest names exactly one content, so an answer never grows stale: it is held until its digest is no longer listed.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use moka::sync::Cache;
+
+use super::holding::{BadAnswer, Holding, check_object};
+use crate::values::NodeName;
+
+/// Enough for some hundred models: a plain answer takes 5–100 KiB, most of it licence and template.
+const DEFAULT_BYTES: u64 = 32 * 1024 * 1024;
+
+/// What one entry takes beside its texts.
+const ENTRY_BYTES: usize = 128;
+
+type Key = (NodeName, String);
+
+/// The held answers of all nodes. Cheap to clone; clones share them.
+#[derive(Clone, Debug)]
+pub struct Shows(Cache<Key, Bytes>);
+
+/// A listed model whose show is not held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The name to ask the node for.
+    pub name: String,
+    /// The digest to [`Shows::put`] the answer under.
+    pub digest: String,
+}
+
+impl Default for Shows {
+    fn default() -> Self {
+        Self::new(DEFAULT_BYTES)
+    }
+}
+
+impl Shows {
+    /// Room for this many bytes; what is asked for least goes first.
+    pub fn new(bytes: u64) -> Self {
+        let weight = |key: &Key, body: &Bytes| {
+            let bytes = ENTRY_BYTES + key.0.as_str().len() + key.1.len() + body.len();
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        Self(Cache::builder().max_capacity(bytes).weigher(weight).build())
+    }
+
+    /// Holds a node's plain answer (no `verbose`, `system`, `options`, and not asked as Copilot) for a digest.
+    ///
+    /// # Errors
+    /// If it is no JSON object.
+    pub fn put(&self, node: &NodeName, digest: &str, body: Bytes) -> Result<(), BadAnswer> {
+        check_object(&body)?;
+        self.0.insert((node.clone(), digest.to_owned()), body);
+        Ok(())
+    }
+
+    /// The held answer.
+    pub fn get(&self, node: &NodeName, digest: &str) -> Option<Bytes> {
+        self.0.get(&(node.clone(), digest.to_owned()))
+    }
+
+    /// What to fetch from a node, one name for each digest. Models without a digest are left out: a change of theirs
+    /// would go unseen.
+    pub fn missing(&self, node: &NodeName, holding: &Holding) -> Vec<Wanted> {
+        let mut seen = HashSet::new();
+        let models = holding.models().iter().filter(|model| !model.digest.is_empty() && seen.insert(&model.digest));
+        let wanted = models.filter(|model| !self.0.contains_key(&(node.clone(), model.digest.clone())));
+        wanted.map(|model| Wanted { name: model.name.clone(), digest: model.digest.clone() }).collect()
+    }
+
+    /// Forgets what a node no longer lists; of a node whose list is not known, everything.
+    pub fn forget_unlisted(&self, node: &NodeName, holding: &Holding) {
+        let listed: HashSet<&str> = holding.models().iter().map(|model| model.digest.as_str()).collect();
+        for (key, _) in &self.0 {
+            if key.0 == *node && !listed.contains(key.1.as_str()) {
+                self.0.invalidate(&*key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tokio::time::Instant;
+
+    use super::super::holding::Stamp;
+    use super::*;
+
+    fn listing(digests: &[&str]) -> Holding {
+        let entry = |(at, digest): (usize, &&str)| format!(r#"{{"name":"m{at}:latest","digest":"{digest}"}}"#);
+        let models: Vec<String> = digests.iter().enumerate().map(entry).collect();
+        let body = format!(r#"{{"models":[{}]}}"#, models.join(","));
+        Holding::empty().with_list(body.into(), Stamp { at: Instant::now(), wall: SystemTime::now() }).unwrap()
+    }
+
+    fn body(bytes: usize) -> Bytes {
+        format!(r#"{{"license":"{}"}}"#, "x".repeat(bytes)).into()
+    }
+
+    #[test]
+    fn each_digest_is_wanted_once_until_it_is_held() {
+        let (shows, node) = (Shows::default(), NodeName::new("a"));
+        let holding = listing(&["d0", "d1", "d0", ""]);
+        let wanted = |name: &str, digest: &str| Wanted { name: name.into(), digest: digest.into() };
+        assert_eq!(shows.missing(&node, &holding), [wanted("m0:latest", "d0"), wanted("m1:latest", "d1")]);
+        shows.put(&node, "d0", body(1)).unwrap();
+        assert_eq!(shows.missing(&node, &holding), [wanted("m1:latest", "d1")]);
+        assert_eq!(shows.missing(&node, &Holding::empty()), []);
+    }
+
+    #[test]
+    fn a_show_belongs_to_one_node_and_one_digest() {
+        let (shows, node) = (Shows::default(), NodeName::new("a"));
+        shows.put(&node, "d0", body(1)).unwrap();
+        assert_eq!(shows.get(&node, "d0"), Some(body(1)));
+        assert_eq!(shows.get(&node, "d1"), None);
+        assert_eq!(shows.get(&NodeName::new("b"), "d0"), None);
+    }
+
+    #[test]
+    fn what_is_no_longer_listed_is_forgotten_on_that_node_only() {
+        let (shows, a, b) = (Shows::default(), NodeName::new("a"), NodeName::new("b"));
+        for node in [&a, &b] {
+            shows.put(node, "old", body(1)).unwrap();
+            shows.put(node, "new", body(1)).unwrap();
+        }
+        shows.forget_unlisted(&a, &listing(&["new"]));
+        assert_eq!((shows.get(&a, "old"), shows.get(&a, "new")), (None, Some(body(1))));
+        assert_eq!(shows.get(&b, "old"), Some(body(1)));
+        shows.forget_unlisted(&a, &Holding::empty());
+        assert_eq!(shows.get(&a, "new"), None);
+    }
+
+    #[test]
+    fn the_held_bytes_stay_within_the_bound() {
+        let (shows, node) = (Shows::new(10_000), NodeName::new("a"));
+        for at in 0..100 {
+            shows.put(&node, &format!("d{at}"), body(1000)).unwrap();
+        }
+        shows.put(&node, "larger than all room", body(20_000)).unwrap();
+        shows.0.run_pending_tasks();
+        assert!(shows.0.weighted_size() <= 10_000, "{}", shows.0.weighted_size());
+        assert!(shows.0.entry_count() > 0);
+        assert_eq!(shows.get(&node, "larger than all room"), None);
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_not_held() {
+        let (shows, node) = (Shows::default(), NodeName::new("a"));
+        for bad in ["", "[]", "<html>", "{", r#"{"a":1} x"#] {
+            assert!(shows.put(&node, "d0", bad.into()).is_err(), "{bad}");
+        }
+        assert!(shows.put(&node, "d0", Bytes::from_static(b"{\"a\":\"\xff\"}")).is_err());
+        assert_eq!(shows.get(&node, "d0"), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! Ask → preload: the request that loads an ask's model as the ask itself would, and generates nothing.
+//!
+//! Options that belong to the loaded runner must be the same as the ask's: otherwise the node would load twice.
+
+use bytes::Bytes;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::values::ModelName;
+
+use super::keep_alive;
+use super::peek::Fields;
+use super::{Preload, Shape};
+
+/// Options whose change makes Ollama load a model anew.
+const RUNNER_OPTIONS: [&str; 11] = [
+    "num_ctx",
+    "num_batch",
+    "num_gpu",
+    "main_gpu",
+    "num_thread",
+    "use_mmap",
+    "use_mlock",
+    "numa",
+    "low_vram",
+    "f16_kv",
+    "vocab_only",
+];
+
+/// The kind of load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Talk(Shape),
+    Embed,
+}
+
+/// The preload for an ask. `native` holds the fields of a native ask; `/v1` bodies have no options that Ollama reads.
+/// `None` for names that no node could load: invalid ones, and models in the cloud.
+pub(super) fn preload(kind: Kind, model: &str, native: Option<&Fields<'_>>) -> Option<Preload> {
+    let name = ModelName::parse(model).filter(|name| !name.is_cloud())?;
+    let (path, extra) = match kind {
+        Kind::Talk(Shape::Generate) => ("/api/generate", ""),
+        Kind::Talk(Shape::Chat) => ("/api/chat", ",\"messages\":[]"),
+        Kind::Embed => ("/api/embed", ""),
+    };
+    let mut runner = options(native);
+    // `shift` stands beside the options, and embed does not know it.
+    let shift = native.and_then(|fields| fields.flag("shift")).filter(|_| kind != Kind::Embed);
+    let shift = shift.map_or(String::new(), |shift| format!(",\"shift\":{shift}"));
+    let key = format!("{path} {} {{{runner}}}{shift}", name.canonical());
+    if !runner.is_empty() {
+        runner = format!(",\"options\":{{{runner}}}");
+    }
+    let keep_alive = keep_alive::for_preload(native.and_then(|fields| fields.raw("keep_alive")));
+    let sent = Value::from(model);
+    let body = format!("{{\"model\":{sent}{extra},\"keep_alive\":{keep_alive}{runner}{shift}}}");
+    Some(Preload { path, key, model: model.to_owned(), body: Bytes::from(body) })
+}
+
+/// The members of the runner's options in a fixed order and spelling.
+fn options(native: Option<&Fields<'_>>) -> String {
+    let found = native.map_or([None; RUNNER_OPTIONS.len()], |fields| fields.inner("options", RUNNER_OPTIONS));
+    let members = RUNNER_OPTIONS.iter().zip(found).filter_map(|(name, raw)| Some(format!("\"{name}\":{}", scalar(raw?)?)));
+    members.collect::<Vec<_>>().join(",")
+}
+
+/// A number or truth value; whole numbers without their fraction, since Ollama takes `8192.0` for `8192`.
+fn scalar(raw: &RawValue) -> Option<String> {
+    match serde_json::from_str(raw.get()).ok()? {
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) => Some(match number.as_i64() {
+            Some(whole) => whole.to_string(),
+            None => number.as_f64()?.to_string(),
+        }),
+        _ => None,
+    }
+}

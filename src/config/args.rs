@@ -1,0 +1,205 @@
+//! The command line: which command, and the raw text of each flag. Values are judged later, with all other layers, so that
+//! every fault is told at once; the environment is not read here, because its aliases must rank between flag and file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+
+use crate::config::settings;
+use crate::config::settings::Setting;
+
+/// The whole command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "ollama-proxy",
+    version,
+    about,
+    next_line_help = true,
+    after_help = "Each flag may also come from the environment or a .env file."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    args: ServeArgs,
+}
+
+/// What to do, with the flags of `serve`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Stand in for Ollama (the default)
+    #[command(alias = "server")]
+    Serve(ServeArgs),
+    /// Ask the running proxy on this machine whether it is well: exit code 0 or 1
+    Healthcheck(ServeArgs),
+    /// Try everything with a simulated PC, without any Ollama
+    Demo(ServeArgs),
+}
+
+impl Cli {
+    /// The chosen command; flags in front of its name count as if they stood behind it.
+    pub fn command(self) -> Command {
+        let before = self.args;
+        match self.command {
+            None => Command::Serve(before),
+            Some(Command::Serve(args)) => Command::Serve(args.over(before)),
+            Some(Command::Healthcheck(args)) => Command::Healthcheck(args.over(before)),
+            Some(Command::Demo(args)) => Command::Demo(args.over(before)),
+        }
+    }
+}
+
+/// Reads the command line, whose first item is the program's name.
+///
+/// # Errors
+/// `--help` and `--version` come as an error whose `exit_code()` is 0; a wrong usage as one with 2. `print()` shows either.
+pub fn parse_cli<I, T>(args: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    Cli::try_parse_from(args)
+}
+
+/// The flags that were given, as they were written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServeArgs {
+    given: BTreeMap<String, String>,
+}
+
+impl ServeArgs {
+    /// The same with one flag (named without its dashes) set; for callers that start a server without a command line.
+    /// A flag that does not exist has no effect.
+    pub fn with(mut self, flag: &str, value: &str) -> Self {
+        self.given.insert(flag.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The text of a flag; values of a repeated flag are joined as a list.
+    pub(super) fn get(&self, flag: &str) -> Option<&str> {
+        self.given.get(flag).map(String::as_str)
+    }
+
+    fn over(mut self, before: Self) -> Self {
+        for (flag, value) in before.given {
+            self.given.entry(flag).or_insert(value);
+        }
+        self
+    }
+}
+
+impl FromArgMatches for ServeArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for setting in settings::all() {
+            let values: Vec<&str> = matches.get_many::<String>(setting.flag).into_iter().flatten().map(String::as_str).collect();
+            if !values.is_empty() {
+                self.given.insert(setting.flag.to_owned(), values.join(setting.joiner.unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Args for ServeArgs {
+    fn augment_args(mut command: clap::Command) -> clap::Command {
+        for (heading, group) in settings::GROUPS {
+            command = command.args(group.iter().map(|setting| flag(setting).help_heading(*heading)));
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+fn flag(setting: &'static Setting) -> Arg {
+    let action = if setting.joiner.is_some() { ArgAction::Append } else { ArgAction::Set };
+    let arg = Arg::new(setting.flag).long(setting.flag).value_name(setting.env[0]).help(help(setting)).action(action);
+    if setting.switch { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg }
+}
+
+fn help(setting: &Setting) -> String {
+    let mut text = format!("{} [env: {}", setting.help, setting.env[0]);
+    for alias in &setting.env[1..] {
+        text.push_str(" or ");
+        text.push_str(alias);
+    }
+    text.push(']');
+    if !setting.default.is_empty() {
+        text.push_str(" [default: ");
+        text.push_str(setting.default);
+        text.push(']');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(line: &[&str]) -> ServeArgs {
+        match parse_cli(line).unwrap().command() {
+            Command::Serve(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn serve_is_the_default_and_its_flags_stand_before_or_behind_its_name() {
+        let bare = serve(&["ollama-proxy", "--ollama-url", "http://a:1", "--port", "11434"]);
+        assert_eq!(bare, serve(&["ollama-proxy", "serve", "--ollama-url", "http://a:1", "--port", "11434"]));
+        assert_eq!(bare, serve(&["ollama-proxy", "server", "--ollama-url=http://a:1", "--port=11434"]));
+        assert_eq!(bare, serve(&["ollama-proxy", "--ollama-url", "http://a:1", "serve", "--port", "11434"]));
+        assert_eq!(serve(&["ollama-proxy", "--port", "1", "serve", "--port", "2"]).get("port"), Some("2"));
+    }
+
+    #[test]
+    fn a_repeated_flag_is_a_list() {
+        let args = serve(&["ollama-proxy", "--ollama-url", "http://a:1", "--ollama-url", "http://b:2,http://c:3"]);
+        assert_eq!(args.get("ollama-url"), Some("http://a:1,http://b:2,http://c:3"));
+        let args = serve(&["ollama-proxy", "--wake-headers", "A: 1, 2", "--wake-headers", "B: 3"]);
+        assert_eq!(args.get("wake-headers"), Some("A: 1, 2\nB: 3"));
+    }
+
+    #[test]
+    fn a_switch_takes_no_word_that_follows_it() {
+        assert_eq!(serve(&["ollama-proxy", "--always-on", "serve"]).get("always-on"), Some("true"));
+        assert_eq!(serve(&["ollama-proxy", "--always-on=false"]).get("always-on"), Some("false"));
+    }
+
+    #[test]
+    fn healthcheck_and_demo_take_the_same_flags() {
+        let check = parse_cli(["ollama-proxy", "healthcheck", "--host", "127.0.0.1", "--port", "1"]).unwrap().command();
+        assert!(matches!(check, Command::Healthcheck(args) if args.get("port") == Some("1")));
+        let demo = parse_cli(["ollama-proxy", "demo", "--log", "debug", "--max-held", "3"]).unwrap().command();
+        assert!(matches!(demo, Command::Demo(args) if args.get("log") == Some("debug")));
+    }
+
+    #[test]
+    fn help_and_version_end_well_and_a_wrong_usage_with_two() {
+        for line in [["ollama-proxy", "--help"], ["ollama-proxy", "--version"], ["ollama-proxy", "help"]] {
+            assert_eq!(parse_cli(line).unwrap_err().exit_code(), 0, "{line:?}");
+        }
+        for line in [["ollama-proxy", "--no-such-flag"], ["ollama-proxy", "fly"], ["ollama-proxy", "--timeout"]] {
+            assert_eq!(parse_cli(line).unwrap_err().exit_code(), 2, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn help_names_the_environment_and_the_default_of_every_flag() {
+        let text = parse_cli(["ollama-proxy", "--help"]).unwrap_err().to_string();
+        for setting in settings::all() {
+            assert!(text.contains(&format!("--{}", setting.flag)), "{}", setting.flag);
+            assert!(text.contains(&format!("[env: {}", setting.env[0])), "{}", setting.flag);
+        }
+        assert!(text.contains("[default: 10]"), "{text}");
+    }
+}

@@ -1,0 +1,224 @@
+//! Flags, environment, `.env` and node file become one checked [`Config`], or all their faults at once.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::data_dir::{self, DataDir};
+use crate::config::duration::{self, Unit};
+use crate::config::layers::Layers;
+use crate::config::node_file::NodeFile;
+use crate::config::settings::{self, Setting};
+use crate::config::{
+    Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, ServeArgs, Timeouts, WakeRules, address, env_file, files,
+    node_file, nodes,
+};
+
+/// Every fault of the settings; each names the setting, the value and the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults(pub Vec<String>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// Merges and checks everything that `serve` needs. Reads the `.env` and node files and tries to write into the data directory.
+///
+/// # Errors
+/// All faults of all layers.
+pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Faults> {
+    let mut layers = Layers::new(cli, env);
+    let data = open_layers(&mut layers, env, working_dir);
+    let listen = listen(&mut layers);
+    let file = read_node_file(&mut layers, working_dir, &data);
+    let (sizes, fallback, price_per_kwh) = (file.sizes.clone(), file.fallback, file.price_per_kwh);
+    let nodes = nodes::assemble(&mut layers, &listen, file);
+    let config = Config {
+        data_dir: data.path,
+        nodes,
+        timeouts: timeouts(&mut layers),
+        wake: wake_rules(&mut layers),
+        cache_ttl: layers.read(&settings::CACHE_TTL, seconds),
+        health_interval: layers.read(&settings::HEALTH_INTERVAL, |text| duration::duration_or_off(text, Unit::Seconds)),
+        limits: limits(&mut layers),
+        cors_origins: layers.read_list(&settings::CORS_ORIGINS, |text| Ok(text.to_owned())),
+        log: log(&mut layers),
+        sizes,
+        fallback,
+        price_per_kwh,
+        origins: layers.sorted_origins(),
+        notes: std::mem::take(&mut layers.notes),
+        listen,
+    };
+    checked(config, layers.faults)
+}
+
+/// Only where to listen and how to log, for commands that use no nodes (`healthcheck`, `demo`).
+///
+/// # Errors
+/// All faults of these settings; others are not looked at.
+pub fn load_entrance(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<(Listen, Log), Faults> {
+    let mut layers = Layers::new(cli, env);
+    open_layers(&mut layers, env, working_dir);
+    let entrance = (listen(&mut layers), log(&mut layers));
+    checked(entrance, layers.faults)
+}
+
+fn checked<T>(value: T, faults: Vec<String>) -> Result<T, Faults> {
+    if faults.is_empty() { Ok(value) } else { Err(Faults(faults)) }
+}
+
+/// Finds the `.env` file and the data directory, either of which may say where the other is.
+fn open_layers(layers: &mut Layers<'_>, env: &Env, working_dir: &Path) -> DataDir {
+    let here = read_env_file(layers, &working_dir.join(".env"));
+    let found = here.is_some();
+    layers.dotenv = here.unwrap_or_default();
+    let given = layers.take(&settings::DATA_DIR);
+    let data = data_dir::choose(Some(&given).filter(|given| !given.text.is_empty()), env, working_dir);
+    if let Some(row) = layers.origins.last_mut() {
+        row.value = data.path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+        row.origin.clone_from(&data.origin);
+    }
+    layers.notes.extend(data.note.clone());
+    if let Some(dir) = data.path.as_ref().filter(|_| !found) {
+        layers.dotenv = read_env_file(layers, &dir.join(".env")).unwrap_or_default();
+    }
+    data
+}
+
+fn read_env_file(layers: &mut Layers<'_>, path: &Path) -> Option<Env> {
+    match files::read_text(path) {
+        Ok(text) => text.map(|text| env_file::parse(&text)),
+        Err(why) => {
+            layers.faults.push(format!("{}: cannot be read ({why}): correct its rights or remove it", path.display()));
+            None
+        }
+    }
+}
+
+fn read_node_file(layers: &mut Layers<'_>, working_dir: &Path, data: &DataDir) -> NodeFile {
+    let given = layers.take(&settings::NODE_CONFIG);
+    let path = match files::find(&given, working_dir, data.path.as_deref()) {
+        Ok(path) => path,
+        Err(why) => {
+            layers.fault(&settings::NODE_CONFIG, &given.origin, &given.text, &why);
+            None
+        }
+    };
+    if let Some(row) = layers.origins.last_mut() {
+        row.value = path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+    }
+    let Some(path) = path else { return NodeFile::default() };
+    let name = path.strip_prefix(working_dir).unwrap_or(&path).display().to_string();
+    match files::read_text(&path) {
+        Ok(text) => {
+            let variable = |name: &str| layers.variable(name).map(|(text, _)| text.to_owned());
+            let mut file = node_file::parse(&text.unwrap_or_default(), &name, &variable);
+            layers.faults.append(&mut file.faults);
+            layers.notes.append(&mut file.notes);
+            file
+        }
+        Err(why) => {
+            layers.faults.push(format!("{name}: cannot be read ({why}): correct its rights or remove it"));
+            NodeFile::default()
+        }
+    }
+}
+
+fn listen(layers: &mut Layers<'_>) -> Listen {
+    let host = layers.read_optional(&settings::HOST, address::listen_host);
+    let mut ports: Vec<u16> = Vec::new();
+    for port in layers.read_list(&settings::PORT, listen_port) {
+        // Port 0 may be asked for several times: each takes another free one.
+        if port == 0 || !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    Listen { host, ports, port_asked: layers.asked(&settings::PORT) }
+}
+
+fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
+    Timeouts {
+        metadata: layers.read(&settings::TIMEOUT, positive_seconds),
+        silence: layers.read(&settings::MODEL_TIMEOUT, positive_seconds),
+        connect: layers.read(&settings::CONNECT_TIMEOUT, positive_seconds),
+        request_limit: layers.read(&settings::REQUEST_LIMIT, |text| duration::duration_or_off(text, Unit::Seconds)),
+        wake: layers.read(&settings::WAKE_TIMEOUT, positive_seconds),
+        quiet_after: layers.read(&settings::QUIET_AFTER, seconds),
+    }
+}
+
+fn wake_rules(layers: &mut Layers<'_>) -> WakeRules {
+    WakeRules {
+        interval: layers.read(&settings::WAKE_INTERVAL, |text| duration::duration_or_off(text, Unit::Minutes)),
+        keep_awake: layers
+            .read(&settings::KEEP_AWAKE, |text| text.parse::<KeepAwake>().map_err(|why| format!("is not understood: {why}"))),
+        never_paths: globs(layers, &settings::NEVER_WAKE_PATHS),
+        never_clients: layers.read_list(&settings::NEVER_WAKE_CLIENTS, |text| {
+            text.parse().map_err(|why| format!("is no range of addresses: {why}"))
+        }),
+        never_agents: globs(layers, &settings::NEVER_WAKE_AGENTS),
+    }
+}
+
+fn globs(layers: &mut Layers<'_>, setting: &Setting) -> Vec<Glob> {
+    layers.read_list(setting, |text| Ok(Glob::new(text)))
+}
+
+fn limits(layers: &mut Layers<'_>) -> Limits {
+    let limits = Limits {
+        held: layers.read(&settings::MAX_HELD, count),
+        body: layers.read(&settings::MAX_BODY, duration::size),
+        buffer: layers.read(&settings::MAX_BUFFER, duration::size),
+        connections: layers.read(&settings::MAX_CONNECTIONS, count),
+        attempts: 3,
+    };
+    if limits.buffer != 0 && limits.body > limits.buffer {
+        layers.faults.push(format!(
+            "--max-body: `{}` bytes could never be held within --max-buffer ({} bytes): raise --max-buffer or lower --max-body",
+            limits.body, limits.buffer
+        ));
+    }
+    limits
+}
+
+fn log(layers: &mut Layers<'_>) -> Log {
+    Log {
+        json: layers.read(&settings::LOG_FORMAT, |text| match text.to_ascii_lowercase().as_str() {
+            "text" => Ok(false),
+            "json" => Ok(true),
+            _ => Err("is no form of log lines: write text or json".to_owned()),
+        }),
+        level: layers.read(&settings::LOG, |text| match text.to_ascii_lowercase().as_str() {
+            "error" => Ok(LogLevel::Error),
+            "warn" | "warning" => Ok(LogLevel::Warn),
+            "info" => Ok(LogLevel::Info),
+            "debug" => Ok(LogLevel::Debug),
+            "trace" => Ok(LogLevel::Trace),
+            _ => Err("is no level: write error, warn, info, debug or trace".to_owned()),
+        }),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    duration::duration(text, Unit::Seconds)
+}
+
+fn positive_seconds(text: &str) -> Result<Duration, String> {
+    duration::positive(text, Unit::Seconds)
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "must be a whole number from 1 on".to_owned())
+}
+
+fn listen_port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "is no port: write a number from 0 to 65535".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

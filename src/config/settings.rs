@@ -1,0 +1,189 @@
+//! The one table of flags: name, environment names, default, help. Flags, `--help`, lookup and `check` all read it here.
+
+/// One setting of `serve`.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// The long flag without its dashes.
+    pub(super) flag: &'static str,
+    /// Environment names, the preferred one first; the others are aliases. The first is the value's name in help.
+    pub(super) env: &'static [&'static str],
+    /// The default as the user would write it; empty: none.
+    pub(super) default: &'static str,
+    /// One sentence for `--help`.
+    pub(super) help: &'static str,
+    /// What joins the values of a repeated flag; `None`: the flag is given once.
+    pub(super) joiner: Option<&'static str>,
+    /// Whether the flag alone means `true`.
+    pub(super) switch: bool,
+    /// Never shown, not even in a fault.
+    pub(super) secret: bool,
+}
+
+const fn setting(flag: &'static str, env: &'static [&'static str], default: &'static str, help: &'static str) -> Setting {
+    Setting { flag, env, default, help, joiner: None, switch: false, secret: false }
+}
+
+impl Setting {
+    const fn list(mut self, joiner: &'static str) -> Self {
+        self.joiner = Some(joiner);
+        self
+    }
+
+    const fn switch(mut self) -> Self {
+        self.switch = true;
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+}
+
+pub(super) static OLLAMA_URL: Setting = setting(
+    "ollama-url",
+    &["OLLAMA_URL", "OLLAMA_BASE_URL"],
+    "http://localhost:11434",
+    "Where Ollama is; repeat it or separate by commas for several nodes (node1, node2 …)",
+)
+.list(",");
+pub(super) static ALWAYS_ON: Setting =
+    setting("always-on", &["ALWAYS_ON"], "false", "The nodes never sleep: check them regularly and hold nothing for a wake")
+        .switch();
+pub(super) static NODE_CONFIG: Setting =
+    setting("node-config", &["NODE_CONFIG_FILE"], "node_config.json", "Node file; sought in ., config/ and the data directory");
+
+pub(super) static WAKE_MAC: Setting = setting(
+    "wake-mac",
+    &["WAKE_MAC"],
+    "",
+    "MAC address of each --ollama-url node, in the same order; learnt by itself if left out",
+)
+.list(",");
+pub(super) static WAKE_BROADCAST: Setting = setting(
+    "wake-broadcast",
+    &["WAKE_BROADCAST"],
+    "",
+    "IPv4 addresses for magic packets, instead of every broadcast address found on this machine",
+)
+.list(",");
+pub(super) static WAKE_PORT: Setting =
+    setting("wake-port", &["WAKE_PORT"], "", "UDP ports for magic packets, instead of 9 and 7").list(",");
+pub(super) static WAKE_SECURE_ON: Setting =
+    setting("wake-secure-on", &["WAKE_SECURE_ON"], "", "SecureOn password behind the magic packet").secret();
+pub(super) static WAKE_URL: Setting = setting(
+    "wake-url",
+    &["WAKE_URL"],
+    "",
+    "URL that wakes a node, in the order of --ollama-url, or one for all; may hold {mac} {ip} {node} {time} {token}",
+)
+.list(",");
+pub(super) static WAKE_METHOD: Setting =
+    setting("wake-method", &["WAKE_METHOD"], "", "HTTP method of the wake URL: GET, or POST when there is a body");
+pub(super) static WAKE_HEADERS: Setting =
+    setting("wake-headers", &["WAKE_HEADERS"], "", "Headers of the wake URL, `Name: value`; repeat or separate by `;`")
+        .list("\n")
+        .secret();
+pub(super) static WAKE_BODY: Setting = setting("wake-body", &["WAKE_BODY"], "", "Body of the wake URL").secret();
+pub(super) static WAKE_KEY: Setting =
+    setting("wake-key", &["WAKE_KEY"], "", "WolGoWeb's KEY: each call is then signed afresh").secret();
+pub(super) static WAKE_TIMEOUT: Setting =
+    setting("wake-timeout", &["WAKE_TIMEOUT"], "180s", "How long a node may take to answer after the first packet");
+pub(super) static WAKE_INTERVAL: Setting = setting(
+    "wake-interval",
+    &["WAKE_INTERVAL"],
+    "10",
+    "With traffic, one background wake call per interval (bare numbers are minutes); 0 is off",
+);
+pub(super) static KEEP_AWAKE: Setting =
+    setting("keep-awake", &["KEEP_AWAKE"], "off", "Keep nodes awake: off, 30m after the last request, or `mon-fri 18:00-23:00`");
+pub(super) static NEVER_WAKE_PATHS: Setting =
+    setting("never-wake-paths", &["NEVER_WAKE_PATHS"], "", "Requests for these paths never wake; `*` stands for any run")
+        .list(",");
+pub(super) static NEVER_WAKE_CLIENTS: Setting =
+    setting("never-wake-clients", &["NEVER_WAKE_CLIENTS"], "", "Requests from these addresses or ranges never wake").list(",");
+pub(super) static NEVER_WAKE_AGENTS: Setting = setting(
+    "never-wake-agents",
+    &["NEVER_WAKE_AGENTS"],
+    "",
+    "Requests with these User-Agents never wake; `*` stands for any run",
+)
+.list(",");
+
+pub(super) static TIMEOUT: Setting =
+    setting("timeout", &["TIMEOUT_SECONDS"], "10", "How long an awake node may take for a listing or other short answer");
+pub(super) static MODEL_TIMEOUT: Setting = setting(
+    "model-timeout",
+    &["MODEL_TIMEOUT_SECONDS"],
+    "30",
+    "After this silence during a generation the node's life is checked; no answer is cut off by it",
+);
+pub(super) static CONNECT_TIMEOUT: Setting =
+    setting("connect-timeout", &["CONNECT_TIMEOUT"], "1s", "How long a connection to a node may take");
+pub(super) static REQUEST_LIMIT: Setting = setting("request-limit", &["REQUEST_LIMIT"], "none", "A hard end of every request");
+pub(super) static QUIET_AFTER: Setting =
+    setting("quiet-after", &["QUIET_AFTER"], "2m", "For this long after its last traffic a node counts as probably awake");
+pub(super) static CACHE_TTL: Setting = setting("cache-ttl", &["CACHE_TTL"], "30m", "How long a cached answer counts as fresh");
+pub(super) static HEALTH_INTERVAL: Setting =
+    setting("health-interval", &["HEALTH_INTERVAL"], "30s", "How often always-on nodes are checked; 0 stops all own calls");
+
+pub(super) static HOST: Setting =
+    setting("host", &["HOST"], "", "Address to listen on, an IP or localhost; every address if left out");
+pub(super) static PORT: Setting =
+    setting("port", &["PORT", "GATEWAY_PORT"], "11434", "Ports to listen on; repeat or separate by commas").list(",");
+pub(super) static CORS_ORIGINS: Setting = setting(
+    "cors-origins",
+    &["OLLAMA_ORIGINS", "CORS_ORIGINS"],
+    "",
+    "Web pages that may call us, beside Ollama's own list; `*` stands for any run",
+)
+.list(",");
+pub(super) static DATA_DIR: Setting = setting(
+    "data-dir",
+    &["DATA_DIR"],
+    "",
+    "Where state is kept; else $STATE_DIRECTORY, a writable /data, $XDG_STATE_HOME/ollama-proxy, ~/.local/state/ollama-proxy",
+);
+
+pub(super) static MAX_HELD: Setting = setting("max-held", &["MAX_HELD"], "256", "Requests held while nodes wake");
+pub(super) static MAX_BODY: Setting = setting("max-body", &["MAX_BODY"], "64MiB", "Largest request body; blobs are not bounded");
+pub(super) static MAX_BUFFER: Setting = setting("max-buffer", &["MAX_BUFFER"], "64MiB", "All buffered request bodies together");
+pub(super) static MAX_CONNECTIONS: Setting =
+    setting("max-connections", &["MAX_CONNECTIONS"], "1024", "Client connections at once");
+
+pub(super) static LOG_FORMAT: Setting = setting("log-format", &["LOG_FORMAT"], "text", "Form of log lines: text or json");
+pub(super) static LOG: Setting = setting("log", &["LOG_LEVEL"], "info", "Level of log lines: error, warn, info, debug or trace");
+
+/// Every setting under its heading, in the order of `--help`.
+pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
+    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG]),
+    (
+        "Waking",
+        &[
+            &WAKE_MAC,
+            &WAKE_BROADCAST,
+            &WAKE_PORT,
+            &WAKE_SECURE_ON,
+            &WAKE_URL,
+            &WAKE_METHOD,
+            &WAKE_HEADERS,
+            &WAKE_BODY,
+            &WAKE_KEY,
+            &WAKE_TIMEOUT,
+            &WAKE_INTERVAL,
+            &KEEP_AWAKE,
+            &NEVER_WAKE_PATHS,
+            &NEVER_WAKE_CLIENTS,
+            &NEVER_WAKE_AGENTS,
+        ],
+    ),
+    ("Times", &[&TIMEOUT, &MODEL_TIMEOUT, &CONNECT_TIMEOUT, &REQUEST_LIMIT, &QUIET_AFTER, &CACHE_TTL, &HEALTH_INTERVAL]),
+    ("Listening and state", &[&HOST, &PORT, &CORS_ORIGINS, &DATA_DIR]),
+    ("Limits", &[&MAX_HELD, &MAX_BODY, &MAX_BUFFER, &MAX_CONNECTIONS]),
+    ("Log", &[&LOG_FORMAT, &LOG]),
+];
+
+/// Every setting, without headings.
+pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
+    GROUPS.iter().flat_map(|(_, settings)| settings.iter().copied())
+}

@@ -1,0 +1,92 @@
+//! The keeper's own calls to its node, and the life check that serves all silent requests.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use tokio::sync::oneshot;
+
+use super::{Done, Keeper};
+use crate::fleet::node::{Node, event_of};
+use crate::upstream::{self, Call, Reply, Trouble};
+
+/// A connect of ours while waking: longer would let the kernel's back-off hide the wake.
+const DIAL: Duration = Duration::from_secs(1);
+
+/// `/api/version` loads nothing and answers at once on any node that lives.
+const VERSION: Duration = Duration::from_secs(2);
+
+/// Between the two tries of a life check.
+const BETWEEN: Duration = Duration::from_secs(2);
+
+/// Makes calls to one node; owned by the job that makes them.
+#[derive(Clone)]
+pub(super) struct Caller {
+    node: Node,
+    connect: Duration,
+}
+
+impl Caller {
+    pub(super) fn new(node: &Node, connect: Duration) -> Self {
+        Self { node: node.clone(), connect }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Bytes, limit: Duration) -> Result<Reply, Trouble> {
+        let addresses = self.node.addresses().await?;
+        let path = format!("{}{path}", self.node.config().path_prefix);
+        let call = Call { method, path, host: self.node.host().clone(), body };
+        upstream::call(&addresses, self.connect, limit, call).await
+    }
+
+    pub(super) async fn get(&self, path: &str, limit: Duration) -> Result<Reply, Trouble> {
+        self.call(Method::GET, path, Bytes::new(), limit).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: Bytes, limit: Duration) -> Result<Reply, Trouble> {
+        self.call(Method::POST, path, body, limit).await
+    }
+
+    /// Whether HTTP is spoken there: the proof that a wake is over.
+    pub(super) async fn version(mut self) -> Result<Reply, Trouble> {
+        self.connect = self.connect.min(DIAL);
+        self.get("/api/version", VERSION).await
+    }
+
+    /// Two tries, so that one lost packet condemns nobody.
+    async fn life(self) -> Result<Reply, Trouble> {
+        if let Ok(reply) = self.clone().version().await {
+            return Ok(reply);
+        }
+        tokio::time::sleep(BETWEEN).await;
+        self.version().await
+    }
+}
+
+impl Keeper {
+    pub(super) fn check_life(&mut self, tell: oneshot::Sender<bool>) {
+        self.life.push(tell);
+        if self.life.len() == 1 {
+            let caller = self.caller();
+            self.jobs.spawn(async move { Done::Alive(caller.life().await) });
+        }
+    }
+
+    pub(super) fn life_checked(&mut self, result: Result<Reply, Trouble>) {
+        let alive = match result {
+            Ok(reply) => {
+                self.answered(&reply);
+                true
+            }
+            Err(trouble) => {
+                // Connected and yet silent twice: no working Ollama, whatever its kernel says.
+                let event = event_of(&trouble).unwrap_or(super::Event::NoAnswer);
+                self.observe(event, Some(format!("two life checks failed: {trouble}")));
+                false
+            }
+        };
+        self.publish();
+        for tell in self.life.drain(..) {
+            let _ = tell.send(alive);
+        }
+    }
+}

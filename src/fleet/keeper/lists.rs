@@ -1,0 +1,197 @@
+//! Reading what a node holds: lists, version, status, and the `show` of each new model. Only while it is in use.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::calls::Caller;
+use super::{Done, Keeper};
+use crate::catalog::{Stamp, Wanted};
+use crate::fleet::node::event_of;
+use crate::fleet::{KnownMac, MacSource, neighbours};
+use crate::upstream::{Reply, Trouble};
+
+/// After generations, lists are read at most this often; so is a sleeper without a list contacted.
+const SELDOM: Duration = Duration::from_secs(60);
+
+/// `show` calls at once: a node that has just woken has better things to do.
+const SHOWS_AT_ONCE: usize = 2;
+
+/// What is being read.
+#[derive(Default)]
+pub(super) struct Reading {
+    lists: bool,
+    again: bool,
+    last: Option<Instant>,
+    contacted: Option<Instant>,
+    shows: usize,
+    wanted: VecDeque<Wanted>,
+    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+}
+
+/// The three answers that are read together.
+pub(super) struct Lists {
+    tags: Reply,
+    version: Option<Reply>,
+    status: Option<Reply>,
+}
+
+impl Keeper {
+    /// Reads the lists now; the caller has made sure that it may.
+    pub(super) fn read_lists(&mut self) {
+        if self.reading.lists {
+            self.reading.again = true;
+            return;
+        }
+        self.reading.lists = true;
+        let (caller, limit) = (self.caller(), self.rules.timeouts.metadata);
+        self.jobs.spawn(async move { Done::Lists(lists(&caller, limit).await) });
+    }
+
+    pub(super) fn read_lists_if_in_use(&mut self) {
+        if self.rules.health_interval.is_some() && self.node.may_be_asked() {
+            self.read_lists();
+        }
+    }
+
+    /// A sleeper whose list was never read: one plain connect, at most one a minute, never a wake.
+    pub(super) fn first_contact(&mut self) {
+        let now = Instant::now();
+        if self.reading.contacted.is_none_or(|last| now - last >= SELDOM) {
+            self.reading.contacted = Some(now);
+            self.read_lists();
+        }
+    }
+
+    pub(super) fn list_asked(&mut self) {
+        if self.rules.health_interval.is_none() {
+            return;
+        }
+        let old = self.view.holding.age(Instant::now()).is_none_or(|age| age >= self.rules.cache_ttl);
+        if self.node.may_be_asked() && old && self.reading.last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
+            self.read_lists();
+        } else if !self.view.holding.is_known() {
+            self.first_contact();
+        }
+    }
+
+    /// An inference answer has ended: its node is in use for some seconds more.
+    pub(super) fn inferred(&mut self) {
+        self.last_inference = Some(Instant::now());
+        self.call_awake_once_per_interval();
+        if self.reading.last.is_none_or(|last| last.elapsed() >= SELDOM) {
+            self.read_lists_if_in_use();
+        }
+    }
+
+    pub(super) fn refresh(&mut self, tell: oneshot::Sender<Result<(), String>>) {
+        self.reading.waiting.push(tell);
+        self.read_lists();
+    }
+
+    pub(super) fn have_lists(&mut self, result: Result<Lists, Trouble>) {
+        self.reading.lists = false;
+        self.reading.last = Some(Instant::now());
+        let outcome = match result {
+            Ok(lists) => self.keep_lists(lists),
+            Err(trouble) => {
+                if let Some(event) = event_of(&trouble) {
+                    self.observe(event, Some(trouble.to_string()));
+                }
+                Err(trouble.to_string())
+            }
+        };
+        for tell in self.reading.waiting.drain(..) {
+            let _ = tell.send(outcome.clone());
+        }
+        if self.node.config().always_on {
+            self.next_check = self.rules.health_interval.map(|interval| Instant::now() + interval);
+        }
+        if std::mem::take(&mut self.reading.again) && outcome.is_ok() {
+            self.read_lists();
+        }
+    }
+
+    fn keep_lists(&mut self, lists: Lists) -> Result<(), String> {
+        self.answered(&lists.tags);
+        let stamp = || Stamp { at: Instant::now(), wall: SystemTime::now() };
+        let holding = self.view.holding.with_list(lists.tags.body, stamp()).map_err(|bad| {
+            tracing::warn!(node = %self.node.name(), %bad, "its model list cannot be read; the old one stays");
+            bad.to_string()
+        })?;
+        let holding = lists.version.and_then(|reply| holding.with_version(reply.body, stamp()).ok()).unwrap_or(holding);
+        let holding = lists.status.and_then(|reply| holding.with_status(reply.body, stamp()).ok()).unwrap_or(holding);
+        self.shows.forget_unlisted(self.node.name(), &holding);
+        self.reading.wanted = self.shows.missing(self.node.name(), &holding).into();
+        self.view.holding = holding;
+        self.dirty = true;
+        self.changed.notify_one();
+        self.read_shows();
+        Ok(())
+    }
+
+    fn read_shows(&mut self) {
+        while self.reading.shows < SHOWS_AT_ONCE && self.node.may_be_asked() {
+            let Some(Wanted { name, digest }) = self.reading.wanted.pop_front() else { return };
+            self.reading.shows += 1;
+            let (caller, limit) = (self.caller(), self.rules.timeouts.metadata);
+            let body = Bytes::from(serde_json::json!({ "model": name }).to_string());
+            self.jobs.spawn(async move { Done::Show { digest, body: caller.post("/api/show", body, limit).await } });
+        }
+    }
+
+    pub(super) fn have_show(&mut self, digest: String, body: Result<Reply, Trouble>) {
+        self.reading.shows -= 1;
+        match body {
+            Ok(reply) if reply.status.is_success() => {
+                self.node.seen_now();
+                if self.shows.put(self.node.name(), &digest, reply.body).is_ok() {
+                    self.changed.notify_one();
+                }
+            }
+            Ok(_) => {}
+            Err(trouble) => {
+                // The rest would fare no better; the next reading of the lists asks again.
+                self.reading.wanted.clear();
+                if let Some(event) = event_of(&trouble) {
+                    self.observe(event, Some(trouble.to_string()));
+                }
+            }
+        }
+        self.read_shows();
+    }
+
+    /// A MAC is learnt only from a fresh neighbour entry, right after an answer.
+    pub(super) fn learn_mac(&mut self, peer: std::net::IpAddr) {
+        if self.node.config().wake.mac.is_some() || self.node.config().always_on || peer.is_loopback() {
+            return;
+        }
+        let Some(mac) = neighbours::mac_of(peer) else { return };
+        if self.view.mac.is_some_and(|known| known.mac == mac) {
+            return;
+        }
+        match self.view.mac {
+            Some(before) => tracing::warn!(node = %self.node.name(), before = %before.mac, %mac, "its MAC has changed"),
+            None => tracing::info!(node = %self.node.name(), %mac, "MAC learnt"),
+        }
+        self.view.mac = Some(KnownMac { mac, source: MacSource::Learnt });
+        self.view.means = super::waking::means(self.node.config(), self.view.mac, self.rules.timeouts.wake);
+        self.dirty = true;
+        self.changed.notify_one();
+    }
+}
+
+/// The list must come; version and status are welcome (`/api/status` exists only since 0.16.2).
+async fn lists(caller: &Caller, limit: Duration) -> Result<Lists, Trouble> {
+    let tags = caller.get("/api/tags", limit).await?;
+    if !tags.status.is_success() {
+        return Err(Trouble::Broken(format!("/api/tags answered {}", tags.status)));
+    }
+    let good = |reply: Result<Reply, Trouble>| reply.ok().filter(|reply| reply.status.is_success());
+    let version = good(caller.get("/api/version", limit).await);
+    let status = good(caller.get("/api/status", limit).await);
+    Ok(Lists { tags, version, status })
+}

@@ -1,0 +1,315 @@
+//! One task per node: the only writer of what is known of it, and the only sender on our own account.
+//!
+//! It hears evidence and wants, asks the power machine, carries out its acts, and publishes the result. Work that takes
+//! time runs in its own [`JoinSet`], so that no request's departure ends it (law 4), and comes back as [`Done`].
+
+mod calls;
+mod lists;
+mod waking;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::node::{Message, Node, Want};
+use super::power::{self, Act, Event, Power};
+use super::view::View;
+use super::{KnownMac, MacSource, Rules, wake};
+use crate::catalog::{NodeSnapshot, Shows, Stamp};
+use crate::classify::Preload;
+use crate::config::NodeConfig;
+use crate::upstream::{Reply, Trouble};
+use calls::Caller;
+
+/// Evidence and wants wait here; more than this many at once say nothing new.
+const INBOX: usize = 64;
+
+/// So many wake times are kept to learn from.
+const WAKES: usize = 20;
+
+pub(super) struct Keeper {
+    node: Node,
+    rules: Rules,
+    inbox: mpsc::Receiver<Message>,
+    publish: watch::Sender<Arc<View>>,
+    view: View,
+    /// Something in `view` differs from what was published.
+    dirty: bool,
+    shows: Shows,
+    changed: Arc<Notify>,
+    jobs: JoinSet<Done>,
+    reading: lists::Reading,
+    waking: waking::Waking,
+    life: Vec<oneshot::Sender<bool>>,
+    next_check: Option<Instant>,
+    last_inference: Option<Instant>,
+}
+
+/// What a job of the keeper brings back.
+enum Done {
+    Polled(Result<Reply, Trouble>),
+    Called(wake::url::Called),
+    Lists(Result<lists::Lists, Trouble>),
+    Show { digest: String, body: Result<Reply, Trouble> },
+    Loaded { key: String, result: Result<Reply, Trouble> },
+    OnGpu(Result<Reply, Trouble>),
+    Alive(Result<Reply, Trouble>),
+}
+
+impl Keeper {
+    pub(super) fn new(
+        config: &NodeConfig,
+        rules: &Rules,
+        known: NodeSnapshot,
+        shows: Shows,
+        changed: Arc<Notify>,
+    ) -> anyhow::Result<(Node, Self)> {
+        let (tell, inbox) = mpsc::channel(INBOX);
+        let learnt = known.mac.as_deref().and_then(|mac| mac.parse().ok());
+        let set = config.wake.mac.map(|mac| KnownMac { mac, source: MacSource::Set });
+        let mac = set.or(learnt.map(|mac| KnownMac { mac, source: MacSource::Learnt }));
+        let view = View {
+            power: Power::Unknown,
+            since: SystemTime::now(),
+            means: waking::means(config, mac, rules.timeouts.wake),
+            holding: known.restore(&config.name, &shows, Stamp { at: Instant::now(), wall: SystemTime::now() }),
+            loading: Vec::new(),
+            mac,
+            address: known.address.and_then(|address| address.parse().ok()),
+            wake_history: known.wake_seconds,
+            trouble: None,
+            hindrance: None,
+            advice: None,
+            woken: None,
+        };
+        let (publish, published) = watch::channel(Arc::new(view.clone()));
+        let node = Node::new(config.clone(), tell, published)?;
+        let waking = waking::Waking::new(config)?;
+        let keeper = Self {
+            node: node.clone(),
+            rules: rules.clone(),
+            inbox,
+            publish,
+            view,
+            dirty: false,
+            shows,
+            changed,
+            jobs: JoinSet::new(),
+            reading: lists::Reading::default(),
+            waking,
+            life: Vec::new(),
+            next_check: None,
+            last_inference: None,
+        };
+        Ok((node, keeper))
+    }
+
+    /// Runs until the last handle on the node is gone.
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        self.begin();
+        loop {
+            self.publish();
+            let due = self.next_due();
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.hear(message),
+                    None => return Ok(()),
+                },
+                Some(done) = self.jobs.join_next() => self.done(done),
+                () = until(due) => self.tick(),
+            }
+        }
+    }
+
+    /// A sleeper whose list was never read gets one plain connect; an always-on node its first check. Nobody else
+    /// gets anything.
+    fn begin(&mut self) {
+        if self.rules.health_interval.is_none() {
+            return;
+        }
+        if self.node.config().always_on {
+            self.read_lists();
+        } else if !self.view.holding.is_known() {
+            self.first_contact();
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Evidence { event, words, peer } => {
+                self.met(peer);
+                self.observe(event, words);
+            }
+            Message::Want { want, heard } => {
+                self.want(want);
+                self.publish();
+                let _ = heard.send(());
+            }
+            Message::CheckLife(tell) => self.check_life(tell),
+            Message::Inferred => self.inferred(),
+            Message::Mutated => self.read_lists_if_in_use(),
+            Message::ListAsked => self.list_asked(),
+            Message::Refresh(tell) => self.refresh(tell),
+        }
+    }
+
+    fn done(&mut self, done: Result<Done, JoinError>) {
+        match done {
+            Ok(Done::Polled(result)) => self.polled(result),
+            Ok(Done::Called(called)) => self.called(called),
+            Ok(Done::Lists(result)) => self.have_lists(result),
+            Ok(Done::Show { digest, body }) => self.have_show(digest, body),
+            Ok(Done::Loaded { key, result }) => self.loaded(&key, result),
+            Ok(Done::OnGpu(result)) => self.seen_on_gpu(result),
+            Ok(Done::Alive(result)) => self.life_checked(result),
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            Err(_) => {}
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let tick = self.view.power.next_tick(self.view.means);
+        [tick, self.next_check, self.keep_awake_due()].into_iter().flatten().min()
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.observe(Event::Tick, None);
+        if self.next_check.is_some_and(|due| due <= now) {
+            self.next_check = None;
+            self.read_lists();
+        }
+        self.keep_awake();
+    }
+
+    /// Lets the power machine judge an event, and does what it says.
+    fn observe(&mut self, event: Event, words: Option<String>) {
+        let before = self.view.power.word();
+        let power = std::mem::replace(&mut self.view.power, Power::Unknown);
+        let (power, acts) = power::next(power, event, Instant::now(), self.view.means);
+        self.view.power = power;
+        if words.is_some() {
+            self.view.trouble = words;
+        }
+        self.dirty = true;
+        let after = self.view.power.word();
+        if before != after {
+            self.turned(before, after);
+        }
+        for act in acts {
+            self.act(act);
+        }
+    }
+
+    /// The node stands otherwise than before: one line for the operator.
+    fn turned(&mut self, before: &'static str, after: &'static str) {
+        self.view.since = SystemTime::now();
+        if after == "asleep" {
+            self.lost();
+        }
+        let why = self.view.trouble.as_deref().unwrap_or_default();
+        tracing::info!(node = %self.node.name(), from = before, to = after, why = if after == "awake" { "" } else { why }, "power");
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::SendPackets => self.send_packets(),
+            Act::CallUrl => self.call_url(),
+            Act::Poll => self.poll(),
+            Act::CameUp(took) => self.came_up(took),
+            Act::GaveUp => self.gave_up(),
+        }
+    }
+
+    /// It is up: learn from how long it took, load what was asked for, see what it holds.
+    fn came_up(&mut self, took: Option<Duration>) {
+        self.view.trouble = None;
+        self.view.hindrance = None;
+        if let Some(took) = took {
+            self.view.woken = Some(Instant::now());
+            self.view.wake_history.push(took.as_secs_f64());
+            let surplus = self.view.wake_history.len().saturating_sub(WAKES);
+            self.view.wake_history.drain(..surplus);
+            tracing::info!(node = %self.node.name(), seconds = took.as_secs_f64(), "woken");
+            self.changed.notify_one();
+        }
+        self.load_wanted();
+        self.read_lists_if_in_use();
+    }
+
+    /// Remembers the address that answered.
+    fn met(&mut self, peer: Option<IpAddr>) {
+        if peer.is_some() && peer != self.view.address {
+            self.view.address = peer;
+            self.dirty = true;
+            self.changed.notify_one();
+        }
+    }
+
+    /// It answered one of our own calls.
+    fn answered(&mut self, reply: &Reply) {
+        self.node.seen_now();
+        self.met(Some(reply.peer.ip()));
+        self.observe(Event::Answered, None);
+        self.learn_mac(reply.peer.ip());
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::new(&self.node, self.rules.timeouts.connect)
+    }
+
+    fn publish(&mut self) {
+        if std::mem::take(&mut self.dirty) {
+            self.publish.send_replace(Arc::new(self.view.clone()));
+        }
+    }
+}
+
+/// Loads that waiters of one campaign asked for; more different ones than this are left to the requests themselves.
+const LOADS: usize = 8;
+
+/// What was asked for while the node was not up, each key once.
+#[derive(Default)]
+struct WantedLoads(VecDeque<Preload>);
+
+impl WantedLoads {
+    fn add(&mut self, preload: Preload) {
+        if self.0.len() < LOADS && self.0.iter().all(|known| known.key != preload.key) {
+            self.0.push_back(preload);
+        }
+    }
+}
+
+impl Keeper {
+    fn want(&mut self, want: Want) {
+        let was_in_progress = self.view.power.in_progress();
+        if !was_in_progress {
+            self.waking.loads = WantedLoads::default();
+        }
+        if !(want.joins && !was_in_progress) {
+            self.observe(Event::Wanted, None);
+        }
+        if !self.view.power.in_progress() {
+            return;
+        }
+        if let Some(preload) = want.preload {
+            self.waking.loads.add(preload);
+        }
+        if !was_in_progress {
+            tracing::info!(node = %self.node.name(), cause = want.cause, "wanted");
+        }
+    }
+}
+
+/// Sleeps until then; for ever without a time, so that an idle keeper has no timer.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,230 @@
+//! Carrying out a campaign: packets, URL calls, polls; what follows a wake: loads, a look at the GPU; keeping awake.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Done, Keeper, WantedLoads};
+use crate::config::{KeepAwake, LocalTime, NodeConfig};
+use crate::fleet::KnownMac;
+use crate::fleet::node::event_of;
+use crate::fleet::power::{Event, Means, Power};
+use crate::fleet::wake::{interfaces, packet, url};
+use crate::upstream::{Reply, Trouble};
+
+/// Ollama gives a load up after five minutes without progress; beyond this even a slow one is not worth waiting for.
+const LOAD: Duration = Duration::from_secs(15 * 60);
+
+/// How long `/api/ps` may take: it can block while a model loads.
+const PS: Duration = Duration::from_secs(3);
+
+/// Keeping awake without a `--wake-interval` uses the default one.
+const INTERVAL: Duration = Duration::from_secs(600);
+
+/// A machine that is lost this long after our wake most likely fell to Windows' unattended sleep timeout of 120 s.
+const UNATTENDED: std::ops::RangeInclusive<u64> = 100..=160;
+
+const UNATTENDED_ADVICE: &str = "it went away about two minutes after it was woken: that is Windows' unattended sleep timeout; on the PC run \
+     `powercfg /setacvalueindex SCHEME_CURRENT SUB_SLEEP UNATTENDSLEEP 1800` and `powercfg /setactive SCHEME_CURRENT` as administrator";
+
+pub(super) struct Waking {
+    client: Option<reqwest::Client>,
+    skew: i64,
+    last_call: Option<Instant>,
+    pub(super) loads: WantedLoads,
+}
+
+impl Waking {
+    pub(super) fn new(config: &NodeConfig) -> anyhow::Result<Self> {
+        let client = config.wake.url.as_ref().map(|_| url::client()).transpose()?;
+        Ok(Self { client, skew: 0, last_call: None, loads: WantedLoads::default() })
+    }
+}
+
+/// What can be done about this node when it sleeps.
+pub(super) fn means(config: &NodeConfig, mac: Option<KnownMac>, deadline: Duration) -> Means {
+    Means { packets: mac.is_some() && !config.always_on, url: config.wake.url.is_some(), deadline }
+}
+
+impl Keeper {
+    pub(super) fn send_packets(&mut self) {
+        let Some(known) = self.view.mac else { return };
+        self.waking.last_call = Some(Instant::now());
+        let wake = &self.node.config().wake;
+        let interfaces = interfaces::usable();
+        let node = self.view.address.or_else(|| self.node.config().hosts.first()?.host.parse().ok());
+        let address = node.and_then(v4);
+        let targets = packet::targets(&interfaces, address, wake);
+        let unreached = wake.broadcast.is_empty() && address.is_some_and(|address| !interfaces.iter().any(|own| own.reaches(address)));
+        let hindrance = match packet::send(&targets, &packet::bytes(known.mac, wake.secure_on.as_ref())) {
+            _ if targets.is_empty() => Some("no network interface of this machine can carry a magic packet (in a container use host networking)".to_owned()),
+            Err(error) => Some(format!("no magic packet could be sent: {error}")),
+            Ok(_) if unreached => Some(format!(
+                "no interface of this machine is on its network ({}), and routers drop magic packets: put the proxy on that network, or set --wake-url or --wake-broadcast",
+                address.unwrap_or(Ipv4Addr::UNSPECIFIED)
+            )),
+            Ok(sent) => {
+                tracing::debug!(node = %self.node.name(), mac = %known.mac, sent, "magic packets");
+                None
+            }
+        };
+        self.hindered(hindrance);
+    }
+
+    pub(super) fn call_url(&mut self) {
+        let Some((client, wake)) = self.waking.client.clone().zip(self.node.config().wake.url.clone()) else { return };
+        self.waking.last_call = Some(Instant::now());
+        let ip = self.view.address.or_else(|| self.node.config().hosts.first()?.host.parse().ok());
+        let fill = url::Fill { node: self.node.name().clone(), mac: self.view.mac.map(|known| known.mac), ip };
+        let skew = self.waking.skew;
+        self.jobs.spawn(async move { Done::Called(url::call(&client, &wake, &fill, skew).await) });
+    }
+
+    pub(super) fn called(&mut self, called: url::Called) {
+        self.waking.skew = called.skew;
+        match called.result {
+            Ok(()) => tracing::debug!(node = %self.node.name(), "wake URL called"),
+            Err(why) => self.hindered(Some(format!("the wake URL failed: {why}"))),
+        }
+        self.observe(Event::Called, None);
+    }
+
+    fn hindered(&mut self, hindrance: Option<String>) {
+        if hindrance.is_some() && hindrance != self.view.hindrance {
+            tracing::warn!(node = %self.node.name(), why = hindrance.as_deref().unwrap_or_default(), "waking is hindered");
+            self.view.hindrance = hindrance;
+            self.dirty = true;
+        }
+    }
+
+    pub(super) fn poll(&mut self) {
+        let caller = self.caller();
+        self.jobs.spawn(async move { Done::Polled(caller.version().await) });
+    }
+
+    pub(super) fn polled(&mut self, result: Result<Reply, Trouble>) {
+        match result {
+            Ok(reply) => self.answered(&reply),
+            // Connected without an answer: the service is starting, which the deadline bounds.
+            Err(trouble) => {
+                if let Some(event) = event_of(&trouble) {
+                    self.observe(event, Some(trouble.to_string()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn gave_up(&mut self) {
+        self.waking.loads = WantedLoads::default();
+        let last = self.view.trouble.as_deref().unwrap_or_default();
+        tracing::warn!(node = %self.node.name(), last, hindrance = self.view.hindrance.as_deref().unwrap_or_default(), "did not come up");
+    }
+
+    /// Loads what the waiters asked for, in our name: a client that leaves during a load throws it away for everybody.
+    pub(super) fn load_wanted(&mut self) {
+        let wanted = std::mem::take(&mut self.waking.loads);
+        if self.rules.health_interval.is_none() {
+            return;
+        }
+        for preload in wanted.0 {
+            let (caller, key) = (self.caller(), preload.key.clone());
+            self.view.loading.push(preload.key);
+            let body = preload.body;
+            self.jobs.spawn(async move { Done::Loaded { key, result: caller.post(preload.path, body, LOAD).await } });
+        }
+        self.dirty = true;
+    }
+
+    /// A failed load is nobody's failure: the ask itself is forwarded and tells the truth.
+    pub(super) fn loaded(&mut self, key: &str, result: Result<Reply, Trouble>) {
+        self.view.loading.retain(|loading| loading != key);
+        self.dirty = true;
+        match result {
+            Ok(reply) => {
+                self.answered(&reply);
+                let caller = self.caller();
+                self.jobs.spawn(async move { Done::OnGpu(caller.get("/api/ps", PS).await) });
+            }
+            Err(trouble) => {
+                if let Some(event) = event_of(&trouble) {
+                    self.observe(event, Some(trouble.to_string()));
+                }
+            }
+        }
+    }
+
+    /// After a resume NVIDIA's driver may have lost the GPU, and Ollama then computes on the CPU without a word.
+    pub(super) fn seen_on_gpu(&mut self, result: Result<Reply, Trouble>) {
+        let Ok(reply) = result else { return };
+        self.node.seen_now();
+        let loaded = serde_json::from_slice::<serde_json::Value>(&reply.body).ok();
+        let on_cpu = loaded.as_ref().and_then(|ps| ps["models"].as_array()).is_some_and(|models| {
+            models.iter().any(|model| model["size_vram"].as_u64() == Some(0) && model["size"].as_u64() > Some(0))
+        });
+        let advice = "on CPU after resume: the GPU was lost in sleep; restart Ollama on the PC (Linux with NVIDIA: preserve video memory over suspend)";
+        if on_cpu {
+            tracing::warn!(node = %self.node.name(), "{advice}");
+        }
+        self.view.advice = on_cpu.then(|| advice.to_owned());
+        self.dirty = true;
+    }
+
+    /// It went away; perhaps in the way that Windows does.
+    pub(super) fn lost(&mut self) {
+        if self.view.woken.take().is_some_and(|woken| UNATTENDED.contains(&woken.elapsed().as_secs())) {
+            tracing::warn!(node = %self.node.name(), "{UNATTENDED_ADVICE}");
+            self.view.advice = Some(UNATTENDED_ADVICE.to_owned());
+        }
+    }
+
+    /// The seed's preventive call: with traffic, one per interval, in the background; never to a node that refuses.
+    pub(super) fn call_awake_once_per_interval(&mut self) {
+        let Some(interval) = self.rules.wake.interval else { return };
+        if self.view.power == Power::Awake && self.waking.last_call.is_none_or(|last| last.elapsed() >= interval) {
+            self.wake_call();
+        }
+    }
+
+    fn wake_call(&mut self) {
+        if self.view.means.packets {
+            self.send_packets();
+        }
+        if self.view.means.url {
+            self.call_url();
+        }
+    }
+
+    /// When `--keep-awake` wants to be looked at next.
+    pub(super) fn keep_awake_due(&self) -> Option<Instant> {
+        let rule = &self.rules.wake.keep_awake;
+        if *rule == KeepAwake::Off || !self.view.means.any() {
+            return None;
+        }
+        let (local, since) = (LocalTime::now(), self.last_inference.map(|last| last.elapsed()));
+        let interval = self.rules.wake.interval.unwrap_or(INTERVAL);
+        if rule.wants(local, since) {
+            return Some(self.waking.last_call.map_or_else(Instant::now, |last| last + interval));
+        }
+        match rule {
+            KeepAwake::Windows(_) => Some(Instant::now() + rule.next_change(local)),
+            KeepAwake::Off | KeepAwake::After(_) => None,
+        }
+    }
+
+    pub(super) fn keep_awake(&mut self) {
+        let rule = &self.rules.wake.keep_awake;
+        let wanted = *rule != KeepAwake::Off && rule.wants(LocalTime::now(), self.last_inference.map(|last| last.elapsed()));
+        let interval = self.rules.wake.interval.unwrap_or(INTERVAL);
+        if wanted && self.view.means.any() && self.waking.last_call.is_none_or(|last| last.elapsed() >= interval) {
+            self.wake_call();
+        }
+    }
+}
+
+fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(address) => address.to_ipv4_mapped(),
+    }
+}

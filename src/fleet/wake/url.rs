@@ -1,0 +1,220 @@
+//! Wake URLs, WolGoWeb's among them. Source of its protocol: WolGoWeb 1.8.79, `src/main.go`, `src/wol.go`.
+//!
+//! WolGoWeb answers 200 always and tells success in `error`. With a KEY it wants `time` and
+//! `token = md5(key + mac + time)` per call, refuses a clock more than 1 s ahead, and never tells a good token from a
+//! clock that is wrong, except by 102 and 104: then the server's `Date` header corrects us, once per call.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::{Client, Method, Url};
+
+use crate::config::WakeUrl;
+use crate::values::{Mac, NodeName};
+
+/// One call must not hold up the next: there are several per campaign.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What fills the placeholders.
+#[derive(Clone, Debug)]
+pub(crate) struct Fill {
+    /// `{node}`
+    pub(crate) node: NodeName,
+    /// `{mac}`
+    pub(crate) mac: Option<Mac>,
+    /// `{ip}`
+    pub(crate) ip: Option<IpAddr>,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Called {
+    /// `Err`: what went wrong, for the operator. Never holds the key or the query.
+    pub(crate) result: Result<(), String>,
+    /// Seconds to add to our clock to have the server's.
+    pub(crate) skew: i64,
+}
+
+/// The client for wake URLs: no proxy from the environment, no redirects, nothing kept open.
+///
+/// # Errors
+/// When no root certificates can be loaded.
+pub(crate) fn client() -> Result<Client, reqwest::Error> {
+    // A second call finds the provider installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(0).timeout(LIMIT).build()
+}
+
+/// Calls the URL, and once more when only the clock was wrong.
+pub(crate) async fn call(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64) -> Called {
+    let first = attempt(client, url, fill, skew).await;
+    match first {
+        Err(Refusal::Clock { text, server: Some(server) }) => {
+            let skew = server - unix_now();
+            // WolGoWeb refuses a `time` it has already accepted, and the header has whole seconds only.
+            tokio::time::sleep(Duration::from_millis(1100)).await;
+            let again = attempt(client, url, fill, skew).await;
+            Called { result: again.map_err(|refusal| refusal.text(Some(&text))), skew }
+        }
+        other => Called { result: other.map_err(|refusal| refusal.text(None)), skew },
+    }
+}
+
+enum Refusal {
+    /// The token or time was refused; `server` is the server's clock in Unix seconds.
+    Clock {
+        text: String,
+        server: Option<i64>,
+    },
+    Other(String),
+}
+
+impl Refusal {
+    fn text(self, first: Option<&str>) -> String {
+        match (self, first) {
+            (Self::Clock { text, .. }, Some(_)) => format!("{text}, also after setting our clock by the server's"),
+            (Self::Clock { text, .. }, None) | (Self::Other(text), _) => text,
+        }
+    }
+}
+
+async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64) -> Result<(), Refusal> {
+    let request = build(client, url, fill, unix_now() + skew).map_err(Refusal::Other)?;
+    let answer = client.execute(request).await.map_err(|error| Refusal::Other(error.without_url().to_string()))?;
+    let status = answer.status();
+    let server = answer
+        .headers()
+        .get(reqwest::header::DATE)
+        .and_then(|date| date.to_str().ok())
+        .and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok())
+        .map(|date| date.timestamp());
+    if !status.is_success() {
+        return Err(Refusal::Other(format!("the wake URL answered {status}")));
+    }
+    let body = answer.bytes().await.map_err(|error| Refusal::Other(error.without_url().to_string()))?;
+    judge(&body, server)
+}
+
+/// Whether a 2xx answer means that a packet went out.
+fn judge(body: &[u8], server: Option<i64>) -> Result<(), Refusal> {
+    let code = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|answer| answer.get("error")?.as_i64());
+    let text = |why: &str| format!("the wake service answered error {}: {why}", code.unwrap_or_default());
+    match code {
+        None | Some(0) => Ok(()),
+        Some(100) => Err(Refusal::Other(text("it could not send (check mac, ip and interface in the wake URL)"))),
+        Some(101) => Err(Refusal::Other(text("it wants a key: set --wake-key to its KEY"))),
+        Some(102) => Err(Refusal::Clock { text: text("our clock and its clock differ"), server }),
+        Some(103) => Err(Refusal::Other(text("it has already had a call in this second"))),
+        Some(104) => Err(Refusal::Clock { text: text("the key is wrong, or the clocks differ (--wake-key)"), server }),
+        Some(_) => Err(Refusal::Other(text("unknown"))),
+    }
+}
+
+fn build(client: &Client, url: &WakeUrl, fill: &Fill, time: i64) -> Result<reqwest::Request, String> {
+    let mac = fill.mac.map(|mac| mac.to_string());
+    let filled = Filled::new(url, fill, mac.as_deref(), time);
+    let mut target: Url = filled.apply(&url.template).parse().map_err(|_| "the wake URL is no URL".to_owned())?;
+    if let Some(key) = &url.key {
+        sign(&mut target, key, mac.as_deref(), time)?;
+    }
+    let method = Method::from_bytes(url.method.as_bytes()).map_err(|_| format!("{} is no HTTP method", url.method))?;
+    let mut request = client.request(method, target);
+    for (name, value) in &url.headers {
+        request = request.header(name, filled.apply(value));
+    }
+    if let Some(body) = &url.body {
+        request = request.body(filled.apply(body));
+    }
+    request.build().map_err(|error| error.without_url().to_string())
+}
+
+/// Sets `mac`, `time` and `token`. The text of a `mac` that the user wrote stays: it goes into the hash as it is.
+fn sign(target: &mut Url, key: &str, mac: Option<&str>, time: i64) -> Result<(), String> {
+    let kept: Vec<(String, String)> = target.query_pairs().into_owned().collect();
+    let written = kept.iter().find(|(name, _)| name == "mac").map(|(_, value)| value.clone());
+    let mac = written.or(mac.map(str::to_owned)).ok_or("the wake URL needs a MAC: set --wake-mac, or mac= in the URL")?;
+    let mut query = target.query_pairs_mut();
+    query.clear();
+    query.extend_pairs(kept.iter().filter(|(name, _)| !matches!(name.as_str(), "mac" | "time" | "token")));
+    query.append_pair("mac", &mac).append_pair("time", &time.to_string()).append_pair("token", &token(key, &mac, time));
+    drop(query);
+    Ok(())
+}
+
+/// `md5(key + mac + time)` in lower-case hex.
+fn token(key: &str, mac: &str, time: i64) -> String {
+    format!("{:x}", md5::compute(format!("{key}{mac}{time}")))
+}
+
+struct Filled {
+    pairs: Vec<(&'static str, String)>,
+}
+
+impl Filled {
+    fn new(url: &WakeUrl, fill: &Fill, mac: Option<&str>, time: i64) -> Self {
+        let key = url.key.as_deref().unwrap_or_default();
+        let mac = mac.unwrap_or_default().to_owned();
+        let pairs = vec![
+            ("{token}", token(key, &mac, time)),
+            ("{mac}", mac),
+            ("{ip}", fill.ip.map(|ip| ip.to_string()).unwrap_or_default()),
+            ("{node}", fill.node.to_string()),
+            ("{time}", time.to_string()),
+        ];
+        Self { pairs }
+    }
+
+    fn apply(&self, text: &str) -> String {
+        self.pairs.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+    }
+}
+
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(template: &str, key: Option<&str>) -> WakeUrl {
+        WakeUrl { template: template.into(), method: "GET".into(), headers: vec![], body: None, key: key.map(str::to_owned) }
+    }
+
+    fn fill() -> Fill {
+        Fill { node: NodeName::new("node1"), mac: "a8:a1:59:01:02:03".parse().ok(), ip: "10.0.0.5".parse().ok() }
+    }
+
+    fn built(url: &WakeUrl) -> String {
+        build(&client().unwrap(), url, &fill(), 1_594_452_205).unwrap().url().to_string()
+    }
+
+    #[test]
+    fn the_token_is_that_of_wolgowebs_own_example() {
+        assert_eq!(token("123456", "00-00-00-00-00-00", 1_594_452_205), "eb3515003672b3e0324196ecd78438a2");
+    }
+
+    #[test]
+    fn placeholders_are_filled() {
+        assert_eq!(
+            built(&url("http://h/{node}?m={mac}&i={ip}&t={time}", None)),
+            "http://h/node1?m=a8:a1:59:01:02:03&i=10.0.0.5&t=1594452205"
+        );
+    }
+
+    #[test]
+    fn a_key_sets_mac_time_and_token_and_keeps_the_mac_as_written() {
+        let text = built(&url("http://h:9090/wol?mac=A8-A1-59-01-02-03&ip=10.0.0.255", Some("secret1")));
+        let expected = token("secret1", "A8-A1-59-01-02-03", 1_594_452_205);
+        assert_eq!(text, format!("http://h:9090/wol?ip=10.0.0.255&mac=A8-A1-59-01-02-03&time=1594452205&token={expected}"));
+    }
+
+    #[test]
+    fn a_200_with_an_error_is_a_failure_and_names_the_way_out() {
+        assert!(judge(br#"{"error":0,"message":"Wake Success"}"#, None).is_ok());
+        assert!(judge(b"<html>whatever</html>", None).is_ok());
+        let text = |body: &[u8]| judge(body, None).err().map(|refusal| refusal.text(None)).unwrap();
+        assert!(text(br#"{"error":101,"message":"No authority."}"#).contains("--wake-key"));
+        assert!(text(br#"{"error":100,"message":""}"#).contains("error 100"));
+    }
+}

@@ -1,0 +1,142 @@
+//! CORS is ours: a node would judge an origin by the wrong host. Rules and list are Ollama's (`gin-contrib/cors`).
+
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use crate::config::Glob;
+use crate::http::{Body, reply};
+
+/// Ollama's built-in origins, always allowed.
+const BUILT_IN: [&str; 17] = [
+    "http://localhost",
+    "https://localhost",
+    "http://localhost:*",
+    "https://localhost:*",
+    "http://127.0.0.1",
+    "https://127.0.0.1",
+    "http://127.0.0.1:*",
+    "https://127.0.0.1:*",
+    "http://0.0.0.0",
+    "https://0.0.0.0",
+    "http://0.0.0.0:*",
+    "https://0.0.0.0:*",
+    "app://*",
+    "file://*",
+    "tauri://*",
+    "vscode-webview://*",
+    "vscode-file://*",
+];
+
+/// Which origins may read our answers.
+#[derive(Clone, Debug)]
+pub struct Origins(Vec<Glob>);
+
+/// What was decided about one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// No origin, or our own page.
+    Same,
+    /// Another origin that may.
+    Allowed(HeaderValue),
+    /// Another origin that may not.
+    Refused,
+}
+
+impl Origins {
+    /// The built-in list and these.
+    pub fn new(more: &[String]) -> Self {
+        Self(BUILT_IN.into_iter().chain(more.iter().map(String::as_str)).map(Glob::new).collect())
+    }
+
+    pub(super) fn judge(&self, headers: &HeaderMap) -> Origin {
+        let Some(origin) = headers.get(header::ORIGIN) else { return Origin::Same };
+        let Ok(text) = origin.to_str() else { return Origin::Refused };
+        if is_own(text, headers) {
+            Origin::Same
+        } else if self.0.iter().any(|allowed| allowed.matches(text)) {
+            Origin::Allowed(origin.clone())
+        } else {
+            Origin::Refused
+        }
+    }
+}
+
+impl Origin {
+    pub(super) fn is_refused(&self) -> bool {
+        *self == Self::Refused
+    }
+
+    /// Lets the browser hand the answer on. Never with credentials.
+    pub(super) fn allow(&self, headers: &mut HeaderMap) {
+        if let Self::Allowed(origin) = self {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+    }
+}
+
+fn is_own(origin: &str, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let named = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
+    named.is_some() && named == host
+}
+
+/// Whether a browser says that another site sent this.
+pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
+}
+
+/// Answered here, never by a node: a browser asks before each request, and nobody may be woken by that.
+pub(super) fn preflight(origin: &Origin, asked: &HeaderMap) -> Response<Body> {
+    const METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS");
+    const ASKED: [HeaderName; 2] = [header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_REQUEST_HEADERS];
+    if !asked.contains_key(header::ORIGIN) {
+        return reply::whole(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "405 method not allowed");
+    }
+    let mut response = reply::bare(StatusCode::NO_CONTENT);
+    origin.allow(response.headers_mut());
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    // Whoever may talk to us may use any header its SDK likes.
+    if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    }
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("43200"));
+    for name in ASKED {
+        headers.append(header::VARY, HeaderValue::from(name));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(origin: &'static str, more: &[&str]) -> Origin {
+        let more: Vec<String> = more.iter().map(ToString::to_string).collect();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("pi:11434"));
+        headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+        Origins::new(&more).judge(&headers)
+    }
+
+    #[test]
+    fn ollamas_own_list_is_allowed_and_strangers_are_not() {
+        assert!(matches!(judged("http://localhost:3000", &[]), Origin::Allowed(_)));
+        assert!(matches!(judged("app://obsidian.md", &[]), Origin::Allowed(_)));
+        assert_eq!(judged("https://evil.example", &[]), Origin::Refused);
+        assert_eq!(judged("http://localhost.evil.example", &[]), Origin::Refused);
+        assert_eq!(judged("null", &[]), Origin::Refused);
+    }
+
+    #[test]
+    fn the_page_of_the_proxy_itself_is_the_same_origin() {
+        assert_eq!(judged("http://pi:11434", &[]), Origin::Same);
+    }
+
+    #[test]
+    fn further_origins_may_hold_wildcards() {
+        assert!(matches!(judged("https://chat.example", &["https://*.example", "https://chat.example"]), Origin::Allowed(_)));
+        assert!(matches!(judged("null", &["*"]), Origin::Allowed(_)));
+    }
+}

@@ -1,0 +1,190 @@
+//! From a chosen node to a connection: connect, start the wake early when the connect is slow, wait for what is under way.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::admit::Permission;
+use super::{Job, Proxy, Trace};
+use crate::fleet::power::{Power, Refused};
+use crate::fleet::{Node, View, Want};
+use crate::upstream::{self, Link, Trouble};
+use crate::values::{Fault, Kind, Retry};
+
+/// No SYN-ACK by then: the wake starts while the connect goes on. A packet to a host that is awake does no harm.
+const HEDGE: Duration = Duration::from_millis(300);
+
+/// Connects that one attempt may make: before the wake, after it, and once more if it slept again at once.
+const CONNECTS: u32 = 3;
+
+impl Proxy {
+    /// A connection to the node, however long its wake takes (bounded by its keeper).
+    pub(super) async fn reach(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &mut Trace) -> Result<Link, Fault> {
+        for _ in 0..CONNECTS {
+            let view = node.view();
+            if must_wait(&view, job) {
+                if permission != Permission::Wake {
+                    return Err(asleep(node, &view, permission));
+                }
+                self.wait(node, job, trace).await?;
+            }
+            if permission == Permission::InUseOnly && !node.may_be_asked() && !self.probably_awake(node) {
+                return Err(asleep(node, &node.view(), permission));
+            }
+            if let Some(fault) = backing_off(node, &node.view()) {
+                return Err(fault);
+            }
+            let began = Instant::now();
+            let trouble = match self.dial(node, permission, job, trace).await {
+                Ok(link) => return Ok(link),
+                Err(trouble) => trouble,
+            };
+            node.failed_to(&trouble, began);
+            if permission != Permission::Wake {
+                return Err(not_reached(node, &node.view(), &trouble, permission));
+            }
+            node.want(want(job, trace)).await;
+            let view = node.view();
+            if !view.power.in_progress() && view.power != Power::Awake {
+                return Err(not_reached(node, &view, &trouble, permission));
+            }
+        }
+        Err(Fault::node(Kind::Died, Retry::Now, format!("node {} answers connects and goes away again", node.name())))
+    }
+
+    async fn dial(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &mut Trace) -> Result<Link, Trouble> {
+        let addresses = node.addresses().await?;
+        let mut connecting = std::pin::pin!(upstream::connect(&addresses, self.0.settings.timeouts.connect));
+        if permission != Permission::Wake || !node.view().means.any() {
+            return connecting.await;
+        }
+        tokio::select! {
+            connected = &mut connecting => return connected,
+            () = tokio::time::sleep(HEDGE) => node.want(want(job, trace)).await,
+        }
+        let mut watch = node.watch();
+        tokio::select! {
+            connected = &mut connecting => connected,
+            // It woke meanwhile; the first connect is lost in the kernel's back-off.
+            _ = watch.wait_for(|view| view.power == Power::Awake) => upstream::connect(&addresses, self.0.settings.timeouts.connect).await,
+        }
+    }
+
+    /// Waits for the wake, the boot or the load that is under way. The work is the keeper's: leaving cancels nothing.
+    async fn wait(&self, node: &Node, job: &Job<'_>, trace: &mut Trace) -> Result<(), Fault> {
+        let Ok(_place) = self.0.held.clone().try_acquire_owned() else {
+            let text = "server busy, please try again.  maximum pending requests exceeded";
+            return Err(Fault::ours(Kind::Busy, Retry::After(Duration::from_secs(10)), text));
+        };
+        let _held = node.hold();
+        // Registers what to load, and that somebody waits, with the campaign that is already under way.
+        node.want(Want { joins: true, ..want(job, trace) }).await;
+        let started = Instant::now();
+        let (mut watch, mut end) = (node.watch(), self.0.end.clone());
+        let waited = tokio::select! {
+            seen = watch.wait_for(|view| !must_wait(view, job)) => seen.map(|view| (*view).clone()).ok(),
+            _ = end.wait_for(|ending| *ending) => None,
+        };
+        trace.held_for(started.elapsed());
+        let Some(view) = waited else {
+            let text = "the proxy is shutting down; the PC was being woken, so try again in a moment";
+            return Err(Fault::ours(Kind::Draining, Retry::After(Duration::from_secs(5)), text));
+        };
+        match view.power {
+            Power::WakeFailed { refused, .. } => Err(wake_failed(node, &view, refused, self.0.settings.timeouts.wake)),
+            Power::ServiceDown(Refused::GivenUp { .. }) => Err(refusing(node)),
+            Power::ServiceDown(_) | Power::Unknown | Power::Awake | Power::Asleep | Power::Waking(_) | Power::Suspending { .. } => Ok(()),
+        }
+    }
+}
+
+fn want(job: &Job<'_>, trace: &Trace) -> Want {
+    Want { cause: trace.cause(), preload: job.ask.preload.clone(), joins: false }
+}
+
+/// A wake is under way, or the load that this very ask needs.
+fn must_wait(view: &View, job: &Job<'_>) -> bool {
+    let loading = job.ask.preload.as_ref().is_some_and(|preload| view.loading.contains(&preload.key));
+    view.power.in_progress() || loading
+}
+
+/// Just failed: the next ask is told at once instead of waiting a whole deadline again.
+fn backing_off(node: &Node, view: &View) -> Option<Fault> {
+    let Power::WakeFailed { until, refused } = view.power else { return None };
+    let left = until.checked_duration_since(Instant::now())?;
+    let text = format!("{} could not be woken a moment ago{}; trying again in {} s may help", who(node), details(view), left.as_secs() + 1);
+    let kind = if refused { Kind::Refusing } else { Kind::Asleep };
+    Some(Fault::node(kind, Retry::After(left + Duration::from_secs(1)), text))
+}
+
+fn who(node: &Node) -> String {
+    format!("GPU host \"{}\"", node.name())
+}
+
+/// What is known to hinder it, for the owner.
+fn details(view: &View) -> String {
+    let parts = [view.trouble.clone(), view.hindrance.clone(), view.advice.clone()];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
+}
+
+fn retry_after(view: &View) -> Retry {
+    Retry::After(view.usual_wake().unwrap_or(Duration::from_secs(30)).max(Duration::from_secs(1)))
+}
+
+fn wake_failed(node: &Node, view: &View, refused: bool, deadline: Duration) -> Fault {
+    let deadline = humantime::format_duration(deadline);
+    if refused {
+        let text = format!("{} woke up, but Ollama on it refused connections for {deadline}: start Ollama there, and let it listen on 0.0.0.0", who(node));
+        return Fault::node(Kind::WakeFailed, retry_after(view), text);
+    }
+    let how = match (view.mac, view.means.url) {
+        (Some(known), true) => format!("magic packets for {} and the wake URL were sent", known.mac),
+        (Some(known), false) => format!("magic packets for {} were sent", known.mac),
+        (None, _) => "the wake URL was called".to_owned(),
+    };
+    let text = format!(
+        "{} did not become ready within {deadline}: {how}{}; check that Wake-on-LAN is enabled in its firmware and system",
+        who(node),
+        details(view)
+    );
+    Fault::node(Kind::WakeFailed, retry_after(view), text)
+}
+
+fn refusing(node: &Node) -> Fault {
+    let host = node.host().to_str().unwrap_or_default();
+    let text = format!("Ollama on \"{}\" ({host}) is not answering (connection refused): the PC is on, start Ollama there", node.name());
+    Fault::node(Kind::Refusing, Retry::After(Duration::from_secs(10)), text)
+}
+
+/// It sleeps, and this ask may not wake it.
+fn asleep(node: &Node, view: &View, permission: Permission) -> Fault {
+    let text = match permission {
+        Permission::Wake | Permission::Connect => format!("{} is asleep, and this request does not wake it", who(node)),
+        Permission::InUseOnly => format!("{} is not in use, and this request may not wake it", who(node)),
+    };
+    Fault::node(Kind::Asleep, retry_after(view), text)
+}
+
+fn not_reached(node: &Node, view: &View, trouble: &Trouble, permission: Permission) -> Fault {
+    match (&view.power, trouble) {
+        (Power::WakeFailed { .. }, _) => backing_off(node, view).unwrap_or_else(|| asleep(node, view, permission)),
+        (_, Trouble::Refused(_)) => refusing(node),
+        _ if permission != Permission::Wake => asleep(node, view, permission),
+        (_, Trouble::NoAddress(_)) => {
+            let text = format!("{}: {trouble}; check the host name in OLLAMA_URL, or use its address", who(node));
+            Fault::node(Kind::NoNode, Retry::After(Duration::from_secs(10)), text)
+        }
+        _ if node.config().always_on => {
+            let text = format!("{} is declared always on and does not answer ({trouble})", who(node));
+            Fault::node(Kind::NoNode, Retry::Now, text)
+        }
+        _ => {
+            let text = format!(
+                "{} is asleep or off ({trouble}), and its MAC is not known yet: switch it on once, or set --wake-mac or --wake-url",
+                who(node)
+            );
+            Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text)
+        }
+    }
+}

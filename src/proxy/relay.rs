@@ -1,0 +1,185 @@
+//! The body of a relayed answer: bytes pass untouched, every guard of the request lives in it, and a break is marked in
+//! the client's dialect, never passed off as an end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header;
+use hyper::http::response;
+use tokio::time::{Instant, Sleep};
+
+use super::account::{Outcome, Trace};
+use crate::classify::{Ask, Class};
+use crate::fleet::{InFlight, Node};
+use crate::http::BoxError;
+use crate::translate::{EndWatch, Form, in_band_error};
+use crate::upstream::AnswerBody;
+
+/// What a request holds until its answer has ended.
+pub(super) struct Tail {
+    pub(super) node: Node,
+    pub(super) lease: InFlight,
+    pub(super) trace: Trace,
+    pub(super) class: Class,
+    /// Silence after which the node's life is checked.
+    pub(super) silence: Duration,
+    /// The hard end of `--request-limit`.
+    pub(super) limit: Option<Instant>,
+    /// Whether own calls are allowed.
+    pub(super) checks: bool,
+}
+
+/// The answer on its way to the client.
+pub(super) struct Relay {
+    first: Option<Frame<Bytes>>,
+    rest: Option<AnswerBody>,
+    form: Form,
+    watch: EndWatch,
+    tail: Tail,
+    last: Instant,
+    clock: Pin<Box<Sleep>>,
+    check: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    ended: bool,
+}
+
+impl Relay {
+    pub(super) fn new(ask: &Ask, head: &response::Parts, first: Option<Frame<Bytes>>, rest: AnswerBody, tail: Tail) -> Self {
+        let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        // Into a body of fixed length no mark fits.
+        let fixed = head.headers.contains_key(header::CONTENT_LENGTH);
+        let form = if fixed { Form::Whole } else { Form::of(ask.dialect, ask.route, content_type) };
+        let now = Instant::now();
+        let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));
+        let ended = first.is_none();
+        let mut relay = Self { first, rest: Some(rest), form, watch: EndWatch::new(form), tail, last: now, clock, check: None, ended };
+        if relay.ended {
+            relay.tail.trace.done();
+        }
+        relay
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        if let Some(data) = frame.data_ref() {
+            self.watch.feed(data);
+            self.tail.trace.passed(data.len());
+        }
+        self.last = Instant::now();
+        self.check = None;
+        frame
+    }
+
+    /// The node's side has ended. Without its end mark that is a failure, whatever HTTP says.
+    fn finish(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+        if self.form == Form::Whole || self.watch.complete() {
+            self.ended = true;
+            self.tail.trace.done();
+            return None;
+        }
+        self.breaks("the node's stream ended without its end mark")
+    }
+
+    /// Marks the break in the client's dialect; where no mark fits, aborts the connection.
+    fn breaks(&mut self, why: &str) -> Option<Result<Frame<Bytes>, BoxError>> {
+        self.ended = true;
+        self.rest = None;
+        let text = format!("node {}: {why}", self.tail.node.name());
+        self.tail.trace.broke(&text);
+        self.tail.node.count_failure();
+        match in_band_error(self.form, &text, self.watch.mid_line()) {
+            Some(mark) => Some(Ok(Frame::data(mark))),
+            None => Some(Err(text.into())),
+        }
+    }
+
+    /// Watches silence: after each stretch of it the node's life is checked. `Ready` with a reason when all is over.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
+        loop {
+            if let Some(check) = &mut self.check {
+                let alive = ready!(check.as_mut().poll(cx));
+                self.check = None;
+                self.last = Instant::now();
+                if !alive {
+                    return Poll::Ready("it stopped answering in mid-stream");
+                }
+            }
+            let quiet = self.last + self.tail.silence;
+            let due = self.tail.limit.map_or(quiet, |limit| limit.min(quiet));
+            if self.clock.deadline() != due {
+                self.clock.as_mut().reset(due);
+            }
+            ready!(self.clock.as_mut().poll(cx));
+            if self.tail.limit.is_some_and(|limit| limit <= Instant::now()) {
+                return Poll::Ready("--request-limit was reached");
+            }
+            if self.tail.checks {
+                let node = self.tail.node.clone();
+                self.check = Some(Box::pin(async move { node.alive().await }));
+            } else {
+                self.last = Instant::now();
+            }
+        }
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Some(frame) = this.first.take() {
+            return Poll::Ready(Some(Ok(this.pass(frame))));
+        }
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
+        match Pin::new(rest).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.pass(frame)))),
+            Poll::Ready(Some(Err(trouble))) => {
+                this.tail.node.failed_to(&trouble, Instant::now());
+                Poll::Ready(this.breaks(&format!("it went away in mid-stream: {trouble}")))
+            }
+            Poll::Ready(None) => Poll::Ready(this.finish()),
+            Poll::Pending => match this.poll_silence(cx) {
+                Poll::Ready(why) => Poll::Ready(this.breaks(why)),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    /// A whole body ends with its last byte: hyper need not ask again.
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && (self.ended || (self.form == Form::Whole && self.rest.as_ref().is_some_and(Body::is_end_stream)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
+        match self.rest.as_ref().and_then(|rest| rest.size_hint().exact()) {
+            Some(rest) if self.form == Form::Whole => SizeHint::with_exact(first + rest),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Relay {
+    /// The client has it all, or it left: then the drop of `rest` closes the connection, and the GPU stops.
+    fn drop(&mut self) {
+        if self.is_end_stream() {
+            self.tail.trace.done();
+        }
+        if self.tail.trace.outcome() == Outcome::Done {
+            self.tail.node.seen_now();
+        }
+        match self.tail.class {
+            Class::Inference => self.tail.node.inferred(),
+            Class::Mutation(_) if self.form == Form::Whole || self.watch.succeeded() => self.tail.node.mutated(),
+            Class::Mutation(_) | Class::Metadata(_) | Class::Unload(_) | Class::Other { .. } => {}
+        }
+        let _ = &self.tail.lease;
+    }
+}

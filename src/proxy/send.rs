@@ -1,0 +1,204 @@
+//! One attempt: reach the node, send the request, wait for the first bytes of the answer while its silence is watched.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Frame, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, Uri, Version};
+use tokio::time::Instant;
+
+use super::admit::Permission;
+use super::relay::{Relay, Tail};
+use super::{Job, Proxy, Trace};
+use crate::classify::{Class, Metadata};
+use crate::fleet::{InFlight, Node};
+use crate::http::{Body, Buffered, body, headers};
+use crate::upstream::{self, AnswerBody, Link, Trouble};
+use crate::values::{Fault, Kind, Retry};
+
+/// The body of a request on its way to a node.
+pub(super) enum Payload {
+    /// In memory: may be sent again.
+    Buffered(Buffered),
+    /// A blob, passing through with flat memory: taken once.
+    Streaming(Mutex<Option<Incoming>>),
+}
+
+impl Payload {
+    pub(super) fn streaming(incoming: Incoming) -> Self {
+        Self::Streaming(Mutex::new(Some(incoming)))
+    }
+
+    /// Whether no byte of it can have reached a node.
+    pub(super) fn unsent(&self) -> bool {
+        match self {
+            Self::Buffered(_) => false,
+            Self::Streaming(incoming) => incoming.lock().is_ok_and(|incoming| incoming.is_some()),
+        }
+    }
+
+    fn body(&self) -> Body {
+        match self {
+            Self::Buffered(buffered) => body::full(buffered.bytes().clone()),
+            Self::Streaming(incoming) => match incoming.lock().ok().and_then(|mut incoming| incoming.take()) {
+                Some(incoming) => incoming.map_err(Into::into).boxed_unsync(),
+                None => body::empty(),
+            },
+        }
+    }
+}
+
+/// The head of an answer with what came of its body first.
+struct Begun {
+    head: hyper::http::response::Parts,
+    first: Option<Frame<Bytes>>,
+    rest: AnswerBody,
+}
+
+impl Proxy {
+    pub(super) async fn attempt(
+        &self,
+        node: &Node,
+        permission: Permission,
+        job: &Job<'_>,
+        trace: &mut Trace,
+    ) -> Result<Response<Body>, Fault> {
+        let lease = node.enter();
+        let link = self.reach(node, permission, job, trace).await?;
+        let peer = link.peer.ip();
+        let began = Instant::now();
+        let begun = match self.begin(node, link, job).await {
+            Ok(begun) => begun,
+            Err(Ended::Trouble(trouble)) => {
+                node.failed_to(&trouble, began);
+                return Err(died(node, job, &trouble.to_string()));
+            }
+            Err(Ended::Dead) => return Err(died(node, job, "it stopped answering")),
+            Err(Ended::Late(limit)) => {
+                let text = format!("node {} gave no answer within {}", node.name(), humantime::format_duration(limit));
+                return Err(Fault::node(Kind::Timeout, Retry::Never, text));
+            }
+        };
+        node.answered(peer);
+        Ok(self.relay(node, lease, job, begun, trace))
+    }
+
+    /// Sends, and waits for the head and the first bytes behind it: until those are here, a failure can still be a real
+    /// status or another attempt.
+    async fn begin(&self, node: &Node, link: Link, job: &Job<'_>) -> Result<Begun, Ended> {
+        let request = self.request(node, job).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
+        let mut beginning = std::pin::pin!(async {
+            let (head, mut rest) = upstream::exchange(link, request).await?.into_parts();
+            let first = rest.frame().await.transpose()?;
+            Ok(Begun { head, first, rest })
+        });
+        if let Class::Metadata(_) = job.ask.class {
+            let limit = self.metadata_limit(&job.ask.class);
+            let in_time = tokio::time::timeout(limit, beginning).await;
+            return in_time.map_err(|_| Ended::Late(limit))?.map_err(Ended::Trouble);
+        }
+        loop {
+            tokio::select! {
+                begun = &mut beginning => return begun.map_err(Ended::Trouble),
+                alive = self.silent_but_alive(node) => if !alive { return Err(Ended::Dead) },
+            }
+        }
+    }
+
+    fn metadata_limit(&self, class: &Class) -> Duration {
+        /// `/api/ps` can block for a whole model load.
+        const PS: Duration = Duration::from_secs(2);
+        match class {
+            Class::Metadata(Metadata::Ps) => PS,
+            _ => self.0.settings.timeouts.metadata,
+        }
+    }
+
+    /// Law 3: after each stretch of silence, whether the node still lives. Without own calls TCP's keep-alive judges.
+    async fn silent_but_alive(&self, node: &Node) -> bool {
+        tokio::time::sleep(self.0.settings.timeouts.silence).await;
+        self.0.settings.no_own_calls || node.alive().await
+    }
+
+    fn request(&self, node: &Node, job: &Job<'_>) -> Result<Request<Body>, String> {
+        let mut request = Request::new(job.payload.body());
+        *request.method_mut() = job.head.method.clone();
+        *request.uri_mut() = target(&node.config().path_prefix, &job.head.uri)?;
+        *request.headers_mut() = self.headers_for(node, job.head);
+        if matches!(job.payload, Payload::Buffered(_)) {
+            reframe(request.headers_mut(), &job.payload, &job.head.method);
+        }
+        Ok(request)
+    }
+
+    fn headers_for(&self, node: &Node, head: &Parts) -> HeaderMap {
+        headers::toward_node(head.headers.clone(), node.host(), &self.0.via)
+    }
+
+    /// Hands the answer on, with all that the request holds inside its body.
+    fn relay(&self, node: &Node, lease: InFlight, job: &Job<'_>, begun: Begun, trace: &mut Trace) -> Response<Body> {
+        let Begun { mut head, first, rest } = begun;
+        headers::toward_client(&mut head.headers);
+        if let Ok(name) = HeaderValue::from_str(node.name().as_str()) {
+            head.headers.insert(headers::NODE, name);
+        }
+        head.version = Version::HTTP_11;
+        let tail = Tail {
+            node: node.clone(),
+            lease,
+            trace: trace.hand_on(head.status),
+            class: job.ask.class.clone(),
+            silence: self.0.settings.timeouts.silence,
+            limit: self.0.settings.timeouts.request_limit.map(|limit| trace.started() + limit),
+            checks: !self.0.settings.no_own_calls,
+        };
+        let relay = Relay::new(&job.ask, &head, first, rest, tail);
+        Response::from_parts(head, relay.boxed_unsync())
+    }
+}
+
+enum Ended {
+    Trouble(Trouble),
+    Dead,
+    Late(Duration),
+}
+
+/// It went away before the client had a byte. Repeating is our business only while it does no harm.
+fn died(node: &Node, job: &Job<'_>, why: &str) -> Fault {
+    let retry = if job.may_be_repeated() { Retry::Now } else { Retry::Never };
+    let text = format!("node {} went away before it answered: {why}", node.name());
+    Fault::node(Kind::Died, retry, text)
+}
+
+/// The path and query as the client sent them, behind the node's own prefix.
+fn target(prefix: &str, uri: &Uri) -> Result<Uri, String> {
+    let asked = uri.path_and_query().map_or("/", |path| path.as_str());
+    format!("{prefix}{asked}").parse().map_err(|_| format!("{prefix}{asked} is no path"))
+}
+
+/// The body is whole in memory, whatever framing it came in. A `GET` that came without one leaves without one.
+fn reframe(headers: &mut HeaderMap, payload: &Payload, method: &Method) {
+    headers.remove(header::EXPECT);
+    let Payload::Buffered(buffered) = payload else { return };
+    if buffered.bytes().is_empty() && matches!(*method, Method::GET | Method::HEAD) {
+        headers.remove(header::CONTENT_LENGTH);
+    } else {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(buffered.bytes().len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_strings_and_repeated_keys_are_kept_behind_the_prefix() {
+        let uri: Uri = "http://pi/api/tags?a=1&a=2&b=%2F".parse().unwrap();
+        assert_eq!(target("/ollama", &uri).unwrap(), "/ollama/api/tags?a=1&a=2&b=%2F");
+        assert_eq!(target("", &uri).unwrap(), "/api/tags?a=1&a=2&b=%2F");
+    }
+}

@@ -1,0 +1,72 @@
+use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[derive(Clone)]
+struct Echo;
+
+impl Handler for Echo {
+    async fn handle(&self, request: Request<Incoming>, _client: SocketAddr) -> Response<Body> {
+        if request.uri().path() == "/forever" {
+            std::future::pending::<()>().await;
+        }
+        Response::new(crate::http::body::full("hello"))
+    }
+}
+
+const BOUNDS: Bounds = Bounds { connections: 2, head: Duration::from_millis(200), grace: Duration::from_millis(100) };
+
+async fn start(bounds: Bounds) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (end, ended) = watch::channel(false);
+    (address, end, tokio::spawn(serve(vec![listener], bounds, Echo, ended)))
+}
+
+async fn ask(address: SocketAddr, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn rest(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn a_request_is_answered() {
+    let (address, _end, _serving) = start(BOUNDS).await;
+    let answer = rest(ask(address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+}
+
+#[tokio::test]
+async fn half_a_head_and_a_silent_client_are_closed_at_the_limit() {
+    let (address, _end, _serving) = start(BOUNDS).await;
+    let half = ask(address, "GET / HT").await;
+    let silent = ask(address, "").await;
+    rest(half).await;
+    rest(silent).await;
+}
+
+#[tokio::test]
+async fn over_the_connection_bound_clients_wait_and_are_served_later() {
+    let (address, _end, _serving) = start(BOUNDS).await;
+    let first = ask(address, "GET /forever HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let second = ask(address, "GET /forever HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let third = tokio::spawn(rest(ask(address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await));
+    drop(first);
+    assert!(third.await.unwrap().ends_with("hello"));
+    drop(second);
+}
+
+#[tokio::test]
+async fn the_end_says_how_many_answers_were_cut() {
+    let (address, end, serving) = start(Bounds { head: Duration::from_secs(5), ..BOUNDS }).await;
+    let _running = ask(address, "GET /forever HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let answered = rest(ask(address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await).await;
+    assert!(answered.ends_with("hello"));
+    end.send(true).unwrap();
+    assert_eq!(serving.await.unwrap(), 1);
+}

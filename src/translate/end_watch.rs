@@ -1,0 +1,151 @@
+//! Watches the bytes of an answer pass by, to know whether it came to its proper end.
+//!
+//! Memory is bounded whatever the length of lines; how the bytes are cut into chunks makes no difference.
+
+use super::Form;
+use super::events::{Events, Signal};
+use super::json::{Facts, Kind, Scanner};
+
+/// The longest last line that is kept: token counts fit many times over, a generation's `context` may not.
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// How a stream said it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Proper,
+    /// The node itself reported an error in the stream.
+    Error,
+}
+
+/// The watch over one answer.
+#[derive(Clone, Debug)]
+pub struct EndWatch {
+    form: Form,
+    end: Option<End>,
+    last_byte: Option<u8>,
+    line: Line,
+    scanner: Scanner,
+    events: Events,
+}
+
+impl EndWatch {
+    /// A watch that has seen nothing yet.
+    pub fn new(form: Form) -> Self {
+        Self { form, end: None, last_byte: None, line: Line::default(), scanner: Scanner::new(), events: Events::new() }
+    }
+
+    /// Takes note of the next bytes, in order.
+    pub fn feed(&mut self, chunk: &[u8]) {
+        self.last_byte = chunk.last().copied().or(self.last_byte);
+        match self.form {
+            Form::Whole => self.line.push(chunk),
+            Form::Ndjson | Form::Progress => self.feed_lines(chunk),
+            Form::SseChat | Form::SseResponses | Form::SseMessages => self.feed_events(chunk),
+        }
+    }
+
+    /// Whether the end mark was seen, or an error that the node itself reported in the stream. Always true for
+    /// [`Form::Whole`], which has no mark to wait for.
+    pub fn complete(&self) -> bool {
+        self.form == Form::Whole || self.end.is_some()
+    }
+
+    /// Whether the stream stands in the middle: behind the last line end there are bytes, or (server-sent events) an
+    /// event was begun whose empty line has not come. Then [`super::in_band_error`] must end it first.
+    pub fn mid_line(&self) -> bool {
+        self.last_byte.is_some_and(|byte| byte != b'\n') || (self.form.is_events() && self.events.is_open())
+    }
+
+    /// Whether the answer came to its proper end: for pull, push and create the `success` line, else the end mark.
+    /// False after an error in the stream. For [`Form::Whole`] the HTTP status is the judge, not this.
+    pub fn succeeded(&self) -> bool {
+        self.form == Form::Whole || self.end == Some(End::Proper)
+    }
+
+    /// The line that ended the stream, or the body of a [`Form::Whole`], if it is no longer than 8 KiB. `None` for
+    /// server-sent events.
+    pub fn last_line(&self) -> Option<&[u8]> {
+        let is_last = self.form == Form::Whole || self.end.is_some();
+        self.line.get().filter(|line| is_last && !line.is_empty())
+    }
+
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        self.line.bytes.capacity()
+    }
+
+    fn feed_lines(&mut self, chunk: &[u8]) {
+        let mut rest = chunk;
+        while self.end.is_none() && !rest.is_empty() {
+            let to_line_end = rest.iter().position(|b| *b == b'\n');
+            let part = &rest[..to_line_end.unwrap_or(rest.len())];
+            let (read, facts) = self.scanner.feed(part);
+            self.line.push(&part[..read]);
+            if let Some(facts) = facts {
+                self.end = self.judge(facts, Kind::Unnamed);
+            } else if to_line_end.is_some() {
+                self.scanner = Scanner::new();
+                self.line.clear();
+            }
+            let line_end = usize::from(facts.is_none() && to_line_end.is_some());
+            rest = &rest[read + line_end..];
+        }
+    }
+
+    fn feed_events(&mut self, chunk: &[u8]) {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let (read, signal) = self.events.feed(rest);
+            rest = &rest[read..];
+            let end = match signal {
+                Some(Signal::DoneMark) if self.form == Form::SseChat => Some(End::Proper),
+                Some(Signal::Object(facts, kind)) => self.judge(facts, kind),
+                Some(Signal::DoneMark) | None => None,
+            };
+            self.end = self.end.or(end);
+        }
+    }
+
+    /// What an object of the stream says about its end.
+    fn judge(&self, facts: Facts, kind: Kind) -> Option<End> {
+        let proper = match self.form {
+            Form::Ndjson => facts.done,
+            Form::Progress => facts.success,
+            Form::SseResponses => kind == Kind::ResponseEnd,
+            Form::SseMessages => kind == Kind::MessageStop,
+            Form::SseChat | Form::Whole => false,
+        };
+        if facts.error || matches!(kind, Kind::Error | Kind::ResponseFailed) {
+            Some(End::Error)
+        } else {
+            proper.then_some(End::Proper)
+        }
+    }
+}
+
+/// The line that passes by, as long as it is short.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    bytes: Vec<u8>,
+    too_long: bool,
+}
+
+impl Line {
+    fn push(&mut self, part: &[u8]) {
+        self.too_long |= self.bytes.len() + part.len() > LONGEST_LINE;
+        if self.too_long {
+            self.bytes.clear();
+        } else {
+            self.bytes.extend_from_slice(part);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.too_long = false;
+    }
+
+    fn get(&self) -> Option<&[u8]> {
+        (!self.too_long).then(|| self.bytes.trim_ascii())
+    }
+}

@@ -1,0 +1,62 @@
+//! Our own small calls to a node: lists, version, preload. Always a fresh connection, always bounded.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::header::HeaderValue;
+use hyper::{Method, Request, StatusCode};
+use tokio::time::timeout;
+
+use super::{Trouble, connect, exchange};
+use crate::http::body;
+
+/// The largest answer we read for ourselves; a verbose show has a few MiB.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+/// One own call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Method.
+    pub method: Method,
+    /// Path with the node's prefix.
+    pub path: String,
+    /// The node's `host:port`.
+    pub host: HeaderValue,
+    /// JSON, or empty.
+    pub body: Bytes,
+}
+
+/// A whole answer to an own call.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Status.
+    pub status: StatusCode,
+    /// Whole body, at most 16 MiB.
+    pub body: Bytes,
+    /// Who answered.
+    pub peer: SocketAddr,
+}
+
+/// Makes one call: connect within `dial`, whole answer within `limit`.
+///
+/// # Errors
+/// What was observed; `Silent` when the limit passed.
+pub async fn call(addresses: &[SocketAddr], dial: Duration, limit: Duration, call: Call) -> Result<Reply, Trouble> {
+    let link = connect(addresses, dial).await?;
+    let peer = link.peer;
+    let whole = async {
+        let mut request = Request::new(body::full(call.body));
+        *request.method_mut() = call.method;
+        *request.uri_mut() = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
+        request.headers_mut().insert(hyper::header::HOST, call.host);
+        request.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
+        let answer = exchange(link, request).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), LARGEST).collect().await;
+        let body = body.map_err(|error| Trouble::Broken(error.to_string()))?.to_bytes();
+        Ok(Reply { status, body, peer })
+    };
+    timeout(limit, whole).await.unwrap_or(Err(Trouble::Silent))
+}

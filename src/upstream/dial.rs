@@ -1,0 +1,135 @@
+//! From a host name to a connected socket, bounded at each step.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::Trouble;
+
+/// Slower name resolution than this uses the last good address instead: a sleeping host answers no mDNS.
+const RESOLVE: Duration = Duration::from_millis(300);
+
+/// More addresses of one name than this are not tried.
+const ADDRESSES: usize = 4;
+
+/// A connected socket and whom it reached.
+#[derive(Debug)]
+pub struct Link {
+    /// The socket, with the limits of a live upstream connection set.
+    pub stream: TcpStream,
+    /// The node's address.
+    pub peer: SocketAddr,
+}
+
+/// The addresses of a host. `last` is its last good address, used when resolution fails or is slow.
+///
+/// # Errors
+/// `NoAddress` when nothing resolves and no last address is known.
+pub async fn resolve(host: &str, port: u16, last: Option<IpAddr>) -> Result<Vec<SocketAddr>, Trouble> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let patience = if last.is_some() { RESOLVE } else { RESOLVE * 10 };
+    let fallback = last.map(|ip| vec![SocketAddr::new(ip, port)]);
+    match timeout(patience, tokio::net::lookup_host((host, port))).await {
+        Ok(Ok(found)) => {
+            let found: Vec<_> = found.take(ADDRESSES).collect();
+            if found.is_empty() { fallback.ok_or_else(|| no_address("no address")) } else { Ok(found) }
+        }
+        Ok(Err(error)) => fallback.ok_or(Trouble::NoAddress(error)),
+        Err(_) => fallback.ok_or_else(|| no_address("the name server is slow")),
+    }
+}
+
+fn no_address(why: &str) -> Trouble {
+    Trouble::NoAddress(io::Error::new(io::ErrorKind::NotFound, why.to_owned()))
+}
+
+/// Connects to whichever address answers first.
+///
+/// The limit is ours, never the kernel's: that one takes 3 to 134 s to say that a host sleeps.
+///
+/// # Errors
+/// A refusal is preferred over silence, since it is the more telling fact.
+pub async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<Link, Trouble> {
+    let mut trouble = Trouble::NoAnswer;
+    if let [only] = addresses {
+        return connect_one(*only, limit).await;
+    }
+    // Dropping the set ends the connects that lost the race.
+    let mut race = JoinSet::new();
+    for address in addresses {
+        race.spawn(connect_one(*address, limit));
+    }
+    while let Some(ended) = race.join_next().await {
+        match ended {
+            Ok(Ok(link)) => return Ok(link),
+            Ok(Err(found)) => {
+                if !matches!(trouble, Trouble::Refused(_)) {
+                    trouble = found;
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    Err(trouble)
+}
+
+async fn connect_one(address: SocketAddr, limit: Duration) -> Result<Link, Trouble> {
+    let started = Instant::now();
+    match timeout(limit, TcpStream::connect(address)).await {
+        Err(_) => Err(Trouble::NoAnswer),
+        Ok(Err(error)) => Err(Trouble::of_connect(error, started.elapsed())),
+        Ok(Ok(stream)) => {
+            guard_against_silence(&stream);
+            Ok(Link { stream, peer: address })
+        }
+    }
+}
+
+/// A suspended host sends neither FIN nor RST. Keep-alive finds it while we wait for an answer, `TCP_USER_TIMEOUT`
+/// while we send; each alone leaves the other phase hanging for 939 s. A busy host still acknowledges in its kernel,
+/// so a slow model load is safe.
+fn guard_against_silence(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(5)).with_interval(Duration::from_secs(2)).with_retries(3);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(10)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn a_closed_port_is_refused_at_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        assert!(matches!(connect(&[address], LIMIT).await, Err(Trouble::Refused(after)) if after < Duration::from_millis(300)));
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_the_one_that_answers_wins() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert_eq!(connect(&[closed, good], LIMIT).await.unwrap().peer, good);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_falls_back_to_the_last_good_address() {
+        let last: IpAddr = "10.1.2.3".parse().unwrap();
+        assert_eq!(resolve("gone.invalid", 1, Some(last)).await.unwrap(), [SocketAddr::new(last, 1)]);
+        assert!(matches!(resolve("gone.invalid", 1, None).await, Err(Trouble::NoAddress(_))));
+    }
+}

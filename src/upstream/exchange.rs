@@ -1,0 +1,150 @@
+//! One request and its answer over one connection that is driven by whoever polls.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::{Link, Trouble};
+use crate::http::Body;
+
+type Driver = Pin<Box<Connection<TokioIo<TcpStream>, Body>>>;
+
+/// Sends a request and waits for the head of the answer, for as long as it takes.
+///
+/// Dropping the future, or later the body, closes the connection: that is how Ollama learns that nobody listens.
+///
+/// # Errors
+/// `Broken` when the connection ends before a whole head came.
+pub async fn exchange(link: Link, request: Request<Body>) -> Result<Response<AnswerBody>, Trouble> {
+    let (mut sender, driver) = http1::handshake(TokioIo::new(link.stream)).await.map_err(broken)?;
+    let mut driver: Option<Driver> = Some(Box::pin(driver));
+    let mut answer = std::pin::pin!(sender.send_request(request));
+    let response = poll_fn(|cx| {
+        drive(&mut driver, cx);
+        answer.as_mut().poll(cx)
+    })
+    .await
+    .map_err(broken)?;
+    Ok(response.map(|body| AnswerBody { body, driver, _sender: sender }))
+}
+
+/// Lets the connection read and write. Its own errors also reach the answer, which tells them better.
+fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+    if let Some(connection) = driver {
+        if connection.as_mut().poll(cx).is_ready() {
+            *driver = None;
+        }
+    }
+}
+
+/// Tells an end that the other side made from one that its silence made.
+fn broken(error: hyper::Error) -> Trouble {
+    use std::io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
+    let mut text = error.to_string();
+    let mut silent = false;
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        let kind = inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        silent |= matches!(kind, Some(TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown));
+        cause = inner.source();
+    }
+    if silent { Trouble::Lost(text) } else { Trouble::Broken(text) }
+}
+
+/// The body of an answer together with the connection that it arrives on.
+pub struct AnswerBody {
+    body: Incoming,
+    driver: Option<Driver>,
+    /// Kept, since dropping it would let hyper close its write side, and Ollama takes a half-close for a departure.
+    _sender: SendRequest<Body>,
+}
+
+impl hyper::body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Trouble;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Trouble>>> {
+        // Asking the body first tells the connection that bytes are wanted; then it reads; then the body has them.
+        let mut polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_pending() {
+            drive(&mut self.driver, cx);
+            polled = Pin::new(&mut self.body).poll_frame(cx);
+        }
+        polled.map(|frame| frame.map(|result| result.map_err(broken)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::body;
+    use http_body_util::BodyExt;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A node that reads one head and then says `said`, waiting for a word between the parts.
+    async fn node(said: Vec<&'static str>) -> (Link, tokio::task::JoinHandle<bool>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await.unwrap();
+            for part in said {
+                stream.write_all(part.as_bytes()).await.unwrap();
+            }
+            stream.read(&mut head).await.is_ok_and(|n| n == 0)
+        });
+        (Link { stream: TcpStream::connect(peer).await.unwrap(), peer }, server)
+    }
+
+    fn request() -> Request<Body> {
+        Request::get("/").header("host", "x").body(body::empty()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_chunked_answer_arrives_whole() {
+        let (link, _server) =
+            node(vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n", "2\r\nde\r\n0\r\n\r\n"]).await;
+        let answer = exchange(link, request()).await.unwrap();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "abcde");
+    }
+
+    #[tokio::test]
+    async fn dropping_the_body_closes_the_connection_to_the_node() {
+        let (link, server) = node(vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n"]).await;
+        let mut answer = exchange(link, request()).await.unwrap().into_body();
+        answer.frame().await.unwrap().unwrap();
+        drop(answer);
+        assert!(tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_an_error_and_no_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(peer).await.unwrap();
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        accepted.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc").await.unwrap();
+        drop(accepted);
+        let answer = exchange(Link { stream, peer }, request()).await.unwrap();
+        assert!(answer.into_body().collect().await.is_err());
+    }
+}
