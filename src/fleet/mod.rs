@@ -48,7 +48,12 @@ impl Fleet {
     ///
     /// # Errors
     /// When no TLS roots can be loaded for wake URLs.
-    pub fn start(configs: &[NodeConfig], rules: &Rules, snapshot: &Snapshot, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<Self> {
+    pub fn start(
+        configs: &[NodeConfig],
+        rules: &Rules,
+        snapshot: &Snapshot,
+        tasks: &mut JoinSet<anyhow::Result<()>>,
+    ) -> anyhow::Result<Self> {
         let shows = Shows::default();
         let changed = Arc::new(Notify::new());
         let mut nodes = Vec::new();

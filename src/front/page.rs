@@ -37,7 +37,8 @@ fn card(into: &mut String, node: &Node) {
     let models: Vec<String> = view.holding.models().iter().map(|model| escaped(&model.name)).collect();
     let mac = view.mac.map_or("not known yet".to_owned(), |known| format!("{} ({})", known.mac, known.source.word()));
     let usual = view.usual_wake().map_or("not known yet".to_owned(), |usual| format!("{:.0} s", usual.as_secs_f64()));
-    let told: Vec<String> = [&view.trouble, &view.hindrance, &view.advice].into_iter().flatten().map(|text| escaped(text)).collect();
+    let told: Vec<String> =
+        [&view.trouble, &view.hindrance, &view.advice].into_iter().flatten().map(|text| escaped(text)).collect();
     let healthy = if is_healthy(&view) { "well" } else { "ill" };
     // Writing into a String cannot fail.
     let _ = write!(

@@ -122,14 +122,16 @@ impl Proxy {
 
     fn listed(&self, name: &str) -> Listed {
         let views: Vec<_> = self.0.fleet.nodes().iter().map(|node| (node, node.view())).collect();
-        let views: Vec<_> = views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
+        let views: Vec<_> =
+            views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
         catalog::listed(&views, name)
     }
 
     /// Whether the client or the settings forbid waking for this request.
     fn forbidden(&self, job: &Job<'_>) -> bool {
         let rules = &self.0.settings.wake;
-        let header = |name| job.head.headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).unwrap_or_default();
+        let header =
+            |name| job.head.headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).unwrap_or_default();
         header(headers::WAKE).eq_ignore_ascii_case("never")
             || rules.never_paths.iter().any(|glob| glob.matches(job.head.uri.path()))
             || rules.never_clients.iter().any(|range| range.contains(job.client.ip()))

@@ -37,7 +37,8 @@ impl Proxy {
             return Ok(None);
         }
         let views: Vec<_> = nodes.iter().map(|node| (node, node.view())).collect();
-        let views: Vec<_> = views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
+        let views: Vec<_> =
+            views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
         let (now, ttl) = (Instant::now(), self.0.settings.cache_ttl);
         let lookup = match metadata {
             Metadata::Tags => Lookup::Found(catalog::tags(&views, now, ttl)),
@@ -71,7 +72,8 @@ impl Proxy {
             Lookup::Unknown if ask.model.is_none() => Err(Fault::client(Kind::BadRequest, "model is required")),
             Lookup::Unlisted => Err(Fault::client(Kind::NotFound, catalog::not_found_text(ask.route, name))),
             Lookup::Unknown => {
-                let text = format!("the GPU host sleeps, and what is known of it does not answer this about {name:?}; a chat wakes it");
+                let text =
+                    format!("the GPU host sleeps, and what is known of it does not answer this about {name:?}; a chat wakes it");
                 Err(Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text))
             }
         }

@@ -81,7 +81,8 @@ impl Proxy {
     pub fn new(fleet: Fleet, settings: Settings, end: watch::Receiver<bool>) -> Self {
         let budget = Budget::new(settings.limits.buffer);
         let held = Arc::new(Semaphore::new(settings.limits.held));
-        let via = HeaderValue::from_str(&format!("1.1 {}", settings.instance)).unwrap_or(HeaderValue::from_static("1.1 ollama-proxy"));
+        let via =
+            HeaderValue::from_str(&format!("1.1 {}", settings.instance)).unwrap_or(HeaderValue::from_static("1.1 ollama-proxy"));
         Self(Arc::new(Shared { fleet, settings, budget, held, via, end }))
     }
 
@@ -125,7 +126,9 @@ impl Proxy {
         }
         let job = Job { head: &head, payload, ask, client };
         match self.0.settings.timeouts.request_limit {
-            Some(limit) => tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit))),
+            Some(limit) => {
+                tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit)))
+            }
             None => self.serve(&job, trace).await,
         }
     }

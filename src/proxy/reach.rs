@@ -19,7 +19,13 @@ const CONNECTS: u32 = 3;
 
 impl Proxy {
     /// A connection to the node, however long its wake takes (bounded by its keeper).
-    pub(super) async fn reach(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &mut Trace) -> Result<Link, Fault> {
+    pub(super) async fn reach(
+        &self,
+        node: &Node,
+        permission: Permission,
+        job: &Job<'_>,
+        trace: &mut Trace,
+    ) -> Result<Link, Fault> {
         for _ in 0..CONNECTS {
             let view = node.view();
             if must_wait(&view, job) {
@@ -93,7 +99,12 @@ impl Proxy {
         match view.power {
             Power::WakeFailed { refused, .. } => Err(wake_failed(node, &view, refused, self.0.settings.timeouts.wake)),
             Power::ServiceDown(Refused::GivenUp { .. }) => Err(refusing(node)),
-            Power::ServiceDown(_) | Power::Unknown | Power::Awake | Power::Asleep | Power::Waking(_) | Power::Suspending { .. } => Ok(()),
+            Power::ServiceDown(_)
+            | Power::Unknown
+            | Power::Awake
+            | Power::Asleep
+            | Power::Waking(_)
+            | Power::Suspending { .. } => Ok(()),
         }
     }
 }
@@ -112,7 +123,12 @@ fn must_wait(view: &View, job: &Job<'_>) -> bool {
 fn backing_off(node: &Node, view: &View) -> Option<Fault> {
     let Power::WakeFailed { until, refused } = view.power else { return None };
     let left = until.checked_duration_since(Instant::now())?;
-    let text = format!("{} could not be woken a moment ago{}; trying again in {} s may help", who(node), details(view), left.as_secs() + 1);
+    let text = format!(
+        "{} could not be woken a moment ago{}; trying again in {} s may help",
+        who(node),
+        details(view),
+        left.as_secs() + 1
+    );
     let kind = if refused { Kind::Refusing } else { Kind::Asleep };
     Some(Fault::node(kind, Retry::After(left + Duration::from_secs(1)), text))
 }
@@ -135,7 +151,10 @@ fn retry_after(view: &View) -> Retry {
 fn wake_failed(node: &Node, view: &View, refused: bool, deadline: Duration) -> Fault {
     let deadline = humantime::format_duration(deadline);
     if refused {
-        let text = format!("{} woke up, but Ollama on it refused connections for {deadline}: start Ollama there, and let it listen on 0.0.0.0", who(node));
+        let text = format!(
+            "{} woke up, but Ollama on it refused connections for {deadline}: start Ollama there, and let it listen on 0.0.0.0",
+            who(node)
+        );
         return Fault::node(Kind::WakeFailed, retry_after(view), text);
     }
     let how = match (view.mac, view.means.url) {
@@ -153,7 +172,8 @@ fn wake_failed(node: &Node, view: &View, refused: bool, deadline: Duration) -> F
 
 fn refusing(node: &Node) -> Fault {
     let host = node.host().to_str().unwrap_or_default();
-    let text = format!("Ollama on \"{}\" ({host}) is not answering (connection refused): the PC is on, start Ollama there", node.name());
+    let text =
+        format!("Ollama on \"{}\" ({host}) is not answering (connection refused): the PC is on, start Ollama there", node.name());
     Fault::node(Kind::Refusing, Retry::After(Duration::from_secs(10)), text)
 }
 

@@ -55,7 +55,8 @@ impl Relay {
         let now = Instant::now();
         let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));
         let ended = first.is_none();
-        let mut relay = Self { first, rest: Some(rest), form, watch: EndWatch::new(form), tail, last: now, clock, check: None, ended };
+        let mut relay =
+            Self { first, rest: Some(rest), form, watch: EndWatch::new(form), tail, last: now, clock, check: None, ended };
         if relay.ended {
             relay.tail.trace.done();
         }

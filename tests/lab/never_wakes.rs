@@ -77,7 +77,8 @@ fn a_host_that_is_up_without_ollama_gives_502_that_says_so_and_gets_no_packet() 
 
 #[test]
 fn an_ollama_that_is_only_restarted_is_waited_for_without_a_packet() {
-    let Some(lab) = Plan::named("ollama_restarted").start() else { return };
+    // Otherwise the answered chat is followed by the preventive call of `--wake-interval`.
+    let Some(lab) = Plan::named("ollama_restarted").setting("--wake-interval", "0").start() else { return };
     lab.until_catalog_knows(CHAT_MODEL);
     lab.gpu().kill_ollama();
     let call = lab.client().chat(CHAT_MODEL);

@@ -94,3 +94,18 @@ fn a_wake_service_that_is_down_does_not_keep_packets_from_waking_the_host() {
     assert!(answer.took < Duration::from_secs(4), "{:?}", answer.took);
     assert!(lab.proxy_log().contains("wake URL"), "the log does not say that the wake URL failed");
 }
+
+#[test]
+fn with_inference_one_preventive_call_goes_out_per_interval_and_without_it_none() {
+    let plan = Plan::named("service_preventive").wake_service(WakeService::open()).setting("--wake-url", URL);
+    let Some(lab) = plan.start() else { return };
+    lab.until_catalog_knows(CHAT_MODEL);
+    crate::listing::poll(lab.client());
+    assert!(lab.service().calls().is_empty(), "listings call nothing");
+    for _ in 0..3 {
+        lab.client().chat(CHAT_MODEL).finish().assert_whole_chat();
+    }
+    crate::program::eventually("the call goes out", Duration::from_secs(3), || codes(&lab).len() == 1);
+    crate::program::pause(Duration::from_secs(1));
+    assert_eq!(codes(&lab), [0]);
+}

@@ -56,9 +56,12 @@ impl Keeper {
         let node = self.view.address.or_else(|| self.node.config().hosts.first()?.host.parse().ok());
         let address = node.and_then(v4);
         let targets = packet::targets(&interfaces, address, wake);
-        let unreached = wake.broadcast.is_empty() && address.is_some_and(|address| !interfaces.iter().any(|own| own.reaches(address)));
+        let unreached =
+            wake.broadcast.is_empty() && address.is_some_and(|address| !interfaces.iter().any(|own| own.reaches(address)));
         let hindrance = match packet::send(&targets, &packet::bytes(known.mac, wake.secure_on.as_ref())) {
-            _ if targets.is_empty() => Some("no network interface of this machine can carry a magic packet (in a container use host networking)".to_owned()),
+            _ if targets.is_empty() => Some(
+                "no network interface of this machine can carry a magic packet (in a container use host networking)".to_owned(),
+            ),
             Err(error) => Some(format!("no magic packet could be sent: {error}")),
             Ok(_) if unreached => Some(format!(
                 "no interface of this machine is on its network ({}), and routers drop magic packets: put the proxy on that network, or set --wake-url or --wake-broadcast",

@@ -59,6 +59,8 @@ struct Machine {
     ollama: Ollama,
     frames: Vec<Frame>,
     woken: u32,
+    /// When it last fell asleep, in Unix milliseconds.
+    slept_at: u64,
     /// When the frame that woke it last came and when it was up again, in Unix milliseconds.
     last_wake: (u64, u64),
 }
@@ -90,7 +92,8 @@ impl Machine {
             Mode::Syn => frame.magic || frame.syn,
             Mode::Never => false,
         };
-        if wakes && matches!(self.power, Power::Asleep) {
+        // A frame that came just before the sleep was read just after it.
+        if wakes && matches!(self.power, Power::Asleep) && frame.at > self.slept_at {
             self.woken += 1;
             self.last_wake = (frame.at, 0);
             self.power = Power::Resuming { until: Instant::now() + self.resume };
@@ -135,6 +138,7 @@ impl Machine {
             self.ollama.kill();
         }
         self.power = Power::Asleep;
+        self.slept_at = nic::unix_ms();
         Ok(())
     }
 
@@ -200,7 +204,7 @@ fn settings() -> Option<([u8; 6], Machine)> {
     let boot = Duration::from_millis(arguments.next()?.parse().ok()?);
     let ollama = Ollama::new(arguments.collect());
     let power = Power::Awake;
-    let machine = Machine { mode, resume, boot, power, ollama, frames: Vec::new(), woken: 0, last_wake: (0, 0) };
+    let machine = Machine { mode, resume, boot, power, ollama, frames: Vec::new(), woken: 0, slept_at: 0, last_wake: (0, 0) };
     Some((mac?.try_into().ok()?, machine))
 }
 
