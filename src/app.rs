@@ -1,1 +1,256 @@
-//! Room under construction.
+//! The only wiring: from settings to listeners, keepers, proxy, front and back to an orderly end.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::catalog::{self, Snapshot};
+use crate::config::{Config, Listen};
+use crate::fleet::{self, Fleet, Rules};
+use crate::front::{Front, Origins};
+use crate::proxy::{self, Proxy};
+use crate::server::{self, Bounds};
+
+/// What running answers get after the end was asked for; the container's grace must be longer.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Several changes in a row are one write.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// An SD card is not written more often than this.
+const BETWEEN_WRITES: Duration = Duration::from_secs(10);
+
+/// Why the program cannot go on; each has its exit code.
+#[derive(Debug)]
+pub enum Failure {
+    /// The settings are wrong: 2.
+    Settings(String),
+    /// Anything else: 1.
+    Other(anyhow::Error),
+}
+
+impl Failure {
+    /// 1 or 2.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Settings(_) => 2,
+            Self::Other(_) => 1,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Settings(text) => f.write_str(text),
+            Self::Other(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Opens the listeners.
+///
+/// # Errors
+/// A port in use, with the way out.
+pub fn bind(listen: &Listen) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for port in &listen.ports {
+        match listen.host {
+            Some(host) => listeners.push(bind_one(SocketAddr::new(host, *port))?),
+            None => {
+                let v4 = bind_one((Ipv4Addr::UNSPECIFIED, *port).into())?;
+                let port = v4.local_addr()?.port();
+                listeners.push(v4);
+                // A machine without IPv6 serves IPv4 alone.
+                listeners.extend(bind_one((Ipv6Addr::UNSPECIFIED, port).into()).ok());
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+fn bind_one(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let open = || -> std::io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // A restart must not wait for the last connections' TIME_WAIT.
+        #[cfg(not(windows))]
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(1024)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {} is in use (an Ollama on this machine?): stop what listens there, or choose another with --port {}",
+            address.port(),
+            address.port().wrapping_add(1).max(1)
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("port {} may not be opened without privileges: choose one from 1024 with --port", address.port())
+        }
+        _ => anyhow::Error::from(error).context(format!("cannot listen on {address}")),
+    })
+}
+
+/// Serves until `end` turns true or a long-lived task fails.
+///
+/// # Errors
+/// Settings that point at ourselves, and the first failure of a keeper.
+pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::Receiver<bool>) -> Result<(), Failure> {
+    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    refuse_ourselves(&config, &addresses)?;
+    let snapshot = load_state(config.data_dir.as_deref()).await;
+    let mut tasks = JoinSet::new();
+    let rules = Rules {
+        timeouts: config.timeouts.clone(),
+        wake: config.wake.clone(),
+        health_interval: config.health_interval,
+        cache_ttl: config.cache_ttl,
+    };
+    let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &mut tasks)?;
+    say_hello(&config, &fleet, &addresses);
+    let proxy = Proxy::new(fleet.clone(), proxy_settings(&config), end.clone());
+    let missing = config
+        .nodes
+        .is_empty()
+        .then(|| "No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.".to_owned());
+    let front = Front::new(proxy, Origins::new(&config.cors_origins), missing);
+    if let Some(dir) = config.data_dir.clone() {
+        tasks.spawn(keep_state(fleet.clone(), dir, snapshot));
+    }
+    let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
+    let cut = tokio::select! {
+        cut = server::serve(listeners, bounds, front, end.clone()) => cut,
+        failed = first_failure(&mut tasks) => return Err(failed.into()),
+    };
+    let _ = end.wait_for(|asked| *asked).await;
+    tracing::info!(cut, "ended");
+    if let Some(dir) = config.data_dir {
+        save_state(&dir, fleet.snapshot()).await;
+    }
+    Ok(())
+}
+
+fn proxy_settings(config: &Config) -> proxy::Settings {
+    use std::hash::{BuildHasher, RandomState};
+    let instance = format!("ollama-proxy-{:016x}", RandomState::new().hash_one(SystemTime::now()));
+    proxy::Settings {
+        timeouts: config.timeouts.clone(),
+        limits: config.limits.clone(),
+        wake: config.wake.clone(),
+        cache_ttl: config.cache_ttl,
+        no_own_calls: config.health_interval.is_none(),
+        instance,
+    }
+}
+
+/// A long-lived task that ends takes the process with it: a proxy without its keeper would answer wrongly for ever.
+async fn first_failure(tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
+    match tasks.join_next().await {
+        None => std::future::pending().await,
+        Some(Ok(Ok(()))) => anyhow::anyhow!("a keeper ended by itself"),
+        Some(Ok(Err(error))) => error,
+        Some(Err(ended)) => anyhow::anyhow!("a keeper panicked: {ended}"),
+    }
+}
+
+/// An upstream at one of our own listeners would answer itself until the end of days.
+fn refuse_ourselves(config: &Config, listeners: &[SocketAddr]) -> Result<(), Failure> {
+    let ours = |host: &str, port: u16| {
+        let address: Option<IpAddr> = host.parse().ok().or((host == "localhost").then_some(Ipv4Addr::LOCALHOST.into()));
+        listeners.iter().any(|own| own.port() == port) && address.is_some_and(fleet::is_own_address)
+    };
+    let faults: Vec<String> = config
+        .nodes
+        .iter()
+        .flat_map(|node| node.hosts.iter().map(move |host| (node, host)))
+        .filter(|(_, host)| ours(&host.host, host.port))
+        .map(|(node, host)| {
+            format!(
+                "{}: {host} is this proxy itself; set OLLAMA_URL to the GPU PC (inside a container localhost is the container)",
+                node.name
+            )
+        })
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Settings(faults.join("\n"))) }
+}
+
+/// The first start explains itself in six plain lines.
+fn say_hello(config: &Config, fleet: &Fleet, addresses: &[SocketAddr]) {
+    for note in &config.notes {
+        tracing::warn!("{note}");
+    }
+    let listening: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
+    tracing::info!("listening on {}", listening.join(", "));
+    for node in fleet.nodes() {
+        let view = node.view();
+        let class = if node.config().always_on { "always on" } else { "may sleep" };
+        tracing::info!("node {} at {}: {}, {class}", node.name(), node.host().to_str().unwrap_or_default(), view.power.word());
+        match view.mac {
+            Some(known) => tracing::info!("node {}: MAC {} ({})", node.name(), known.mac, known.source.word()),
+            None => tracing::info!("node {}: MAC unknown; it is learnt when the node answers, or set --wake-mac", node.name()),
+        }
+        tracing::info!("node {}: wakes by {}", node.name(), fleet::wake_path(node));
+        let models = view.holding.models().len();
+        tracing::info!("node {}: {models} models known from before", node.name());
+    }
+    if fleet.nodes().is_empty() {
+        tracing::warn!("no node is set: set OLLAMA_URL=http://<address of the GPU PC>:11434");
+    }
+    let page =
+        addresses.first().map_or(String::new(), |address| format!("http://{}:{}/", reachable_name(address), address.port()));
+    tracing::info!("page at {page}");
+}
+
+/// What a person on this machine can type.
+fn reachable_name(address: &SocketAddr) -> String {
+    if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() }
+}
+
+async fn load_state(dir: Option<&Path>) -> Snapshot {
+    let Some(dir) = dir.map(Path::to_owned) else { return Snapshot::default() };
+    let (snapshot, note) = tokio::task::spawn_blocking(move || catalog::load(&dir, SystemTime::now())).await.unwrap_or_default();
+    if let Some(note) = note {
+        tracing::warn!("{note}");
+    }
+    snapshot
+}
+
+/// Writes the state when something worth keeping has changed; never ends.
+async fn keep_state(fleet: Fleet, dir: PathBuf, mut saved: Snapshot) -> anyhow::Result<()> {
+    loop {
+        fleet.changed().await;
+        tokio::time::sleep(SETTLE).await;
+        let snapshot = fleet.snapshot();
+        if !snapshot.same_knowledge(&saved) {
+            save_state(&dir, snapshot.clone()).await;
+            saved = snapshot;
+            tokio::time::sleep(BETWEEN_WRITES).await;
+        }
+    }
+}
+
+/// A full or read-only disk costs the memory of it, not the service.
+async fn save_state(dir: &Path, snapshot: Snapshot) {
+    let into = dir.to_owned();
+    let written = tokio::task::spawn_blocking(move || catalog::save(&into, &snapshot)).await.context("saving");
+    if let Err(error) = written.and_then(|result| Ok(result?)) {
+        tracing::warn!(dir = %dir.display(), %error, "the state cannot be saved; it is kept in memory");
+    }
+}

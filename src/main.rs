@@ -1,3 +1,7 @@
-//! The thin binary: hands its arguments to the library.
+//! The thin binary: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ollama_proxy::commands::run()
+}

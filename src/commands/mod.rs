@@ -1,1 +1,48 @@
-//! Room under construction.
+//! What the binary can do. Each command ends with an exit code: 0 yes, 1 no, 2 usage or settings.
+
+mod healthcheck;
+mod serve;
+
+use std::process::ExitCode;
+
+use crate::app::Failure;
+use crate::config::{Command, environment, parse_cli};
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let cli = match parse_cli(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(told) => {
+            let _ = told.print();
+            return ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(2));
+        }
+    };
+    let env = environment();
+    let done = match cli.command() {
+        Command::Serve(args) => serve::run(&args, &env),
+        Command::Healthcheck(args) => healthcheck::run(&args, &env),
+        Command::Demo(args) => serve::run(&args, &env),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("ollama-proxy: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Two workers at most: the work is waiting, and a Pi has other things to do.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(2);
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    built.map_err(|error| Failure::Other(error.into()))
+}
+
+fn settings(faults: &crate::config::Faults) -> Failure {
+    Failure::Settings(format!("the settings cannot be used:\n{faults}"))
+}
+
+fn working_dir() -> std::path::PathBuf {
+    std::env::current_dir().unwrap_or_default()
+}

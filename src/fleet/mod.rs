@@ -17,7 +17,6 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{NodeSnapshot, Shows, Snapshot};
 use crate::config::{NodeConfig, Timeouts, WakeRules};
-use crate::values::NodeName;
 
 pub use node::{InFlight, Node, Want};
 pub use view::{KnownMac, MacSource, View};
@@ -107,7 +106,44 @@ impl Fleet {
     }
 }
 
-/// Names of nodes for messages.
-pub fn names(nodes: &[Node]) -> Vec<NodeName> {
-    nodes.iter().map(|node| node.name().clone()).collect()
+/// Whether an address is one of this machine's own.
+pub fn is_own_address(address: std::net::IpAddr) -> bool {
+    wake::interfaces::is_own(address)
+}
+
+/// How a node would be woken, in words: the interface and broadcast of its packets, its wake URL, or what is missing.
+pub fn wake_path(node: &Node) -> String {
+    let (view, wake) = (node.view(), &node.config().wake);
+    let mut ways = Vec::new();
+    if view.mac.is_some() || wake.url.is_none() {
+        ways.push(packet_path(node, &view));
+    }
+    if let Some(url) = &wake.url {
+        ways.push(format!("the wake URL {}", url.template.split('?').next().unwrap_or_default()));
+    }
+    ways.join(" and ")
+}
+
+fn packet_path(node: &Node, view: &View) -> String {
+    let given = &node.config().wake.broadcast;
+    if !given.is_empty() {
+        let given: Vec<String> = given.iter().map(ToString::to_string).collect();
+        return format!("magic packets to {}", given.join(", "));
+    }
+    let address = view.address.or_else(|| node.config().hosts.first()?.host.parse().ok());
+    let usable = wake::interfaces::usable();
+    let near = match address {
+        Some(std::net::IpAddr::V4(address)) => usable.iter().find(|interface| interface.reaches(address)),
+        _ => None,
+    };
+    match near {
+        Some(interface) => format!("magic packets from {} ({}) to {}", interface.name, interface.address, interface.broadcast()),
+        None if usable.is_empty() => {
+            "nothing: no network interface here can carry a magic packet (in a container use host networking)".to_owned()
+        }
+        None => {
+            let all: Vec<&str> = usable.iter().map(|interface| interface.name.as_str()).collect();
+            format!("magic packets to 255.255.255.255 from {} (its network is not known or not one of ours)", all.join(", "))
+        }
+    }
 }

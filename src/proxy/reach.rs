@@ -1,7 +1,9 @@
 //! From a chosen node to a connection: connect, start the wake early when the connect is slow, wait for what is under way.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::admit::Permission;
@@ -72,7 +74,7 @@ impl Proxy {
         tokio::select! {
             connected = &mut connecting => connected,
             // It woke meanwhile; the first connect is lost in the kernel's back-off.
-            _ = watch.wait_for(|view| view.power == Power::Awake) => upstream::connect(&addresses, self.0.settings.timeouts.connect).await,
+            () = woken(&mut watch) => upstream::connect(&addresses, self.0.settings.timeouts.connect).await,
         }
     }
 
@@ -88,7 +90,7 @@ impl Proxy {
         let started = Instant::now();
         let (mut watch, mut end) = (node.watch(), self.0.end.clone());
         let waited = tokio::select! {
-            seen = watch.wait_for(|view| !must_wait(view, job)) => seen.map(|view| (*view).clone()).ok(),
+            seen = watch.wait_for(|view| !must_wait(view, job)) => seen.map(|view| view.clone()).ok(),
             _ = end.wait_for(|ending| *ending) => None,
         };
         trace.held_for(started.elapsed());
@@ -111,6 +113,13 @@ impl Proxy {
 
 fn want(job: &Job<'_>, trace: &Trace) -> Want {
     Want { cause: trace.cause(), preload: job.ask.preload.clone(), joins: false }
+}
+
+async fn woken(watch: &mut watch::Receiver<Arc<View>>) {
+    // The borrow must end here: it is a lock.
+    if watch.wait_for(|view| view.power == Power::Awake).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// A wake is under way, or the load that this very ask needs.

@@ -1,0 +1,59 @@
+//! `serve`: the proxy itself.
+
+use tokio::sync::watch;
+
+use super::{runtime, settings, working_dir};
+use crate::app::{self, Failure};
+use crate::config::{self, Env, LogLevel, ServeArgs};
+use crate::telemetry;
+
+pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
+    let config = config::load(args, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    telemetry::start(config.log.json, level(config.log.level));
+    runtime()?.block_on(async {
+        let listeners = app::bind(&config.listen)?;
+        app::serve(config, listeners, ended_by_signal()).await
+    })
+}
+
+/// The settings' word as the log's.
+pub(super) fn level(level: LogLevel) -> tracing::Level {
+    match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    }
+}
+
+/// Turns true on SIGTERM or Ctrl-C.
+pub(super) fn ended_by_signal() -> watch::Receiver<bool> {
+    let (end, ended) = watch::channel(false);
+    tokio::spawn(async move {
+        signal().await;
+        tracing::info!("asked to end: no new requests, running answers get 30 s");
+        let _ = end.send(true);
+        // The sender lives on, so that receivers never see it closed.
+        end.closed().await;
+    });
+    ended
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}
