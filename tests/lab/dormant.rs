@@ -1,0 +1,68 @@
+//! Law 1: a dormant host gets no packet that no inference request asked for.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::listing::poll;
+use crate::plan::{CHAT_MODEL, PI_MAC, Plan};
+use crate::program::pause;
+use crate::sleeper::{Machine, Wakes};
+
+/// Within this time after the last answer the kernels may still check their neighbour entries.
+const SETTLING: Duration = Duration::from_secs(15);
+/// How long clients poll while the card is watched.
+const WATCHED: Duration = Duration::from_secs(60);
+/// Clients poll this often.
+const PERIOD: Duration = Duration::from_secs(1);
+
+fn poll_for(lab: &crate::plan::Lab, time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        for (path, answer) in poll(lab.client()) {
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        }
+        pause(PERIOD);
+    }
+}
+
+/// After real work the host sleeps (or not), and clients poll everything while its card is watched. The cache expires in
+/// that time, and the regular check of always-on nodes would come round.
+fn assert_unseen(test: &str, wakes: Wakes, sleeps: bool) {
+    let plan = Plan::named(test).host(Machine::usual().wakes(wakes)).setting("--cache-ttl", "10s");
+    let Some(lab) = plan.start() else { return };
+    lab.until_catalog_knows(CHAT_MODEL);
+    lab.client().chat(CHAT_MODEL).finish().assert_whole_chat();
+    if sleeps {
+        lab.gpu().sleep();
+    }
+    poll_for(&lab, SETTLING);
+    assert_eq!(lab.connections_to_gpu(), "", "no connection stays established");
+    let mark = lab.gpu().mark();
+    poll_for(&lab, WATCHED);
+    let frames = lab.gpu().frames_from(PI_MAC, mark);
+    assert!(frames.is_empty(), "{} frames from the Pi: {frames:#?}", frames.len());
+    assert_eq!(lab.connections_to_gpu(), "", "no connection stays established");
+    assert_eq!(lab.gpu().status().power, if sleeps { "asleep" } else { "awake" });
+    assert_eq!(lab.gpu().status().woken, 0);
+}
+
+#[test]
+fn a_sleeping_host_sees_no_frame_while_clients_poll_for_a_minute() {
+    assert_unseen("dormant_asleep", Wakes::ByMagic, true);
+}
+
+#[test]
+fn a_sleeping_host_that_wakes_on_connections_sees_no_frame_while_clients_poll_for_a_minute() {
+    assert_unseen("dormant_asleep_syn", Wakes::BySyn, true);
+}
+
+#[test]
+fn a_sleeping_host_that_answers_arp_sees_no_frame_while_clients_poll_for_a_minute() {
+    assert_unseen("dormant_asleep_arp", Wakes::ByMagicAnsweringArp, true);
+}
+
+#[test]
+fn an_awake_but_dormant_host_sees_no_frame_while_clients_poll_for_a_minute() {
+    assert_unseen("dormant_awake", Wakes::ByMagic, false);
+}

@@ -1,0 +1,72 @@
+//! The real binary, running in a namespace.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::program::{eventually, in_namespace, log_file};
+
+/// The proxy of a test.
+pub struct Proxy {
+    namespace: String,
+    logs: PathBuf,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl Proxy {
+    /// Starts it with a data directory of its own below `logs`. Nothing of this process' environment reaches it.
+    pub fn start(namespace: &str, logs: &Path, settings: &[String]) -> Self {
+        let data = logs.join("data");
+        std::fs::create_dir_all(&data).unwrap();
+        let mut arguments = vec!["--data-dir".into(), data.to_str().unwrap().to_owned(), "--log".into(), "debug".into()];
+        arguments.extend(settings.iter().cloned());
+        let mut proxy = Self { namespace: namespace.into(), logs: logs.into(), arguments, child: None };
+        proxy.launch();
+        proxy
+    }
+
+    fn launch(&mut self) {
+        let output = log_file(&self.logs, "proxy");
+        let child = in_namespace(&self.namespace, Path::new(env!("CARGO_BIN_EXE_ollama-proxy")))
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .current_dir(self.logs.join("data"))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn();
+        self.child = Some(child.unwrap());
+    }
+
+    /// Ends it as a service manager does (SIGTERM), waits for the end, and starts it anew.
+    pub fn restart(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+            eventually("the proxy ended", Duration::from_secs(10), || child.try_wait().unwrap().is_some());
+        }
+        self.launch();
+    }
+
+    /// Fails the test when the process has ended.
+    #[track_caller]
+    pub fn assert_running(&mut self) {
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+        assert!(ended.is_none(), "the proxy ended with {ended:?}:\n{}", self.log());
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.logs.join("proxy.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
