@@ -1,0 +1,270 @@
+//! The simulated Ollama server: its parts, its table of routes, and the way of one request.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::LOCATION;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::body::{self, Body, Cut};
+use super::connection::{self, Link};
+use super::counters::{Counters, InFlight, Tally};
+use super::engine::Engine;
+use super::faults::{self, Failure, Faults};
+use super::reply::{self, Refusal, Shape};
+use super::request::Call;
+use super::settings::Settings;
+use super::shelf::Shelf;
+
+/// A simulated Ollama server. Cheap to clone; all clones are the same server, whatever listener they serve.
+#[derive(Clone, Debug)]
+pub struct Ollama(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    settings: Mutex<Settings>,
+    tally: Arc<Tally>,
+    engine: Arc<Engine>,
+    shelf: Shelf,
+    faults: Faults,
+}
+
+impl Ollama {
+    /// A server with these settings; nothing listens yet.
+    pub fn new(settings: Settings) -> Self {
+        let tally = Arc::new(Tally::default());
+        let shelf = Shelf::new(settings.models.clone());
+        let engine = Arc::new(Engine::new(tally.clone()));
+        Self(Arc::new(Parts { settings: Mutex::new(settings), tally, engine, shelf, faults: Faults::default() }))
+    }
+
+    /// Serves the listener until `until` is ready. Then every connection is dropped at once, as when a process is killed.
+    pub async fn serve(self, listener: TcpListener, until: impl Future) {
+        let (_always, awake) = watch::channel(true);
+        tokio::select! {
+            _ = until => {}
+            never = self.accept(listener, awake) => match never {},
+        }
+    }
+
+    async fn accept(self, listener: TcpListener, awake: watch::Receiver<bool>) -> Infallible {
+        let mut open = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                    open.spawn(connection::serve(self.clone(), stream, awake.clone()));
+                },
+                Some(_) = open.join_next() => {}
+            }
+        }
+    }
+
+    /// What the server has seen so far.
+    pub fn counters(&self) -> Counters {
+        self.0.tally.read()
+    }
+
+    /// Lets the next request that is work (not a listing or a check) go wrong.
+    pub fn fail_next(&self, failure: Failure) {
+        self.fail(failure, 1, None);
+    }
+
+    /// Lets the next `times` requests go wrong: those to `path`, or without one those that are work.
+    pub fn fail(&self, failure: Failure, times: u32, path: Option<&str>) {
+        self.0.faults.arm(failure, times, path.map(str::to_owned));
+    }
+
+    /// Changes the settings of the running server; `models` and `control` count only at its start.
+    pub fn change(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.lock());
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        self.lock().clone()
+    }
+
+    pub(super) fn tally(&self) -> &Arc<Tally> {
+        &self.0.tally
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.0.engine
+    }
+
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.0.shelf
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Settings> {
+        self.0.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way of one request.
+    pub(super) async fn answer(&self, link: Arc<Link>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+        let path = request.uri().path().to_owned();
+        if self.lock().control && path.starts_with("/sim/") {
+            return self.control(request).await;
+        }
+        let (route, template) = find(request.method(), &path);
+        self.note(request.method(), template, request.headers());
+        let flight = InFlight::new(self.tally(), route.is_work());
+        let failure = self.0.faults.take(&path, route.is_work());
+        if let Some(reply) = before_head(failure, &link, Shape::of(&path)).await? {
+            return Ok(reply);
+        }
+        let streamed_error = route.runner_error();
+        let mut reply = self.route(route, &path, &link, request).await?;
+        let fails_late = failure.filter(|_| reply.status().is_success());
+        if let Some(failure) = fails_late {
+            let streams = hyper::body::Body::size_hint(reply.body()).exact().is_none();
+            if failure == Failure::ErrorLine && !streams {
+                return Ok(runner_died().reply(Shape::of(&path)));
+            }
+            reply = reply.map(|body| faults::failing(body, failure, streamed_error, link));
+        }
+        Ok(reply.map(|body| body::guarded(body, flight)))
+    }
+
+    async fn route(&self, route: Route, path: &str, link: &Link, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+        let shape = Shape::of(path);
+        let (head, body) = request.into_parts();
+        let _ = link;
+        let bytes = body.collect().await.map_err(|_| Cut)?.to_bytes();
+        if route.is_work() {
+            self.0.tally.note(|c| c.last_body = String::from_utf8_lossy(&bytes).into_owned());
+        }
+        let call = Call { path: path.to_owned(), shape, headers: head.headers, bytes };
+        Ok(self.local(route, &call).await.unwrap_or_else(|refusal| refusal.reply(shape)))
+    }
+
+    async fn local(&self, route: Route, call: &Call) -> Result<Response<Body>, Refusal> {
+        Ok(match route {
+            Route::Root => reply::text(StatusCode::OK, "text/plain; charset=utf-8", "Ollama is running"),
+            Route::Version => self.version(),
+            Route::Tags => self.tags(),
+            Route::Ps => self.ps(),
+            Route::Show => self.show(call)?,
+            Route::V1Models => self.v1_models(),
+            Route::V1Model => self.v1_model(call.path.trim_start_matches("/v1/models/"))?,
+            Route::Chat => self.chat(call).await?,
+            Route::Generate => self.generate(call).await?,
+            Route::Redirect(status) => redirect(status, call.path.trim_end_matches('/')),
+            Route::NotFound => reply::text(StatusCode::NOT_FOUND, "text/plain", "404 page not found"),
+            Route::NotAllowed => reply::text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "405 method not allowed"),
+        })
+    }
+
+    fn note(&self, method: &Method, template: &str, headers: &HeaderMap) {
+        let text = |name: &str| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        self.0.tally.note(|c| {
+            *c.requests.entry(format!("{method} {template}")).or_default() += 1;
+            c.last_host = text("host");
+            c.last_origin = text("origin");
+            let pair = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
+                (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            };
+            c.last_headers = headers.iter().map(pair).collect();
+        });
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Root,
+    Version,
+    Tags,
+    Ps,
+    Show,
+    V1Models,
+    V1Model,
+    Chat,
+    Generate,
+    Redirect(StatusCode),
+    NotFound,
+    NotAllowed,
+}
+
+const TABLE: &[(&str, &str, Route)] = &[
+    ("GET HEAD", "/", Route::Root),
+    ("GET HEAD", "/api/version", Route::Version),
+    ("GET HEAD", "/api/tags", Route::Tags),
+    ("GET", "/api/ps", Route::Ps),
+    ("POST", "/api/show", Route::Show),
+    ("POST", "/api/chat", Route::Chat),
+    ("POST", "/api/generate", Route::Generate),
+    ("GET", "/v1/models", Route::V1Models),
+    ("GET", "/v1/models/:model", Route::V1Model),
+];
+
+impl Route {
+    /// Whether a GPU PC has something to do: neither a listing nor a check.
+    fn is_work(self) -> bool {
+        matches!(self, Self::Chat | Self::Generate)
+    }
+
+    /// How a stream of this route shows that the model's runner died; `None` when Ollama hides it.
+    fn runner_error(self) -> Option<String> {
+        let text = "an error was encountered while running the model: unexpected EOF";
+        match self {
+            Self::Chat | Self::Generate => Some(format!("{{\"error\":\"{text}\"}}\n")),
+            _ => None,
+        }
+    }
+}
+
+/// The route of a request and its template, by the rules of Ollama's router.
+fn find(method: &Method, path: &str) -> (Route, &'static str) {
+    let matching = |path: &str| TABLE.iter().filter(|(_, template, _)| matches(template, path)).collect::<Vec<_>>();
+    let takes = |methods: &str| methods.split(' ').any(|m| m == method.as_str());
+    let here = matching(path);
+    if let Some((_, template, route)) = here.iter().find(|(methods, ..)| takes(methods)) {
+        return (*route, template);
+    }
+    let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty());
+    if bare.is_some_and(|bare| matching(bare).iter().any(|(methods, ..)| takes(methods))) {
+        let get = *method == Method::GET;
+        return (Route::Redirect(if get { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT }), "other");
+    }
+    (if here.is_empty() { Route::NotFound } else { Route::NotAllowed }, "other")
+}
+
+fn matches(template: &str, path: &str) -> bool {
+    match template.split_once(':') {
+        None => template == path,
+        Some((start, _)) => path.strip_prefix(start).is_some_and(|rest| !rest.is_empty() && !rest.contains('/')),
+    }
+}
+
+fn redirect(status: StatusCode, to: &str) -> Response<Body> {
+    let permanent = status == StatusCode::MOVED_PERMANENTLY;
+    let text = if permanent { format!("<a href=\"{to}\">Moved Permanently</a>.\n\n") } else { String::new() };
+    reply::whole_with(status, &[(LOCATION, to)], permanent.then_some("text/html; charset=utf-8"), text)
+}
+
+fn runner_died() -> Refusal {
+    let text = "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, \
+                check ollama server logs for details";
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+}
+
+/// The failures that strike before any byte of the answer.
+async fn before_head(failure: Option<Failure>, link: &Link, shape: Shape) -> Result<Option<Response<Body>>, Cut> {
+    match failure {
+        Some(Failure::CloseBeforeHead) => Err(Cut),
+        Some(Failure::ResetBeforeHead) => {
+            link.reset_at_end();
+            Err(Cut)
+        }
+        Some(Failure::HangBeforeHead) => std::future::pending().await,
+        Some(Failure::Busy) => Ok(Some(Refusal::busy().reply(shape))),
+        Some(Failure::Broken) => Ok(Some(runner_died().reply(shape))),
+        _ => Ok(None),
+    }
+}
