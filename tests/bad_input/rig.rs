@@ -86,7 +86,7 @@ impl Drop for Scratch {
 }
 
 /// The program under test, with none of this machine's settings in its environment.
-pub fn program(scratch: &Scratch) -> Command {
+fn program(scratch: &Scratch) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ollama-proxy"));
     bare(&mut command, scratch);
     command
@@ -98,10 +98,10 @@ pub fn bare(command: &mut Command, scratch: &Scratch) {
     command.current_dir(scratch.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
 }
 
-/// Runs the program with settings it must refuse; panics when it goes on running.
-pub fn refused(args: &[&str]) -> Output {
+/// Runs the program with flags and an environment that it must refuse; panics when it goes on running.
+pub fn refused(args: &[&str], environment: &[(&str, &str)]) -> Output {
     let scratch = Scratch::new();
-    let mut child = program(&scratch).args(args).spawn().unwrap();
+    let mut child = program(&scratch).args(args).envs(environment.iter().copied()).spawn().unwrap();
     if ends(&mut child).is_none() {
         drop(child.kill());
         panic!("goes on running with {args:?}:\n{}", String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr));
@@ -241,19 +241,19 @@ pub fn say(address: SocketAddr, bytes: &[u8]) -> Reply {
 
 /// Reads until the end of the connection, a reset included; panics when it stays open without a byte.
 pub fn listen(stream: &mut TcpStream) -> Reply {
-    let mut heard = Vec::new();
+    let mut bytes = Vec::new();
     let mut piece = [0; 8192];
     loop {
         match stream.read(&mut piece) {
             Ok(0) => break,
-            Ok(n) => heard.extend_from_slice(&piece[..n]),
+            Ok(n) => bytes.extend_from_slice(&piece[..n]),
             Err(fault) if matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                panic!("the connection stays open after {:?}", String::from_utf8_lossy(&heard));
+                panic!("the connection stays open after {:?}", String::from_utf8_lossy(&bytes));
             }
             Err(_) => break,
         }
     }
-    let text = String::from_utf8_lossy(&heard).into_owned();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
     Reply { status, head: head.to_owned(), body: body.to_owned() }
