@@ -9,17 +9,18 @@ from surroundings import BASE, CHAT, UNKNOWN, Suite, through_the_proxy
 ASKED = {"model": CHAT, "max_tokens": 64, "messages": [{"role": "user", "content": "Why is the sky blue?"}]}
 
 
-class Anthropic(Suite):
-    client = anthropic.Anthropic(base_url=BASE, api_key="ollama", max_retries=0)
+client = anthropic.Anthropic(base_url=BASE, api_key="ollama", max_retries=0)
 
+
+class Answers(Suite):
     def test_a_message_is_answered_whole(self):
-        answer = self.client.messages.create(**ASKED)
+        answer = client.messages.create(**ASKED)
         self.assertEqual(answer.content[0].type, "text")
         self.assertTrue(answer.content[0].text)
         self.assertGreater(answer.usage.output_tokens, 0)
 
     def test_a_message_is_streamed_to_its_stop(self):
-        with self.client.messages.stream(**ASKED) as stream:
+        with client.messages.stream(**ASKED) as stream:
             text = "".join(stream.text_stream)
             final = stream.get_final_message()
         self.assertTrue(text)
@@ -27,7 +28,7 @@ class Anthropic(Suite):
         self.assertIn(final.stop_reason, ("end_turn", "max_tokens"))
 
     def test_the_raw_events_begin_and_end_as_they_should(self):
-        kinds = [event.type for event in self.client.messages.create(**ASKED, stream=True)]
+        kinds = [event.type for event in client.messages.create(**ASKED, stream=True)]
         self.assertEqual(kinds[0], "message_start")
         self.assertEqual(kinds[-1], "message_stop")
         self.assertIn("content_block_delta", kinds)
@@ -35,20 +36,22 @@ class Anthropic(Suite):
     def test_tools_are_passed_and_a_call_comes_back(self):
         tool = {"name": "get_weather", "description": "The weather", "input_schema": {"type": "object", "properties": {}}}
         asked = ASKED | {"messages": [{"role": "user", "content": "What is the weather in Oslo?"}], "tools": [tool]}
-        answer = self.client.messages.create(**asked)
+        answer = client.messages.create(**asked)
         self.assertEqual(answer.stop_reason, "tool_use")
         self.assertIn("get_weather", [block.name for block in answer.content if block.type == "tool_use"])
 
+
+class Failures(Suite):
     def test_an_unknown_model_is_404_in_ollamas_words(self):
         with self.assertRaises(anthropic.NotFoundError) as caught:
-            self.client.messages.create(**ASKED | {"model": UNKNOWN})
+            client.messages.create(**ASKED | {"model": UNKNOWN})
         self.assertEqual(caught.exception.body["error"]["type"], "not_found_error")
         self.assertEqual(caught.exception.body["error"]["message"], f"model '{UNKNOWN}' not found")
 
     def test_a_full_queue_is_503_overloaded(self):
         self.fail_next("busy_503")
         with self.assertRaises(anthropic.APIStatusError) as caught:
-            self.client.messages.create(**ASKED)
+            client.messages.create(**ASKED)
         self.assertEqual(caught.exception.status_code, 503)
         self.assertEqual(caught.exception.body["error"]["type"], "overloaded_error")
 
@@ -56,7 +59,7 @@ class Anthropic(Suite):
         self.slowly()
 
         def leave():
-            with self.client.messages.stream(**ASKED) as stream:
+            with client.messages.stream(**ASKED) as stream:
                 next(iter(stream.text_stream))
 
         self.cancels(leave)
@@ -66,7 +69,7 @@ class Anthropic(Suite):
         for kind in ("reset_mid_stream", "end_early"):
             self.fail_next(kind)
             with self.assertRaises(anthropic.APIError) as caught, self.subTest(kind):
-                list(self.client.messages.create(**ASKED, stream=True))
+                list(client.messages.create(**ASKED, stream=True))
             self.assertTrue(str(caught.exception))
 
 
