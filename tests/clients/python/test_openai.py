@@ -5,6 +5,7 @@ import struct
 import unittest
 import wave
 
+import ollama
 import openai
 
 from surroundings import BASE, CHAT, EMBED, UNKNOWN, Suite, through_the_proxy
@@ -87,8 +88,12 @@ class Answers(Suite):
         self.assertIn("response.output_text.delta", kinds)
 
     def test_speech_is_transcribed(self):
-        answer = client.audio.transcriptions.create(model="whisper:latest", file=spoken())
-        self.assertTrue(answer.text)
+        native = ollama.Client(BASE)
+        native.pull("whisper")
+        self.addCleanup(native.delete, "whisper")
+        self.assertTrue(client.audio.transcriptions.create(model="whisper", file=spoken()).text)
+        plain = client.audio.transcriptions.create(model="whisper", file=spoken(), response_format="text")
+        self.assertIsInstance(plain, str)
 
 
 class Failures(Suite):
