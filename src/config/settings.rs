@@ -52,6 +52,12 @@ pub(super) static ALWAYS_ON: Setting =
         .switch();
 pub(super) static NODE_CONFIG: Setting =
     setting("node-config", &["NODE_CONFIG_FILE"], "node_config.json", "Node file; sought in ., config/ and the data directory");
+pub(super) static STRATEGY: Setting = setting(
+    "strategy",
+    &["SCHEDULING_STRATEGY"],
+    "round_robin",
+    "How requests are shared among equally good nodes: round_robin, least_connections, weighted_round_robin, least_loaded, least_energy",
+);
 
 pub(super) static WAKE_MAC: Setting = setting(
     "wake-mac",
@@ -123,6 +129,12 @@ pub(super) static CONNECT_TIMEOUT: Setting =
 pub(super) static REQUEST_LIMIT: Setting = setting("request-limit", &["REQUEST_LIMIT"], "none", "A hard end of every request");
 pub(super) static QUIET_AFTER: Setting =
     setting("quiet-after", &["QUIET_AFTER"], "2m", "For this long after its last traffic a node counts as probably awake");
+pub(super) static QUEUE_WAIT: Setting = setting(
+    "queue-wait",
+    &["QUEUE_WAIT"],
+    "5m",
+    "How long a request waits for a place while every node that could serve it is full",
+);
 pub(super) static CACHE_TTL: Setting = setting("cache-ttl", &["CACHE_TTL"], "30m", "How long a cached answer counts as fresh");
 pub(super) static HEALTH_INTERVAL: Setting =
     setting("health-interval", &["HEALTH_INTERVAL"], "30s", "How often always-on nodes are checked; 0 stops all own calls");
@@ -145,7 +157,7 @@ pub(super) static DATA_DIR: Setting = setting(
     "Where state is kept; else $STATE_DIRECTORY, a writable /data, $XDG_STATE_HOME/ollama-proxy, ~/.local/state/ollama-proxy",
 );
 
-pub(super) static MAX_HELD: Setting = setting("max-held", &["MAX_HELD"], "256", "Requests held while nodes wake");
+pub(super) static MAX_HELD: Setting = setting("max-held", &["MAX_HELD"], "256", "Requests held while nodes wake or are full");
 pub(super) static MAX_BODY: Setting = setting("max-body", &["MAX_BODY"], "64MiB", "Largest request body; blobs are not bounded");
 pub(super) static MAX_BUFFER: Setting = setting("max-buffer", &["MAX_BUFFER"], "64MiB", "All buffered request bodies together");
 pub(super) static MAX_CONNECTIONS: Setting =
@@ -156,7 +168,7 @@ pub(super) static LOG: Setting = setting("log", &["LOG_LEVEL"], "info", "Level o
 
 /// Every setting under its heading, in the order of `--help`.
 pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
-    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG]),
+    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY]),
     (
         "Waking",
         &[
@@ -177,7 +189,10 @@ pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
             &NEVER_WAKE_AGENTS,
         ],
     ),
-    ("Times", &[&TIMEOUT, &MODEL_TIMEOUT, &CONNECT_TIMEOUT, &REQUEST_LIMIT, &QUIET_AFTER, &CACHE_TTL, &HEALTH_INTERVAL]),
+    (
+        "Times",
+        &[&TIMEOUT, &MODEL_TIMEOUT, &CONNECT_TIMEOUT, &REQUEST_LIMIT, &QUIET_AFTER, &QUEUE_WAIT, &CACHE_TTL, &HEALTH_INTERVAL],
+    ),
     ("Listening and state", &[&HOST, &PORT, &CORS_ORIGINS, &DATA_DIR]),
     ("Limits", &[&MAX_HELD, &MAX_BODY, &MAX_BUFFER, &MAX_CONNECTIONS]),
     ("Log", &[&LOG_FORMAT, &LOG]),

@@ -14,15 +14,19 @@ use tokio::time::{Instant, Sleep};
 
 use super::account::{Outcome, Trace};
 use crate::classify::{Ask, Class};
+use crate::fleet::power::Power;
 use crate::fleet::{InFlight, Node};
 use crate::http::BoxError;
+use crate::schedule::Lease;
 use crate::translate::{EndWatch, Form, in_band_error};
 use crate::upstream::AnswerBody;
 
 /// What a request holds until its answer has ended.
 pub(super) struct Tail {
     pub(super) node: Node,
-    pub(super) lease: InFlight,
+    pub(super) in_flight: InFlight,
+    /// Its place on the node, with the verdict that the node earns.
+    pub(super) lease: Option<Lease>,
     pub(super) trace: Trace,
     pub(super) class: Class,
     /// Silence after which the node's life is checked.
@@ -44,6 +48,8 @@ pub(super) struct Relay {
     clock: Pin<Box<Sleep>>,
     check: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     ended: bool,
+    /// The status speaks for the node; an error of its own says nothing about the next request.
+    good: bool,
 }
 
 impl Relay {
@@ -55,8 +61,18 @@ impl Relay {
         let now = Instant::now();
         let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));
         let ended = first.is_none();
-        let mut relay =
-            Self { first, rest: Some(rest), form, watch: EndWatch::new(form), tail, last: now, clock, check: None, ended };
+        let mut relay = Self {
+            first,
+            rest: Some(rest),
+            form,
+            watch: EndWatch::new(form),
+            tail,
+            last: now,
+            clock,
+            check: None,
+            ended,
+            good: !head.status.is_server_error(),
+        };
         if relay.ended {
             relay.tail.trace.done();
         }
@@ -90,6 +106,11 @@ impl Relay {
         let text = format!("node {}: {why}", self.tail.node.name());
         self.tail.trace.broke(&text);
         self.tail.node.count_failure();
+        // A sleeper that fell asleep has not failed.
+        let stayed = self.tail.node.config().always_on || self.tail.node.view().power == Power::Awake;
+        if let Some(lease) = self.tail.lease.as_mut().filter(|_| stayed) {
+            lease.failed();
+        }
         match in_band_error(self.form, &text, self.watch.mid_line()) {
             Some(mark) => Ok(Frame::data(mark)),
             None => Err(text.into()),
@@ -175,12 +196,15 @@ impl Drop for Relay {
         }
         if self.tail.trace.outcome() == Outcome::Done {
             self.tail.node.seen_now();
+            if let Some(lease) = self.tail.lease.as_mut().filter(|_| self.good) {
+                lease.served();
+            }
         }
         match self.tail.class {
             Class::Inference => self.tail.node.inferred(),
             Class::Mutation(_) if self.form == Form::Whole || self.watch.succeeded() => self.tail.node.mutated(),
             Class::Mutation(_) | Class::Metadata(_) | Class::Unload(_) | Class::Other { .. } => {}
         }
-        let _ = &self.tail.lease;
+        let _ = &self.tail.in_flight;
     }
 }

@@ -8,15 +8,17 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, Uri, Version};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::admit::Permission;
+use super::failover::Ending;
 use super::relay::{Relay, Tail};
 use super::{Job, Proxy, Trace};
 use crate::classify::{Class, Metadata};
 use crate::fleet::{InFlight, Node};
 use crate::http::{Body, Buffered, body, headers};
+use crate::schedule::Lease;
 use crate::upstream::{self, AnswerBody, Link, Trouble};
 use crate::values::{Fault, Kind, Retry};
 
@@ -52,49 +54,101 @@ impl Payload {
     }
 }
 
-/// The head of an answer with what came of its body first.
-struct Begun {
+/// The head of an answer with what came of its body first, and what the request holds of the node.
+pub(super) struct Begun {
     head: hyper::http::response::Parts,
     first: Option<Frame<Bytes>>,
     rest: AnswerBody,
+    in_flight: InFlight,
+    /// Gone when the node is to be spared while others are tried.
+    lease: Option<Lease>,
+}
+
+impl Begun {
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    /// Counts the answer against the node.
+    pub(super) fn failed(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.failed();
+        }
+    }
+
+    /// Gives the place on the node back while the answer is kept.
+    pub(super) fn give_back(&mut self) {
+        self.lease = None;
+    }
+
+    /// How the attempt ended, going by the answer.
+    pub(super) fn ending(&self) -> Ending {
+        let first = self.first.as_ref().and_then(Frame::data_ref);
+        Ending::of_answer(self.head.status, first.map_or(&[], |data| data))
+    }
+}
+
+/// As [`Begun`], while it is being received.
+type Beginning = (hyper::http::response::Parts, Option<Frame<Bytes>>, AnswerBody);
+
+/// An attempt that brought no answer.
+pub(super) struct Failed {
+    pub(super) ending: Ending,
+    pub(super) fault: Fault,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { ending: Ending::of_fault(&fault), fault }
+    }
 }
 
 impl Proxy {
+    /// One attempt on the node of the lease.
     pub(super) async fn attempt(
         &self,
         node: &Node,
         permission: Permission,
+        mut lease: Lease,
         job: &Job<'_>,
         trace: &mut Trace,
-    ) -> Result<Response<Body>, Fault> {
-        let lease = node.enter();
-        let link = self.reach(node, permission, job, trace).await?;
+    ) -> Result<Begun, (Failed, Lease)> {
+        let in_flight = node.enter();
+        let link = match self.reach(node, permission, job, trace).await {
+            Ok(link) => link,
+            Err(fault) => return Err((fault.into(), lease)),
+        };
+        lease.begins();
         let peer = link.peer.ip();
         let began = Instant::now();
-        let begun = match self.begin(node, link, job).await {
-            Ok(begun) => begun,
+        let (ending, why) = match self.begin(node, link, job).await {
+            Ok((head, first, rest)) => {
+                node.answered(peer);
+                return Ok(Begun { head, first, rest, in_flight, lease: Some(lease) });
+            }
             Err(Ended::Trouble(trouble)) => {
                 node.failed_to(&trouble, began);
-                return Err(died(node, job, &trouble.to_string()));
+                let silent = matches!(trouble, Trouble::Lost(_) | Trouble::Silent);
+                (if silent { Ending::FellSilent } else { Ending::WentAway }, trouble.to_string())
             }
-            Err(Ended::Dead) => return Err(died(node, job, "it stopped answering")),
+            Err(Ended::Dead) => (Ending::FellSilent, "it stopped answering".to_owned()),
             Err(Ended::Late(limit)) => {
                 let text = format!("node {} gave no answer within {}", node.name(), humantime::format_duration(limit));
-                return Err(Fault::node(Kind::Timeout, Retry::Never, text));
+                return Err((Fault::node(Kind::Timeout, Retry::Never, text).into(), lease));
             }
         };
-        node.answered(peer);
-        Ok(self.relay(node, lease, job, begun, trace))
+        Err((Failed { ending, fault: died(node, job, &why) }, lease))
     }
 
     /// Sends, and waits for the head and the first bytes behind it: until those are here, a failure can still be a real
     /// status or another attempt.
-    async fn begin(&self, node: &Node, link: Link, job: &Job<'_>) -> Result<Begun, Ended> {
+    async fn begin(&self, node: &Node, link: Link, job: &Job<'_>) -> Result<Beginning, Ended> {
         let request = self.request(node, job).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
         let mut beginning = std::pin::pin!(async {
             let (head, mut rest) = upstream::exchange(link, request).await?.into_parts();
             let first = rest.frame().await.transpose()?;
-            Ok(Begun { head, first, rest })
+            Ok((head, first, rest))
         });
         if let Class::Metadata(_) = job.ask.class {
             let limit = self.metadata_limit(&job.ask.class);
@@ -140,8 +194,8 @@ impl Proxy {
     }
 
     /// Hands the answer on, with all that the request holds inside its body.
-    fn relay(&self, node: &Node, lease: InFlight, job: &Job<'_>, begun: Begun, trace: &mut Trace) -> Response<Body> {
-        let Begun { mut head, first, rest } = begun;
+    pub(super) fn relay(&self, node: &Node, job: &Job<'_>, begun: Begun, trace: &mut Trace) -> Response<Body> {
+        let Begun { mut head, first, rest, in_flight, lease } = begun;
         headers::toward_client(&mut head.headers);
         if let Ok(name) = HeaderValue::from_str(node.name().as_str()) {
             head.headers.insert(headers::NODE, name);
@@ -149,6 +203,7 @@ impl Proxy {
         head.version = Version::HTTP_11;
         let tail = Tail {
             node: node.clone(),
+            in_flight,
             lease,
             trace: trace.hand_on(head.status),
             class: job.ask.class.clone(),
