@@ -237,10 +237,10 @@ pub(super) fn need<'a>(job: &'a Job<'_>, named: Option<&'a str>) -> Need<'a> {
     let model = job.ask.model.as_deref();
     let of_model = |name: Option<&'a str>, takes_place| match name {
         Some(name) => Need::of_model(name, job.ask.preload.as_ref(), takes_place),
-        None => Need { takes_place, ..Need::default() },
+        None => Need::of_any(takes_place),
     };
     let need = match job.ask.class {
-        Class::Mutation(Mutation::Pull) => Need { sized: model, ..Need::default() },
+        Class::Mutation(Mutation::Pull) => Need::of_size(model),
         Class::Mutation(Mutation::BlobUpload | Mutation::BlobHead) => Need::default(),
         Class::Mutation(Mutation::Create) => of_model(job.ask.names.first().map(String::as_str), false),
         Class::Inference => of_model(model, true),

@@ -46,6 +46,16 @@ impl<'a> Need<'a> {
         Self { held: Some(name), sized: Some(name), only: None, takes_place, runner: Some(Runner { model, options }) }
     }
 
+    /// Of a model that a node shall receive.
+    pub fn of_size(name: Option<&'a str>) -> Self {
+        Self { sized: name, ..Self::default() }
+    }
+
+    /// Of any node.
+    pub fn of_any(takes_place: bool) -> Self {
+        Self { takes_place, ..Self::default() }
+    }
+
     /// Of the one node that was named, if any was.
     pub fn only(self, node: Option<&'a str>) -> Self {
         Self { only: node, ..self }
