@@ -5,6 +5,7 @@
 mod cors;
 mod nodes;
 mod page;
+mod route;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,12 +63,13 @@ impl Front {
         let mut response = match path {
             "/" if looks => self.root(request.headers()),
             "/health" if looks => reply::json(StatusCode::OK, &nodes::health(fleet)),
-            "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet)),
+            "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler())),
+            "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
             "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
             "/ui/page.js" if looks => page::asset("text/javascript; charset=utf-8", page::JS),
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
                 Some((name, action)) => self.act(request, name, action).await,
-                None if matches!(path, "/" | "/health" | "/nodes") => wrong_method("GET, HEAD"),
+                None if matches!(path, "/" | "/health" | "/nodes" | "/route") => wrong_method("GET, HEAD"),
                 None => return None,
             },
         };
