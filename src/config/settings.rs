@@ -48,7 +48,8 @@ pub(super) static OLLAMA_URL: Setting = setting(
 )
 .list(",");
 pub(super) static ALWAYS_ON: Setting =
-    setting("always-on", &["ALWAYS_ON"], "false", "The nodes never sleep: they are checked regularly and get no magic packet").switch();
+    setting("always-on", &["ALWAYS_ON"], "false", "The nodes never sleep: they are checked regularly and get no magic packet")
+        .switch();
 pub(super) static NODE_CONFIG: Setting = setting(
     "node-config",
     &["NODE_CONFIG_FILE"],
