@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::LOCATION;
+use hyper::header::{CONNECTION, LOCATION};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -120,7 +120,13 @@ impl Ollama {
         if let Some(reply) = before_head(failure, &link, Shape::of(&path)).await? {
             return Ok(reply);
         }
+        let closing = request.headers().get(CONNECTION).is_some_and(|c| c.as_bytes().eq_ignore_ascii_case(b"close"));
         let mut reply = self.route(route, &path, &link, request).await?;
+        if closing {
+            // Go drops a handler's own word on the connection when the client wants to close it. The order of the rest stays.
+            let headers = std::mem::take(reply.headers_mut());
+            reply.headers_mut().extend(headers.into_iter().filter(|(name, _)| *name != Some(CONNECTION)));
+        }
         let fails_late = failure.filter(|_| reply.status().is_success());
         if let Some(failure) = fails_late {
             let streams = hyper::body::Body::size_hint(reply.body()).exact().is_none();

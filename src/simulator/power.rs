@@ -120,7 +120,7 @@ impl SimulatedPc {
         *self.awake.borrow()
     }
 
-    /// What happens from now on. A slow reader loses the oldest of 64 events.
+    /// What happens from now on; `is_awake` tells what came before. A slow reader loses the oldest of 64 events.
     pub fn events(&self) -> broadcast::Receiver<PcEvent> {
         self.events.subscribe()
     }

@@ -46,14 +46,14 @@ impl Doorstep {
 
     /// From now on new connections are dropped.
     pub(super) async fn shut(&mut self) {
+        const ANSWERED: Duration = Duration::from_millis(100);
+        const MOST: usize = 16;
         if !cfg!(target_os = "linux") {
             return;
         }
         // Listening again with another backlog only changes the length of the queue.
         let _ = socket2::SockRef::from(&self.listener).listen(0);
         // Clients of our own until one is not answered: from there on nobody is.
-        const ANSWERED: Duration = Duration::from_millis(100);
-        const MOST: usize = 16;
         for _ in 0..MOST {
             match tokio::time::timeout(ANSWERED, TcpStream::connect(self.address)).await {
                 Ok(Ok(filler)) => {
