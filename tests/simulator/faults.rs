@@ -6,7 +6,7 @@ use std::time::Duration;
 use ollama_proxy::simulator::Failure;
 use tokio::io::AsyncReadExt;
 
-use crate::wire::{body, get, open, post, server, status, steady, three_tokens};
+use crate::wire::{body, get, open, post, server, status, steady, three_tokens, until};
 
 const MESSAGES: &str = "\"model\":\"llama3.2:3b\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]";
 
@@ -51,6 +51,16 @@ async fn a_stream_can_break_off_after_two_tokens_in_four_ways() {
         assert!(answer.ends_with(mark), "{failure:?}: {answer}");
         assert_eq!(end.map(|_| ()), expected, "{failure:?}");
     }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_silent_server_is_noticed() {
+    let (ollama, at) = server(three_tokens()).await;
+    ollama.fail_next(Failure::HangBeforeHead);
+    let stream = open(at, &post("/api/chat", &format!("{{{MESSAGES}}}"))).await;
+    until(|| ollama.counters().running == 1).await;
+    drop(stream);
+    until(|| ollama.counters().connections_open == 0).await;
 }
 
 #[tokio::test]

@@ -101,6 +101,29 @@ async fn v1_lists_and_finds_models_in_openais_shape() {
 }
 
 #[tokio::test]
+async fn the_router_sees_paths_decoded() {
+    let (_, at) = server(one_model()).await;
+    assert_eq!(status(at, &get("/v1/models/tiny%3A1b")).await, 200);
+    assert_eq!(body(at, &get("/v1/models/library%2Ftiny")).await, "404 page not found");
+}
+
+#[tokio::test]
+async fn a_request_without_host_is_refused_before_any_handler() {
+    let (ollama, at) = server(one_model()).await;
+    let answer = tell(at, "GET / HTTP/1.1\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request"), "{answer}");
+    assert!(ollama.counters().requests.is_empty());
+}
+
+#[tokio::test]
+async fn an_http_1_0_client_gets_no_chunks() {
+    let (_, at) = server(three_tokens()).await;
+    let request = "{\"model\":\"llama3.2:3b\",\"prompt\":\"hi\"}";
+    let answer = tell(at, post("/api/generate", request).replace("HTTP/1.1", "HTTP/1.0")).await;
+    assert!(!answer.contains("Transfer-Encoding") && answer.ends_with("}\n"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_server_without_models_says_null_on_v1_and_an_empty_list_natively() {
     let (_, at) = server(Settings { models: Vec::new(), ..Settings::default() }).await;
     assert_eq!(body(at, &get("/v1/models")).await, "{\"object\":\"list\",\"data\":null}\n");
@@ -113,6 +136,8 @@ async fn answers_above_two_kilobytes_go_out_in_chunks() {
     let (_, at) = server(Settings { models, ..Settings::default() }).await;
     let tags = tell(at, &get("/api/tags")).await;
     assert!(tags.contains("\r\nDate: D\r\nTransfer-Encoding: chunked\r\n\r\n|{\"models\":["), "{tags}");
+    let head = tell(at, get("/api/tags").replace("GET", "HEAD")).await;
+    assert!(head.ends_with("\r\nDate: D\r\n\r\n"), "{head}");
 }
 
 #[tokio::test]
