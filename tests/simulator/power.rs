@@ -150,3 +150,23 @@ async fn it_can_sleep_and_wake_again_and_again() {
         assert_eq!(body(pc.address(), &get("/")).await, "Ollama is running");
     }
 }
+
+#[tokio::test]
+async fn a_pc_that_was_off_refuses_connections_while_it_boots_and_has_lost_its_models() {
+    let pc = pc(three_tokens(), |pc| {
+        pc.resume = Duration::ZERO;
+        pc.boot = Duration::from_millis(500);
+    })
+    .await;
+    body(pc.address(), post("/api/generate", "{\"model\":\"llama3.2:3b\"}")).await;
+    let mut old = TcpStream::connect(pc.address()).await.unwrap();
+    let mut events = put_to_sleep(&pc).await;
+    wake(&pc).await;
+    assert_eq!([next(&mut events).await, next(&mut events).await], [PcEvent::PacketSeen, PcEvent::Waking]);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let refused = TcpStream::connect(pc.address()).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(next(&mut events).await, PcEvent::Awake);
+    assert!(!matches!(old.read(&mut [0; 16]).await, Ok(1..)));
+    assert_eq!(body(pc.address(), get("/api/ps")).await, "{\"models\":[]}");
+}
