@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::rig::{self, Scratch};
 
@@ -22,7 +24,7 @@ impl Line {
                 // Every second part is quoted, and blanks in it are part of the word.
                 match (index % 2 == 1, at) {
                     (_, 0) => words.last_mut().unwrap().push_str(piece),
-                    (true, _) => words.last_mut().unwrap().push_str(&format!(" {piece}")),
+                    (true, _) => words.last_mut().unwrap().extend([" ", piece]),
                     (false, _) => words.push(piece.to_owned()),
                 }
             }
