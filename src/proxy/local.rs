@@ -116,7 +116,8 @@ fn told(lookup: Lookup, ask: &Ask, head: &Parts) -> Result<Response<Body>, Fault
         Lookup::Unknown if ask.model.is_none() => Err(Fault::client(Kind::BadRequest, "model is required")),
         Lookup::Unlisted => Err(Fault::client(Kind::NotFound, catalog::not_found_text(ask.route, name))),
         Lookup::Unknown => {
-            let text = format!("the GPU host sleeps, and what is known of it does not answer this about {name:?}; a chat wakes it");
+            let text =
+                format!("the GPU host sleeps, and what is known of it does not answer this about {name:?}; a chat wakes it");
             Err(Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text))
         }
     }
