@@ -104,7 +104,8 @@ impl Keeper {
         for tell in self.reading.waiting.drain(..) {
             let _ = tell.send(outcome.clone());
         }
-        if self.node.config().always_on {
+        if let Some(idle) = self.node.idle() {
+            idle.sweep();
             self.next_check = self.rules.health_interval.map(|interval| Instant::now() + interval);
         }
         if std::mem::take(&mut self.reading.again) && outcome.is_ok() {
