@@ -152,7 +152,7 @@ impl Keeper {
             }
             Message::CheckLife(tell) => self.check_life(tell),
             Message::Inferred => self.inferred(),
-            Message::Mutated => self.read_lists_if_in_use(),
+            Message::Mutated(tell) => self.mutated(tell),
             Message::ListAsked => self.list_asked(),
             Message::Refresh(tell) => self.refresh(tell),
         }
