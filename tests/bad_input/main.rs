@@ -8,7 +8,6 @@ use std::io::Write as _;
 use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 
-#[path = "bad_input/rig.rs"]
 mod rig;
 
 use rig::{Node, Proxy, Scratch, ask, connect, get, listen, post, refused, say};
