@@ -50,7 +50,7 @@ impl Wire {
     /// Reads a whole answer. `asked` tells whether it may have a body.
     pub async fn answer(&mut self, asked: &str) -> Answer {
         let head = self.head().await.expect("the connection ends without an answer");
-        let bodiless = asked.starts_with("HEAD ") || matches!(head.status(), 204 | 304);
+        let bodiless = asked.starts_with("HEAD") || matches!(head.status(), 204 | 304);
         let (body, end) = if bodiless { (Vec::new(), End::Whole) } else { self.body(&head).await };
         Answer { head, body, end }
     }

@@ -5,8 +5,11 @@
 
 mod bytes;
 mod client;
+mod departure;
+mod headers;
 mod node;
 mod proxy;
+mod uploads;
 mod wire;
 
 #[allow(dead_code, reason = "other tests need other parts of it")]

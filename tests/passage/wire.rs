@@ -146,6 +146,17 @@ impl Wire {
         (std::mem::replace(&mut self.read, rest), End::Whole)
     }
 
+    /// Reads so many bytes and keeps none.
+    pub async fn swallow(&mut self, length: usize) {
+        let mut left = length;
+        while left > 0 {
+            assert!(!self.read.is_empty() || self.more().await, "{left} bytes are missing");
+            let taken = self.read.len().min(left);
+            self.read.drain(..taken);
+            left -= taken;
+        }
+    }
+
     async fn line(&mut self) -> Option<String> {
         loop {
             if let Some(end) = find(&self.read, b"\r\n") {
