@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "../bad_input/rig.rs"]
+#[path = "../shared/program.rs"]
 #[allow(dead_code, reason = "the suite that it was made for uses the rest")]
 mod rig;
 
