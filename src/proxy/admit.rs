@@ -11,7 +11,7 @@ use crate::http::headers;
 use crate::schedule::{self, Candidate, Holds, Readiness};
 use crate::values::{Fault, Kind, ModelName, Retry};
 
-/// How far an ask may go to reach a node that is not in use.
+/// How far an ask may go to reach a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Permission {
     /// It may wake it.
@@ -80,14 +80,13 @@ impl Proxy {
         node.view().power == Power::Awake && node.last_seen().is_some_and(|seen| seen.elapsed() < quiet)
     }
 
-    /// What the ask may do to reach a node that is not in use.
+    /// What the ask may do to reach the node.
     fn permission(&self, job: &Job<'_>, node: &Node) -> Result<Permission, Fault> {
-        if node.may_be_asked() {
-            return Ok(Permission::Wake.unless(self.forbidden(job)));
-        }
         match job.ask.class {
+            // Not worth a wake or a wait, not even while the node is in use: it may fall asleep at this very moment.
             Class::Metadata(_) | Class::Other { may_wake: false } => Ok(Permission::InUseOnly),
             Class::Unload(_) => Ok(Permission::Connect),
+            _ if node.may_be_asked() => Ok(Permission::Wake.unless(self.forbidden(job))),
             Class::Mutation(Mutation::BlobUpload | Mutation::BlobHead | Mutation::Pull | Mutation::Push | Mutation::Create) => {
                 Ok(Permission::Wake.unless(self.forbidden(job)))
             }
