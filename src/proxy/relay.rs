@@ -7,13 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header;
 use hyper::http::response;
 use tokio::time::{Instant, Sleep};
 
 use super::account::{Outcome, Trace};
-use crate::classify::{Ask, Class};
+use crate::classify::{Ask, Class, Mutation};
 use crate::fleet::{InFlight, Node};
 use crate::http::BoxError;
 use crate::translate::{EndWatch, Form, in_band_error};
@@ -37,6 +38,7 @@ pub(super) struct Tail {
 pub(super) struct Relay {
     first: Option<Frame<Bytes>>,
     rest: Option<AnswerBody>,
+    status: StatusCode,
     form: Form,
     watch: EndWatch,
     tail: Tail,
@@ -55,12 +57,18 @@ impl Relay {
         let now = Instant::now();
         let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));
         let ended = first.is_none();
+        let watch = EndWatch::new(form);
         let mut relay =
-            Self { first, rest: Some(rest), form, watch: EndWatch::new(form), tail, last: now, clock, check: None, ended };
+            Self { first, rest: Some(rest), status: head.status, form, watch, tail, last: now, clock, check: None, ended };
         if relay.ended {
             relay.tail.trace.done();
         }
         relay
+    }
+
+    /// A stream tells by its end mark whether it did what was asked, an answer in one piece by its status.
+    fn succeeded(&self) -> bool {
+        self.watch.succeeded() && self.status.is_success()
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
@@ -126,6 +134,13 @@ impl Relay {
     }
 }
 
+fn changes_the_list(mutation: Mutation) -> bool {
+    match mutation {
+        Mutation::Pull | Mutation::Create | Mutation::Copy | Mutation::Delete => true,
+        Mutation::Push | Mutation::BlobUpload | Mutation::BlobHead => false,
+    }
+}
+
 impl Body for Relay {
     type Data = Bytes;
     type Error = BoxError;
@@ -178,7 +193,7 @@ impl Drop for Relay {
         }
         match self.tail.class {
             Class::Inference => self.tail.node.inferred(),
-            Class::Mutation(_) if self.form == Form::Whole || self.watch.succeeded() => self.tail.node.mutated(),
+            Class::Mutation(mutation) if changes_the_list(mutation) && self.succeeded() => self.tail.node.mutated(),
             Class::Mutation(_) | Class::Metadata(_) | Class::Unload(_) | Class::Other { .. } => {}
         }
         let _ = &self.tail.lease;
