@@ -6,6 +6,7 @@
 mod after_first_byte;
 mod before_first_byte;
 mod bytes;
+mod catalog;
 mod client;
 mod connections;
 mod departure;
