@@ -259,7 +259,7 @@ impl Keeper {
             self.changed.notify_one();
         }
         self.load_wanted();
-        self.read_lists_if_in_use();
+        self.read_lists_after_coming_up();
     }
 
     /// Remembers the address that answered.
