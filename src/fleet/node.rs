@@ -151,12 +151,14 @@ impl Node {
         wall.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
     }
 
-    /// Whether own calls may be made to it without breaking a sleep: a request is in flight, or it answered just now and
-    /// nothing has told of its sleep since.
+    /// Whether own calls may be made to it without breaking a sleep. A request that is only waiting for a sleeping node
+    /// proves nothing, so its power must be known to be on.
     pub fn in_use(&self) -> bool {
-        if matches!(self.0.view.borrow().power, Power::Asleep | Power::WakeFailed { .. }) {
-            return false;
-        }
+        self.is_busy() && self.0.view.borrow().power == Power::Awake
+    }
+
+    /// A request is in flight, or it answered just now.
+    pub(super) fn is_busy(&self) -> bool {
         self.0.in_flight.load(Ordering::Relaxed) > 0 || self.last_seen().is_some_and(|seen| seen.elapsed() < FRESH)
     }
 

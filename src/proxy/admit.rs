@@ -18,7 +18,9 @@ pub(super) enum Permission {
     Wake,
     /// It may connect, and takes silence for an answer.
     Connect,
-    /// It may not even connect: a SYN wakes many Windows PCs.
+    /// It may connect only while the node is probably awake: a SYN wakes many Windows PCs.
+    ProbablyAwake,
+    /// It may not even connect, so that polling it lets the node become dormant.
     InUseOnly,
 }
 
@@ -120,8 +122,14 @@ impl Proxy {
             Listed::No if cloud => Ok(Permission::Wake.unless(forbidden)),
             // It may have been pulled on the machine itself a moment ago.
             Listed::No if self.probably_awake(node) => Ok(Permission::Connect),
-            Listed::No => Err(Fault::client(Kind::NotFound, catalog::not_found_text(job.ask.route, name))),
+            Listed::No => Err(unlisted(job, name)),
         }
+    }
+
+    /// What a sleeping node cannot tell, the catalog does: the model that was asked for is on no node.
+    pub(super) fn missing(&self, job: &Job<'_>) -> Option<Fault> {
+        let name = job.ask.model.as_deref()?;
+        (self.listed(name) == Listed::No).then(|| unlisted(job, name))
     }
 
     fn listed(&self, name: &str) -> Listed {
@@ -146,8 +154,13 @@ impl Proxy {
 impl Permission {
     /// Who may not wake may not connect to a sleeper either.
     fn unless(self, forbidden: bool) -> Self {
-        if forbidden { Self::InUseOnly } else { self }
+        if forbidden { Self::ProbablyAwake } else { self }
     }
+}
+
+/// 404 in Ollama's words.
+fn unlisted(job: &Job<'_>, name: &str) -> Fault {
+    Fault::client(Kind::NotFound, catalog::not_found_text(job.ask.route, name))
 }
 
 fn holds(node: &Node, view: &View, name: &str) -> Holds {

@@ -13,6 +13,7 @@ use hyper::http::response;
 use tokio::time::{Instant, Sleep};
 
 use super::account::{Outcome, Trace};
+use super::send::is_use;
 use crate::classify::{Ask, Class};
 use crate::fleet::{InFlight, Node};
 use crate::http::BoxError;
@@ -208,7 +209,7 @@ impl Drop for Relay {
         if self.is_end_stream() {
             self.tail.trace.done();
         }
-        if self.tail.trace.outcome() == Outcome::Done {
+        if self.tail.trace.outcome() == Outcome::Done && is_use(&self.tail.class) {
             self.tail.node.seen_now();
         }
         if self.tail.class == Class::Inference {

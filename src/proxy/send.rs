@@ -75,6 +75,7 @@ impl Proxy {
         job: &Job<'_>,
         trace: &mut Trace,
     ) -> Result<Response<Body>, Fault> {
+        self.may_connect(node, permission)?;
         let lease = node.enter();
         let Try { peer, began, begun } = self.try_once(node, permission, job, trace).await?;
         let begun = match begun {
@@ -89,7 +90,9 @@ impl Proxy {
                 return Err(Fault::node(Kind::Timeout, Retry::Never, text));
             }
         };
-        node.answered(peer);
+        if is_use(&job.ask.class) {
+            node.answered(peer);
+        }
         if changed_lists(job, &begun.head) {
             node.mutated().await;
         }
@@ -189,6 +192,11 @@ impl Proxy {
         let relay = Relay::new(&job.ask, &head, first, rest, tail);
         Response::from_parts(head, relay.boxed_unsync())
     }
+}
+
+/// Whether an answer is a sign that the node is in use. Were those to pollers, polling would keep it in use for ever.
+pub(super) fn is_use(class: &Class) -> bool {
+    !matches!(class, Class::Metadata(_) | Class::Other { may_wake: false })
 }
 
 enum Ended {
