@@ -8,6 +8,8 @@ use std::io::Write as _;
 use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../shared/program.rs"]
 mod rig;
 
 use rig::{Node, Proxy, Scratch, ask, connect, get, listen, post, refused, say};
