@@ -106,7 +106,7 @@ impl Keeper {
     }
 
     pub(super) fn mutated(&mut self, tell: oneshot::Sender<Result<(), String>>) {
-        if self.rules.health_interval.is_some() && self.node.may_be_asked() {
+        if self.rules.health_interval.is_some() && self.may_be_asked() {
             self.refresh(tell);
         }
     }

@@ -276,8 +276,6 @@ impl Keeper {
         self.node.seen_now();
         self.met(Some(reply.peer.ip()));
         self.observe(Event::Answered, None);
-        // What follows from the answer asks whether the node is in use.
-        self.publish();
         self.learn_mac(reply.peer.ip());
     }
 
