@@ -1,5 +1,6 @@
 //! What the binary can do. Each command ends with an exit code: 0 yes, 1 no, 2 usage or settings.
 
+mod demo;
 mod healthcheck;
 mod serve;
 
@@ -21,7 +22,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command() {
         Command::Serve(args) => serve::run(&args, &env),
         Command::Healthcheck(args) => healthcheck::run(&args, &env),
-        Command::Demo(args) => serve::run(&args, &env),
+        Command::Demo(args) => demo::run(&args, &env),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,27 +4,16 @@ use tokio::sync::watch;
 
 use super::{runtime, settings, working_dir};
 use crate::app::{self, Failure};
-use crate::config::{self, Env, LogLevel, ServeArgs};
+use crate::config::{self, Env, ServeArgs};
 use crate::telemetry;
 
 pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
     let config = config::load(args, env, &working_dir()).map_err(|faults| settings(&faults))?;
-    telemetry::start(config.log.json, level(config.log.level));
+    telemetry::start(config.log.json, config.log.level.into());
     runtime()?.block_on(async {
         let listeners = app::bind(&config.listen)?;
         app::serve(config, listeners, ended_by_signal()).await
     })
-}
-
-/// The settings' word as the log's.
-pub(super) fn level(level: LogLevel) -> tracing::Level {
-    match level {
-        LogLevel::Error => tracing::Level::ERROR,
-        LogLevel::Warn => tracing::Level::WARN,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Debug => tracing::Level::DEBUG,
-        LogLevel::Trace => tracing::Level::TRACE,
-    }
 }
 
 /// Turns true on SIGTERM or Ctrl-C.

@@ -13,7 +13,7 @@ use super::View;
 use super::power::{Event, Power};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
-use crate::upstream::{self, Trouble};
+use crate::upstream::{self, Idle, Trouble};
 use crate::values::NodeName;
 
 /// Evidence of life is fresh for so long; afterwards a sleeper is dormant.
@@ -36,6 +36,7 @@ pub(super) struct Shared {
     total: AtomicU64,
     failed: AtomicU64,
     held: AtomicUsize,
+    idle: Idle,
 }
 
 /// What requests tell a keeper.
@@ -77,7 +78,19 @@ impl Node {
         let counters = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicUsize::new(0));
         let (in_flight, total, failed, held) = counters;
         let seen = AtomicU64::new(0);
-        Ok(Self(Arc::new(Shared { config, host, inbox, view, born: Instant::now(), seen, in_flight, total, failed, held })))
+        Ok(Self(Arc::new(Shared {
+            config,
+            host,
+            inbox,
+            view,
+            born: Instant::now(),
+            seen,
+            in_flight,
+            total,
+            failed,
+            held,
+            idle: Idle::default(),
+        })))
     }
 
     /// Its name.
@@ -93,6 +106,11 @@ impl Node {
     /// Its own `host:port`, for the `Host` header.
     pub fn host(&self) -> &HeaderValue {
         &self.0.host
+    }
+
+    /// Where its connections rest between requests: only those of an always-on node do.
+    pub fn idle(&self) -> Option<&Idle> {
+        self.config().always_on.then_some(&self.0.idle)
     }
 
     /// What is known now.

@@ -181,14 +181,19 @@ impl Drop for Trace {
             node = self.node,
             status,
             outcome,
-            held = self.held,
-            first_byte = self.first_byte,
-            took = self.started.elapsed().as_secs_f64(),
+            held = self.held.map(rounded),
+            first_byte = self.first_byte.map(rounded),
+            took = rounded(self.started.elapsed().as_secs_f64()),
             bytes = self.bytes,
             why = self.fault,
             "request"
         );
     }
+}
+
+/// Milliseconds are enough for a reader.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }
 
 /// Sixteen hex digits that no other request of this house has. The hasher's keys are random per call, and no secret

@@ -75,7 +75,7 @@ impl Keeper {
         self.life.push(tell);
         if self.life.len() == 1 {
             let caller = self.caller();
-            self.jobs.spawn(async move { Done::Alive(caller.life().await) });
+            self.begin_job(async move { Done::Alive(caller.life().await) });
         }
     }
 

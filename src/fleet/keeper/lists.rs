@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::calls::Caller;
 use super::{Done, Keeper};
 use crate::catalog::{Stamp, Wanted};
-use crate::fleet::node::event_of;
 use crate::fleet::power::Power;
 use crate::fleet::{KnownMac, MacSource, neighbours};
 use crate::upstream::{Reply, Trouble};
@@ -49,7 +48,7 @@ impl Keeper {
         }
         self.reading.lists = true;
         let (caller, limit) = (self.caller(), self.rules.timeouts.metadata);
-        self.jobs.spawn(async move { Done::Lists(lists(&caller, limit).await) });
+        self.begin_job(async move { Done::Lists(lists(&caller, limit).await) });
     }
 
     /// As [`crate::fleet::Node::may_be_asked`], by what is known here and not yet published.
@@ -98,22 +97,21 @@ impl Keeper {
         self.read_lists();
     }
 
-    pub(super) fn have_lists(&mut self, result: Result<Lists, Trouble>) {
+    pub(super) fn have_lists(&mut self, result: Result<Lists, Trouble>, began: Instant) {
         self.reading.lists = false;
         self.reading.last = Some(Instant::now());
         let outcome = match result {
             Ok(lists) => self.keep_lists(lists),
             Err(trouble) => {
-                if let Some(event) = event_of(&trouble) {
-                    self.observe(event, Some(trouble.to_string()));
-                }
+                self.missed(&trouble, began);
                 Err(trouble.to_string())
             }
         };
         for tell in self.reading.waiting.drain(..) {
             let _ = tell.send(outcome.clone());
         }
-        if self.node.config().always_on {
+        if let Some(idle) = self.node.idle() {
+            idle.sweep();
             self.next_check = self.rules.health_interval.map(|interval| Instant::now() + interval);
         }
         if std::mem::take(&mut self.reading.again) && outcome.is_ok() {
@@ -145,11 +143,11 @@ impl Keeper {
             self.reading.shows += 1;
             let (caller, limit) = (self.caller(), self.rules.timeouts.metadata);
             let body = Bytes::from(serde_json::json!({ "model": name }).to_string());
-            self.jobs.spawn(async move { Done::Show { digest, body: caller.post("/api/show", body, limit).await } });
+            self.begin_job(async move { Done::Show { digest, body: caller.post("/api/show", body, limit).await } });
         }
     }
 
-    pub(super) fn have_show(&mut self, digest: &str, body: Result<Reply, Trouble>) {
+    pub(super) fn have_show(&mut self, digest: &str, body: Result<Reply, Trouble>, began: Instant) {
         self.reading.shows -= 1;
         match body {
             Ok(reply) if reply.status.is_success() => {
@@ -162,9 +160,7 @@ impl Keeper {
             Err(trouble) => {
                 // The rest would fare no better; the next reading of the lists asks again.
                 self.reading.wanted.clear();
-                if let Some(event) = event_of(&trouble) {
-                    self.observe(event, Some(trouble.to_string()));
-                }
+                self.missed(&trouble, began);
             }
         }
         self.read_shows();
