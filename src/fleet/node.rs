@@ -50,7 +50,7 @@ pub(super) enum Message {
     /// An inference answer has ended.
     Inferred,
     /// The models it holds have changed.
-    Mutated,
+    Mutated(oneshot::Sender<Result<(), String>>),
     /// Somebody looks at a list that is old or missing.
     ListAsked,
     /// A person wants the lists read now.
@@ -196,9 +196,13 @@ impl Node {
         self.tell(Message::Inferred);
     }
 
-    /// The models it holds have changed.
-    pub fn mutated(&self) {
-        self.tell(Message::Mutated);
+    /// The models it holds have changed. Ready when its lists were read again, after two seconds at the latest: whoever
+    /// changed them shall find the change in the next list.
+    pub async fn mutated(&self) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let (tell, told) = oneshot::channel();
+        self.tell(Message::Mutated(tell));
+        let _ = tokio::time::timeout(PATIENCE, told).await;
     }
 
     /// Somebody looks at a list that is old or missing. Never waits.

@@ -82,20 +82,24 @@ impl Proxy {
         node.view().power == Power::Awake && node.last_seen().is_some_and(|seen| seen.elapsed() < quiet)
     }
 
-    /// What the ask may do to reach a node that is not in use.
+    /// What the ask may do to reach a node. A node in use may have fallen asleep since it was heard of, so what never
+    /// wakes is refused the wake here too.
     fn permission(&self, job: &Job<'_>, node: &Node) -> Result<Permission, Fault> {
+        match job.ask.class {
+            Class::Metadata(_) | Class::Other { may_wake: false } => return Ok(Permission::InUseOnly),
+            // It waits for a wake that is under way, and begins none.
+            Class::Unload(_) if node.view().power.in_progress() => return Ok(Permission::Wake),
+            Class::Unload(_) => return Ok(Permission::Connect),
+            Class::Inference | Class::Mutation(_) | Class::Other { may_wake: true } => {}
+        }
         if node.may_be_asked() {
             return Ok(Permission::Wake.unless(self.forbidden(job)));
         }
         match job.ask.class {
-            Class::Metadata(_) | Class::Other { may_wake: false } => Ok(Permission::InUseOnly),
-            Class::Unload(_) => Ok(Permission::Connect),
             Class::Mutation(Mutation::BlobUpload | Mutation::BlobHead | Mutation::Pull | Mutation::Push | Mutation::Create) => {
                 Ok(Permission::Wake.unless(self.forbidden(job)))
             }
-            Class::Inference | Class::Mutation(Mutation::Copy | Mutation::Delete) | Class::Other { may_wake: true } => {
-                self.permission_by_model(job, node)
-            }
+            _ => self.permission_by_model(job, node),
         }
     }
 

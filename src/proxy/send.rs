@@ -93,6 +93,9 @@ impl Proxy {
         if is_use(&job.ask.class) {
             node.answered(peer);
         }
+        if changed_lists(job, &begun.head) {
+            node.mutated().await;
+        }
         Ok(self.relay(node, lease, job, begun, trace))
     }
 
@@ -200,6 +203,12 @@ enum Ended {
     Trouble(Trouble),
     Dead,
     Late(Duration),
+}
+
+/// Whether a whole answer (not a stream, whose last line tells) says that the models were changed.
+fn changed_lists(job: &Job<'_>, head: &hyper::http::response::Parts) -> bool {
+    let Class::Mutation(mutation) = job.ask.class else { return false };
+    mutation.changes_lists() && head.status.is_success() && head.headers.contains_key(header::CONTENT_LENGTH)
 }
 
 /// It went away before the client had a byte. Repeating is our business only while it does no harm.

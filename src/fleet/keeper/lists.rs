@@ -92,6 +92,12 @@ impl Keeper {
         }
     }
 
+    pub(super) fn mutated(&mut self, tell: oneshot::Sender<Result<(), String>>) {
+        if self.rules.health_interval.is_some() && self.node.may_be_asked() {
+            self.refresh(tell);
+        }
+    }
+
     pub(super) fn refresh(&mut self, tell: oneshot::Sender<Result<(), String>>) {
         self.reading.waiting.push(tell);
         self.read_lists();
@@ -107,15 +113,18 @@ impl Keeper {
                 Err(trouble.to_string())
             }
         };
-        for tell in self.reading.waiting.drain(..) {
-            let _ = tell.send(outcome.clone());
-        }
         if let Some(idle) = self.node.idle() {
             idle.sweep();
             self.next_check = self.rules.health_interval.map(|interval| Instant::now() + interval);
         }
         if std::mem::take(&mut self.reading.again) && outcome.is_ok() {
+            // Whoever waits asked while this reading was under way: it may be older than what they want to see.
             self.read_lists();
+            return;
+        }
+        self.publish();
+        for tell in self.reading.waiting.drain(..) {
+            let _ = tell.send(outcome.clone());
         }
     }
 
