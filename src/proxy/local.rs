@@ -92,7 +92,7 @@ impl Proxy {
     /// `ollama stop` of a sleeping PC: nothing is loaded there. One plain connect makes sure that it sleeps.
     async fn unload_of_a_sleeper(&self, shape: Shape, ask: &Ask) -> Option<Response<Body>> {
         let nodes = self.0.fleet.nodes();
-        if nodes.is_empty() || nodes.iter().any(|node| node.may_be_asked() || holds_up(&node.view())) {
+        if nodes.is_empty() || nodes.iter().any(|node| node.config().always_on || holds_up(&node.view())) {
             return None;
         }
         for node in nodes {

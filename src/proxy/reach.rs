@@ -33,12 +33,9 @@ impl Proxy {
             if must_wait(&view, job) {
                 // A load on a node that is awake is worth waiting for in any case.
                 if !permission.may_wake() && (permission != Permission::Spare || view.power.in_progress()) {
-                    return Err(asleep(node, &view, permission));
+                    return Err(not_waited_for(node, &view, permission));
                 }
                 self.wait(node, job, trace).await?;
-            }
-            if permission == Permission::InUseOnly && !node.may_be_asked() && !self.probably_awake(node) {
-                return Err(asleep(node, &node.view(), permission));
             }
             if let Some(fault) = backing_off(node, &node.view()) {
                 return Err(fault);
@@ -51,7 +48,8 @@ impl Proxy {
             node.failed_to(&trouble, began);
             let moves_on = permission == Permission::WakeOrMoveOn && matches!(trouble, Trouble::Refused(_));
             if !permission.may_wake() || moves_on {
-                return Err(not_reached(node, &node.view(), &trouble, permission));
+                let missing = self.missing(job).filter(|_| !matches!(trouble, Trouble::Refused(_)));
+                return Err(missing.unwrap_or_else(|| not_reached(node, &node.view(), &trouble, permission)));
             }
             node.want(want(job, trace)).await;
             let view = node.view();
@@ -60,6 +58,16 @@ impl Proxy {
             }
         }
         Err(Fault::node(Kind::Died, Retry::Now, format!("node {} answers connects and goes away again", node.name())))
+    }
+
+    /// Refuses what may not even connect. Asked before the request itself counts as in flight, which is use of the node.
+    pub(super) fn may_connect(&self, node: &Node, permission: Permission) -> Result<(), Fault> {
+        let may = match permission {
+            Permission::Wake | Permission::WakeOrMoveOn | Permission::Spare | Permission::Connect => true,
+            Permission::ProbablyAwake => node.may_be_asked() || self.probably_awake(node),
+            Permission::InUseOnly => node.may_be_asked(),
+        };
+        if may { Ok(()) } else { Err(asleep(node, &node.view(), permission)) }
     }
 
     async fn dial(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &mut Trace) -> Result<Link, Trouble> {
@@ -193,6 +201,14 @@ fn refusing(node: &Node) -> Fault {
     Fault::node(Kind::Refusing, Retry::After(Duration::from_secs(10)), text)
 }
 
+/// It is on its way up, and this ask waits for nothing.
+fn not_waited_for(node: &Node, view: &View, permission: Permission) -> Fault {
+    match view.power {
+        Power::ServiceDown(_) => refusing(node),
+        _ => asleep(node, view, permission),
+    }
+}
+
 /// It sleeps, and this ask may not wake it.
 fn asleep(node: &Node, view: &View, permission: Permission) -> Fault {
     let text = match permission {
@@ -200,7 +216,9 @@ fn asleep(node: &Node, view: &View, permission: Permission) -> Fault {
             format!("{} is asleep, and this request does not wake it", who(node))
         }
         Permission::Spare => format!("{} does not answer, and another node can serve without a wake", who(node)),
-        Permission::InUseOnly => format!("{} is not in use, and this request may not wake it", who(node)),
+        Permission::ProbablyAwake | Permission::InUseOnly => {
+            format!("{} is not in use, and this request may not wake it", who(node))
+        }
     };
     Fault::node(Kind::Asleep, retry_after(view), text)
 }
@@ -209,7 +227,6 @@ fn not_reached(node: &Node, view: &View, trouble: &Trouble, permission: Permissi
     match (&view.power, trouble) {
         (Power::WakeFailed { .. }, _) => backing_off(node, view).unwrap_or_else(|| asleep(node, view, permission)),
         (_, Trouble::Refused(_)) => refusing(node),
-        _ if !permission.may_wake() => asleep(node, view, permission),
         (_, Trouble::NoAddress(_)) => {
             let text = format!("{}: {trouble}; check the host name in OLLAMA_URL, or use its address", who(node));
             Fault::node(Kind::NoNode, Retry::After(Duration::from_secs(10)), text)
@@ -218,6 +235,7 @@ fn not_reached(node: &Node, view: &View, trouble: &Trouble, permission: Permissi
             let text = format!("{} is declared always on and does not answer ({trouble})", who(node));
             Fault::node(Kind::NoNode, Retry::Now, text)
         }
+        _ if !permission.may_wake() => asleep(node, view, permission),
         _ => {
             let text = format!(
                 "{} is asleep or off ({trouble}), and its MAC is not known yet: switch it on once, or set --wake-mac or --wake-url",

@@ -1,5 +1,6 @@
 //! One attempt: reach the node, send the request, wait for the first bytes of the answer while its silence is watched.
 
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::classify::{Class, Metadata};
 use crate::fleet::{InFlight, Node};
 use crate::http::{Body, Buffered, body, headers};
 use crate::schedule::Lease;
-use crate::upstream::{self, AnswerBody, Link, Trouble};
+use crate::upstream::{self, AnswerBody, Idle, Ready, Trouble};
 use crate::values::{Fault, Kind, Retry};
 
 /// The body of a request on its way to a node.
@@ -104,6 +105,13 @@ impl From<Fault> for Failed {
     }
 }
 
+/// How sending went, when it began, and to whom.
+struct Try {
+    peer: IpAddr,
+    began: Instant,
+    begun: Result<Beginning, Ended>,
+}
+
 impl Proxy {
     /// One attempt on the node of the lease.
     pub(super) async fn attempt(
@@ -114,17 +122,22 @@ impl Proxy {
         job: &Job<'_>,
         trace: &mut Trace,
     ) -> Result<Begun, (Failed, Lease)> {
+        if let Err(fault) = self.may_connect(node, permission) {
+            return Err((fault.into(), lease));
+        }
         let in_flight = node.enter();
-        let link = match self.reach(node, permission, job, trace).await {
-            Ok(link) => link,
+        let Try { peer, began, begun } = match self.try_once(node, permission, &mut lease, job, trace).await {
+            Ok(tried) => tried,
             Err(fault) => return Err((fault.into(), lease)),
         };
-        lease.begins();
-        let peer = link.peer.ip();
-        let began = Instant::now();
-        let (ending, why) = match self.begin(node, link, job).await {
+        let (ending, why) = match begun {
             Ok((head, first, rest)) => {
-                node.answered(peer);
+                if is_use(&job.ask.class) {
+                    node.answered(peer);
+                }
+                if changed_lists(job, &head) {
+                    node.mutated().await;
+                }
                 return Ok(Begun { head, first, rest, in_flight, lease: Some(lease) });
             }
             Err(Ended::Trouble(trouble)) => {
@@ -141,12 +154,42 @@ impl Proxy {
         Err((Failed { ending, fault: died(node, job, &why) }, lease))
     }
 
+    /// Over a connection at rest if there is one and the request may be repeated, else over a fresh one.
+    async fn try_once(
+        &self,
+        node: &Node,
+        permission: Permission,
+        lease: &mut Lease,
+        job: &Job<'_>,
+        trace: &mut Trace,
+    ) -> Result<Try, Fault> {
+        lease.begins();
+        let began = Instant::now();
+        let rested = node.idle().filter(|_| job.ask.replayable).and_then(Idle::take);
+        if let Some(ready) = rested {
+            let peer = ready.peer().ip();
+            // The node may close a resting connection at the very moment of its use: that says nothing about the node.
+            match self.begin(node, ready, job).await {
+                Err(Ended::Trouble(_)) => {}
+                begun => return Ok(Try { peer, began, begun }),
+            }
+        }
+        let link = self.reach(node, permission, job, trace).await?;
+        lease.begins();
+        let (peer, began) = (link.peer.ip(), Instant::now());
+        let begun = match Ready::over(link, node.idle().cloned()).await {
+            Ok(ready) => self.begin(node, ready, job).await,
+            Err(trouble) => Err(Ended::Trouble(trouble)),
+        };
+        Ok(Try { peer, began, begun })
+    }
+
     /// Sends, and waits for the head and the first bytes behind it: until those are here, a failure can still be a real
     /// status or another attempt.
-    async fn begin(&self, node: &Node, link: Link, job: &Job<'_>) -> Result<Beginning, Ended> {
+    async fn begin(&self, node: &Node, ready: Ready, job: &Job<'_>) -> Result<Beginning, Ended> {
         let request = self.request(node, job).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
         let mut beginning = std::pin::pin!(async {
-            let (head, mut rest) = upstream::exchange(link, request).await?.into_parts();
+            let (head, mut rest) = upstream::exchange(ready, request).await?.into_parts();
             let first = rest.frame().await.transpose()?;
             Ok((head, first, rest))
         });
@@ -216,10 +259,21 @@ impl Proxy {
     }
 }
 
+/// Whether an answer is a sign that the node is in use. Were those to pollers, polling would keep it in use for ever.
+pub(super) fn is_use(class: &Class) -> bool {
+    !matches!(class, Class::Metadata(_) | Class::Other { may_wake: false })
+}
+
 enum Ended {
     Trouble(Trouble),
     Dead,
     Late(Duration),
+}
+
+/// Whether a whole answer (not a stream, whose last line tells) says that the models were changed.
+fn changed_lists(job: &Job<'_>, head: &hyper::http::response::Parts) -> bool {
+    let Class::Mutation(mutation) = job.ask.class else { return false };
+    mutation.changes_lists() && head.status.is_success() && head.headers.contains_key(header::CONTENT_LENGTH)
 }
 
 /// It went away before the client had a byte. Repeating is our business only while it does no harm.
