@@ -48,7 +48,7 @@ impl Proxy {
             "why": explain::words(node, dropped),
             "state": view.power.word(),
             "has_model": match node.model { Holds::Yes => Some(true), Holds::No => Some(false), Holds::Unknown => None },
-            "fits": node.fits,
+            "fits": node.fit.is_some(),
             "model_size_b": size.map(|known| known.size.0),
             "model_size_from": size.map(|known| known.source.words()),
             "loaded": node.loaded,

@@ -162,7 +162,7 @@ impl Proxy {
             let node = &self.0.fleet.nodes()[index];
             trace.on_node(node);
             let outcome = self.attempt(node, permission, lease, job, trace).await;
-            match self.judge(node, permission, outcome) {
+            match judge(node, permission, outcome) {
                 Ok((consequence, begun)) if !tries::goes_on(consequence, job.may_be_repeated()) => {
                     return Ok(self.relay(node, job, begun, trace));
                 }
@@ -188,42 +188,41 @@ impl Proxy {
         Err(self.nobody_left(job, tries))
     }
 
-    /// What follows from an attempt, and its weight against the node. The lease is given back unless the answer has it.
-    fn judge(
-        &self,
-        node: &Node,
-        permission: Permission,
-        outcome: Result<Begun, (Failed, Lease)>,
-    ) -> Result<(Consequence, Begun), (Consequence, Fault)> {
-        match outcome {
-            Ok(mut begun) => {
-                let ending = begun.ending();
-                if tries::is_to_blame(ending, node) {
-                    node.count_failure();
-                    begun.failed();
-                }
-                Ok((ending.consequence(), begun))
-            }
-            Err((Failed { ending, fault }, mut lease)) => {
-                let spared = permission == Permission::Spare && ending == Ending::Asleep;
-                let ending = if spared { Ending::Unanswered } else { ending };
-                if fault.whose == Whose::Node {
-                    node.count_failure();
-                }
-                if tries::is_to_blame(ending, node) {
-                    lease.failed();
-                }
-                Err((ending.consequence(), fault))
-            }
-        }
-    }
-
     fn refuse_loops(&self, head: &Parts) -> Result<(), Fault> {
         if headers::passed_here_before(&head.headers, &self.0.settings.instance) {
             let text = "this request came back to the proxy it was sent by: the node's address points at the proxy itself; set OLLAMA_URL to the GPU PC";
             return Err(Fault { kind: Kind::Loop, whose: Whose::Us, retry: Retry::Never, text: text.into() });
         }
         Ok(())
+    }
+}
+
+/// What follows from an attempt, and its weight against the node. The lease is given back unless the answer has it.
+fn judge(
+    node: &Node,
+    permission: Permission,
+    outcome: Result<Begun, (Failed, Lease)>,
+) -> Result<(Consequence, Begun), (Consequence, Fault)> {
+    match outcome {
+        Ok(mut begun) => {
+            let ending = begun.ending();
+            if tries::is_to_blame(ending, node) {
+                node.count_failure();
+                begun.failed();
+            }
+            Ok((ending.consequence(), begun))
+        }
+        Err((Failed { ending, fault }, mut lease)) => {
+            let spared = permission == Permission::Spare && ending == Ending::Asleep;
+            let ending = if spared { Ending::Unanswered } else { ending };
+            if fault.whose == Whose::Node {
+                node.count_failure();
+            }
+            if tries::is_to_blame(ending, node) {
+                lease.failed();
+            }
+            Err((ending.consequence(), fault))
+        }
     }
 }
 

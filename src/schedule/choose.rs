@@ -21,10 +21,8 @@ pub struct Candidate {
     pub enabled: bool,
     /// Whether it holds the asked model.
     pub model: Holds,
-    /// Whether the model's size is one that it may serve.
-    pub fits: bool,
-    /// Width of the range of sizes that takes the model; infinite without ranges. For mutations that look for the best fit.
-    pub slack: f64,
+    /// How wide its range is that takes the model's size (infinite without ranges); `None`: it is not meant for that size.
+    pub fit: Option<f64>,
     /// Whether its breaker lets a request pass.
     pub passes: bool,
     /// What this request has already tried on it.
@@ -178,17 +176,17 @@ pub enum Choice {
 pub fn filter(candidates: &[Candidate], fallback: Fallback) -> Vec<Option<Dropped>> {
     let best = candidates.iter().filter(|node| node.enabled).map(|node| node.model).max().unwrap_or(Holds::No);
     let able = |node: &Candidate| node.passes && node.tried != Tried::Done;
-    let fitting = candidates.iter().any(|node| node.enabled && node.model == best && node.fits && able(node));
+    let fitting = candidates.iter().any(|node| node.enabled && node.model == best && node.fit.is_some() && able(node));
     candidates
         .iter()
         .map(|node| {
             // With `any` a fitting node that may have the model replaces holders of which none fits.
-            let stands_in = fallback == Fallback::Any && !fitting && node.model == Holds::Unknown && node.fits;
+            let stands_in = fallback == Fallback::Any && !fitting && node.model == Holds::Unknown && node.fit.is_some();
             match node.model {
                 _ if !node.enabled => Some(Dropped::Disabled),
                 Holds::No if best > Holds::No => Some(Dropped::LacksModel),
                 Holds::Unknown if best > Holds::Unknown && !stands_in => Some(Dropped::ListUnknown),
-                _ if !node.fits && (fitting || fallback == Fallback::None) => Some(Dropped::DoesNotFit),
+                _ if node.fit.is_none() && (fitting || fallback == Fallback::None) => Some(Dropped::DoesNotFit),
                 _ if !node.passes => Some(Dropped::BreakerOpen),
                 _ if node.tried == Tried::Done => Some(Dropped::Tried),
                 _ => None,
@@ -225,7 +223,7 @@ pub fn choose(candidates: &[Candidate], terms: &Terms, turns: &mut Turns) -> Cho
     if expected_wait(&busy, terms.ahead) > wake || terms.waited >= wake {
         return serve(&reserve);
     }
-    Choice::Wait { on: busy.iter().map(|node| node.index).collect(), spill_in: Some(wake - terms.waited) }
+    Choice::Wait { on: busy.iter().map(|node| node.index).collect(), spill_in: Some(wake.saturating_sub(terms.waited)) }
 }
 
 /// How long a request that has `ahead` others before it waits for a place on these, as far as that is learnt.

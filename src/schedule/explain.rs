@@ -25,7 +25,7 @@ fn kept(node: &Candidate) -> String {
         }
         .to_owned(),
     );
-    if !node.fits {
+    if node.fit.is_none() {
         parts.push("the model's size is outside its supported_model_ranges, but so it is everywhere".to_owned());
     }
     if node.loaded {

@@ -83,15 +83,12 @@ fn contains(name: &str, pattern: &str) -> bool {
 
 /// The range of a node that takes a size, both ends included; a node without ranges takes everything.
 ///
-/// Returns whether it fits, and the width of the range (infinite without one).
-pub fn fit(size: Option<Size>, ranges: &[ModelRange]) -> (bool, f64) {
+/// Returns the width of the narrowest such range, infinite without any; `None`: the node is not meant for that size.
+pub fn fit(size: Option<Size>, ranges: &[ModelRange]) -> Option<f64> {
     let Some(Size { size: ModelSize(billions), .. }) = size.filter(|_| !ranges.is_empty()) else {
-        return (true, f64::INFINITY);
+        return Some(f64::INFINITY);
     };
     let takes = |range: &&ModelRange| range.min_params_b <= billions && range.max_params_b.is_none_or(|max| billions <= max);
     let width = |range: &ModelRange| range.max_params_b.map_or(f64::INFINITY, |max| max - range.min_params_b);
-    match ranges.iter().filter(takes).map(width).min_by(f64::total_cmp) {
-        Some(width) => (true, width),
-        None => (false, f64::INFINITY),
-    }
+    ranges.iter().filter(takes).map(width).min_by(f64::total_cmp)
 }

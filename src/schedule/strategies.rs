@@ -34,13 +34,17 @@ pub fn pick<'a>(order: Order, equals: &[&'a Candidate], turns: &mut Turns) -> Op
     }
     match order {
         Order::First => equals.first().copied(),
-        Order::BestFit => equals.iter().copied().min_by(|a, b| a.slack.total_cmp(&b.slack)),
+        Order::BestFit => equals.iter().copied().min_by(|a, b| slack(a).total_cmp(&slack(b))),
         Order::By(Strategy::RoundRobin) => in_turn(equals, turns),
         Order::By(Strategy::WeightedRoundRobin) => by_weight(equals, turns),
         Order::By(Strategy::LeastConnections) => least(equals, turns, |a, b| a.active.cmp(&b.active)),
         Order::By(Strategy::LeastLoaded) => least(equals, turns, load),
         Order::By(Strategy::LeastEnergy) => least(equals, turns, |a, b| watts(a).total_cmp(&watts(b)).then_with(|| load(a, b))),
     }
+}
+
+fn slack(node: &Candidate) -> f64 {
+    node.fit.unwrap_or(f64::INFINITY)
 }
 
 /// Parts of the capacity, compared without division.

@@ -97,13 +97,11 @@ impl Look<'_> {
         let listed = need.held.or(need.sized).and_then(|name| view.holding.find(name));
         let model = need.held.map_or(Holds::Unknown, |name| holds(config, &view, listed, name));
         let size = need.sized.and_then(|name| size::size_of(name, listed, self.sizes));
-        let (fits, slack) = size::fit(size, &config.model_ranges);
         let mut candidate = Candidate {
             index,
             enabled: config.enabled && need.only.is_none_or(|only| only == config.name.as_str()),
             model,
-            fits,
-            slack,
+            fit: size::fit(size, &config.model_ranges),
             passes: true,
             tried,
             readiness: readiness(node, &view, self.quiet_after),

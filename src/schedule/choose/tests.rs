@@ -12,8 +12,7 @@ fn node(index: usize, readiness: Readiness) -> Candidate {
         index,
         enabled: true,
         model: Holds::Yes,
-        fits: true,
-        slack: f64::INFINITY,
+        fit: Some(f64::INFINITY),
         passes: true,
         tried: Tried::Not,
         readiness,
@@ -115,7 +114,7 @@ fn a_node_is_only_spared_its_wake_while_another_awake_one_has_room() {
 
 #[test]
 fn a_model_goes_to_a_node_that_is_meant_for_its_size_even_if_that_sleeps() {
-    let all = [Candidate { fits: false, ..node(0, Readiness::Awake) }, node(1, Readiness::Asleep)];
+    let all = [Candidate { fit: None, ..node(0, Readiness::Awake) }, node(1, Readiness::Asleep)];
     assert_eq!(index(&chosen(&all)), Some(1));
     assert_eq!(filter(&all, Fallback::HaveModel)[0], Some(Dropped::DoesNotFit));
 }
@@ -123,7 +122,7 @@ fn a_model_goes_to_a_node_that_is_meant_for_its_size_even_if_that_sleeps() {
 #[test]
 fn when_none_fits_the_fallback_decides() {
     let all = [
-        Candidate { fits: false, ..node(0, Readiness::Asleep) },
+        Candidate { fit: None, ..node(0, Readiness::Asleep) },
         Candidate { model: Holds::Unknown, ..node(1, Readiness::Awake) },
         Candidate { model: Holds::No, ..node(2, Readiness::Awake) },
     ];
@@ -153,7 +152,7 @@ fn a_node_behind_an_open_breaker_and_a_disabled_one_are_left_out() {
 #[test]
 fn a_broken_fitting_node_is_replaced_by_one_that_holds_the_model_but_never_by_one_that_lacks_it() {
     let broken = Candidate { passes: false, ..node(0, Readiness::Awake) };
-    let large = Candidate { fits: false, ..node(1, Readiness::Awake) };
+    let large = Candidate { fit: None, ..node(1, Readiness::Awake) };
     let lacking = Candidate { model: Holds::No, ..node(2, Readiness::Awake) };
     assert_eq!(index(&chosen(&[broken.clone(), large, lacking.clone()])), Some(1));
     assert_eq!(chosen(&[broken, lacking]), Choice::Nobody);
@@ -223,7 +222,7 @@ fn any_node() -> impl Generator<Value = Candidate> {
         |(readiness, model, tried, (enabled, fits, passes, loaded), (seen, wakes, service), active, capacity, watts)| Candidate {
             enabled,
             model,
-            fits,
+            fit: fits.then_some(f64::INFINITY),
             passes,
             tried,
             loaded,

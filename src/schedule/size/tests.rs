@@ -109,12 +109,12 @@ fn both_ends_of_a_range_belong_to_it() {
     let node = ranges(&[(1.0, Some(8.0)), (30.0, Some(70.0))]);
     for (billions, fits) in [(0.999, false), (1.0, true), (8.0, true), (8.001, false), (30.0, true), (70.0, true), (70.1, false)]
     {
-        assert_eq!(fit(size(billions), &node).0, fits, "{billions}");
+        assert_eq!(fit(size(billions), &node).is_some(), fits, "{billions}");
     }
-    assert_eq!(fit(size(8.0), &node).1, 7.0);
-    assert_eq!(fit(size(405.0), &ranges(&[(100.0, None)])), (true, f64::INFINITY));
-    assert_eq!(fit(None, &node), (true, f64::INFINITY), "a model of unknown size fits everywhere");
-    assert_eq!(fit(size(1000.0), &[]), (true, f64::INFINITY), "a node without ranges takes everything");
+    assert_eq!(fit(size(8.0), &node), Some(7.0));
+    assert_eq!(fit(size(405.0), &ranges(&[(100.0, None)])), Some(f64::INFINITY));
+    assert_eq!(fit(None, &node), Some(f64::INFINITY), "a model of unknown size fits everywhere");
+    assert_eq!(fit(size(1000.0), &[]), Some(f64::INFINITY), "a node without ranges takes everything");
 }
 
 /// The seed's rules: 120B to node1, 30 to 70B to node2, 1 to 8B to node3 and node4.
@@ -125,7 +125,7 @@ fn the_four_nodes_of_the_seed_are_chosen_by_size() {
     let rules = rules(&[], &[("120b", 120.0), ("70b", 70.0), ("8b", 8.0)]);
     let fitting = |name| -> Vec<usize> {
         let size = size_of(name, None, &rules);
-        (1..=4).filter(|number| fit(size, &nodes[number - 1]).0).collect()
+        (1..=4).filter(|number| fit(size, &nodes[number - 1]).is_some()).collect()
     };
     assert_eq!(fitting("qwen2.5-120b"), [1]);
     assert_eq!(fitting("llama2-70b"), [2]);

@@ -14,8 +14,7 @@ fn node(index: usize) -> Candidate {
         index,
         enabled: true,
         model: Holds::Yes,
-        fits: true,
-        slack: f64::INFINITY,
+        fit: Some(f64::INFINITY),
         passes: true,
         tried: Tried::Not,
         readiness: Readiness::Awake,
@@ -106,7 +105,7 @@ fn least_energy_takes_the_thriftiest_and_among_these_the_least_loaded() {
 
 #[test]
 fn the_narrowest_range_is_the_best_fit_and_blobs_go_to_the_first() {
-    let nodes = [Candidate { slack: 100.0, ..node(0) }, Candidate { slack: 7.0, ..node(1) }, node(2)];
+    let nodes = [Candidate { fit: Some(100.0), ..node(0) }, Candidate { fit: Some(7.0), ..node(1) }, node(2)];
     let equals: Vec<&Candidate> = nodes.iter().collect();
     assert_eq!(pick(Order::BestFit, &equals, &mut Turns::default()).unwrap().index, 1);
     assert_eq!(pick(Order::First, &equals, &mut Turns::default()).unwrap().index, 0);
