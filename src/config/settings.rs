@@ -60,7 +60,7 @@ pub(super) static STRATEGY: Setting = setting(
     "strategy",
     &["SCHEDULING_STRATEGY"],
     "round_robin",
-    "How equal nodes share: round_robin, least_connections, weighted_round_robin, least_loaded or least_energy",
+    "How equal nodes take turns: round_robin, least_connections, weighted_round_robin …",
 );
 
 pub(super) static WAKE_MAC: Setting = setting(
@@ -138,12 +138,8 @@ pub(super) static REQUEST_LIMIT: Setting =
     setting("request-limit", &["REQUEST_LIMIT"], "none", "Hard end of every request, generations included");
 pub(super) static QUIET_AFTER: Setting =
     setting("quiet-after", &["QUIET_AFTER"], "2m", "For this long after its last traffic a node counts as probably awake");
-pub(super) static QUEUE_WAIT: Setting = setting(
-    "queue-wait",
-    &["QUEUE_WAIT"],
-    "5m",
-    "How long a request waits for a place while every node that could serve it is full",
-);
+pub(super) static QUEUE_WAIT: Setting =
+    setting("queue-wait", &["QUEUE_WAIT"], "5m", "How long a request waits while every node that could serve it is full");
 pub(super) static CACHE_TTL: Setting = setting("cache-ttl", &["CACHE_TTL"], "30m", "How long a cached answer counts as fresh");
 pub(super) static HEALTH_INTERVAL: Setting =
     setting("health-interval", &["HEALTH_INTERVAL"], "30s", "How often always-on nodes are checked; 0 stops all own calls");

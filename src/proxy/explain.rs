@@ -9,7 +9,8 @@ use super::{Job, Proxy, admit};
 use crate::schedule::Need;
 use crate::schedule::breaker::Circuit;
 use crate::schedule::choose::{self, Candidate, Choice, Dropped, Holds, Order, Terms, Tried};
-use crate::schedule::{explain, size};
+use crate::schedule::explain;
+use crate::schedule::size::Asked;
 use crate::values::Fault;
 
 impl Proxy {
@@ -23,8 +24,9 @@ impl Proxy {
         let terms = Terms { fallback: rules.fallback, order, may_wake: true, waited: Duration::ZERO, ahead };
         let dropped = choose::filter(&candidates, rules.fallback);
         let choice = self.0.scheduler.would_choose(&candidates, &terms);
+        let asked = model.map(|name| Asked::of(name, &rules.sizes));
         let nodes: Vec<Value> =
-            candidates.iter().zip(dropped).map(|(node, dropped)| self.node_json(node, dropped, model)).collect();
+            candidates.iter().zip(dropped).map(|(node, dropped)| self.node_json(node, dropped, asked.as_ref())).collect();
         let chosen = match &choice {
             Choice::Serve { index, .. } => Some(*index),
             Choice::Wait { .. } | Choice::Nobody => None,
@@ -39,9 +41,9 @@ impl Proxy {
         })
     }
 
-    fn node_json(&self, node: &Candidate, dropped: Option<Dropped>, model: Option<&str>) -> Value {
+    fn node_json(&self, node: &Candidate, dropped: Option<Dropped>, asked: Option<&Asked<'_>>) -> Value {
         let view = self.0.fleet.nodes()[node.index].view();
-        let size = model.and_then(|name| size::size_of(name, view.holding.find(name), &self.0.scheduler.rules().sizes));
+        let size = asked.and_then(|asked| asked.size(view.holding.find_by(asked.key())));
         json!({
             "name": self.name(node.index),
             "kept": dropped.is_none(),

@@ -1,6 +1,6 @@
 //! How large a model really is, and whether a node is meant for that size.
 
-use crate::catalog::Model;
+use crate::catalog::{Model, ModelKey};
 use crate::config::{ModelRange, SizeRules};
 use crate::values::{ModelName, ModelSize};
 
@@ -41,31 +41,66 @@ impl Source {
     }
 }
 
-/// The real size of a model: as listed, then as the node file maps it, then by the node file's patterns, then by the
-/// digits in its name. `None` when nobody knows; such a model fits everywhere, as do models that run in the cloud.
-pub fn size_of(name: &str, listed: Option<&Model>, rules: &SizeRules) -> Option<Size> {
-    let parsed = ModelName::parse(name);
-    if listed.is_some_and(|model| model.is_remote) || parsed.as_ref().is_some_and(ModelName::is_cloud) {
-        return None;
+/// A model that is asked for, read once for all nodes.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    text: &'a str,
+    /// By Ollama's rules; `None` for what Ollama would refuse.
+    name: Option<ModelName>,
+    key: ModelKey,
+    /// What the node file or the name says of its size.
+    named: Option<Size>,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads a name as it was sent.
+    pub fn of(text: &'a str, rules: &SizeRules) -> Self {
+        let mut asked = Self { text, name: ModelName::parse(text), key: ModelKey::of(text), named: None };
+        asked.named = asked.named_size(rules);
+        asked
     }
-    let found = |size, source| Some(Size { size, source });
-    if let Some(size) = listed.and_then(|model| ModelSize::from_parameter_size(&model.parameter_size)) {
-        return found(size, Source::List);
+
+    /// For looking it up in lists.
+    pub fn key(&self) -> &ModelKey {
+        &self.key
     }
-    let same = |known: &str| match (&parsed, ModelName::parse(known)) {
-        (Some(name), Some(known)) => *name == known,
-        _ => known.trim().eq_ignore_ascii_case(name.trim()),
-    };
-    if let Some((_, billions)) = rules.mapping.iter().find(|(known, _)| same(known)) {
-        return found(ModelSize(*billions), Source::Mapping);
+
+    /// Whether it runs in the cloud and needs no memory here.
+    pub(super) fn is_cloud(&self) -> bool {
+        self.name.as_ref().is_some_and(ModelName::is_cloud)
     }
-    let lower = name.to_ascii_lowercase();
-    let matching = rules.patterns.iter().filter(|(pattern, _)| contains(&lower, &pattern.to_ascii_lowercase()));
-    // The largest first, so that a mixture is not taken for its active part.
-    if let Some((_, billions)) = matching.max_by(|a, b| a.1.total_cmp(&b.1)) {
-        return found(ModelSize(*billions), Source::Pattern);
+
+    /// Whether a name of the node file means it.
+    pub(super) fn is_called(&self, known: &str) -> bool {
+        match (&self.name, ModelName::parse(known)) {
+            (Some(name), Some(known)) => *name == known,
+            _ => known.trim().eq_ignore_ascii_case(self.text.trim()),
+        }
     }
-    ModelSize::from_name(name).and_then(|size| found(size, Source::Name))
+
+    /// The real size: as a node lists it, then as the node file maps it, then by the node file's patterns, then by the
+    /// digits in its name. `None` when nobody knows; such a model fits everywhere, as do models that run in the cloud.
+    pub fn size(&self, listed: Option<&Model>) -> Option<Size> {
+        if self.is_cloud() || listed.is_some_and(|model| model.is_remote) {
+            return None;
+        }
+        let stated = listed.and_then(|model| ModelSize::from_parameter_size(&model.parameter_size));
+        stated.map(|size| Size { size, source: Source::List }).or(self.named)
+    }
+
+    fn named_size(&self, rules: &SizeRules) -> Option<Size> {
+        let found = |size, source| Some(Size { size, source });
+        if let Some((_, billions)) = rules.mapping.iter().find(|(known, _)| self.is_called(known)) {
+            return found(ModelSize(*billions), Source::Mapping);
+        }
+        let lower = self.text.to_ascii_lowercase();
+        let matching = rules.patterns.iter().filter(|(pattern, _)| contains(&lower, &pattern.to_ascii_lowercase()));
+        // The largest first, so that a mixture is not taken for its active part.
+        if let Some((_, billions)) = matching.max_by(|a, b| a.1.total_cmp(&b.1)) {
+            return found(ModelSize(*billions), Source::Pattern);
+        }
+        ModelSize::from_name(self.text).and_then(|size| found(size, Source::Name))
+    }
 }
 
 /// Whether a pattern occurs in a name. One that begins with a digit must not begin within a number: `8b` is no part of

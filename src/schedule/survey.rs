@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use super::choose::{Candidate, Holds, Readiness, Tried};
 use super::desk::{Desk, Scheduler};
-use super::size;
+use super::size::{self, Asked};
 use super::warm::Runner;
 use crate::catalog::Model;
 use crate::classify::Preload;
-use crate::config::{NodeConfig, SizeRules};
+use crate::config::NodeConfig;
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
 use crate::values::ModelName;
@@ -77,7 +77,8 @@ impl Scheduler {
     ) -> Vec<Candidate> {
         let (now, desk) = (Instant::now(), self.0.desk());
         let nodes = fleet.nodes().iter().enumerate();
-        let look = Look { need, sizes: &self.0.rules.sizes, desk: &desk, quiet_after, now };
+        let asked = need.held.or(need.sized).map(|name| Asked::of(name, &self.0.rules.sizes));
+        let look = Look { need, asked, desk: &desk, quiet_after, now };
         nodes.map(|(index, node)| look.candidate(index, node, tried(index))).collect()
     }
 }
@@ -85,7 +86,7 @@ impl Scheduler {
 /// One look at the nodes for one request.
 struct Look<'a> {
     need: &'a Need<'a>,
-    sizes: &'a SizeRules,
+    asked: Option<Asked<'a>>,
     desk: &'a Desk,
     quiet_after: Duration,
     now: Instant,
@@ -94,9 +95,10 @@ struct Look<'a> {
 impl Look<'_> {
     fn candidate(&self, index: usize, node: &Node, tried: Tried) -> Candidate {
         let (view, config, need, now) = (node.view(), node.config(), self.need, self.now);
-        let listed = need.held.or(need.sized).and_then(|name| view.holding.find(name));
-        let model = need.held.map_or(Holds::Unknown, |name| holds(config, &view, listed, name));
-        let size = need.sized.and_then(|name| size::size_of(name, listed, self.sizes));
+        let asked = self.asked.as_ref();
+        let listed = asked.and_then(|asked| view.holding.find_by(asked.key()));
+        let model = asked.filter(|_| need.held.is_some()).map_or(Holds::Unknown, |asked| holds(config, &view, listed, asked));
+        let size = asked.and_then(|asked| asked.size(listed));
         let mut candidate = Candidate {
             index,
             enabled: config.enabled && need.only.is_none_or(|only| only == config.name.as_str()),
@@ -128,16 +130,14 @@ impl Look<'_> {
 }
 
 /// What the owner says it holds counts before its list.
-fn holds(config: &NodeConfig, view: &View, listed: Option<&Model>, name: &str) -> Holds {
-    let asked = ModelName::parse(name);
+fn holds(config: &NodeConfig, view: &View, listed: Option<&Model>, asked: &Asked<'_>) -> Holds {
     if !config.models.is_empty() {
-        let same = |known: &String| known == name || (asked.is_some() && ModelName::parse(known) == asked);
-        return if config.models.iter().any(same) { Holds::Yes } else { Holds::No };
+        return if config.models.iter().any(|known| asked.is_called(known)) { Holds::Yes } else { Holds::No };
     }
     match listed {
         Some(_) => Holds::Yes,
         // Models in the cloud work without being listed.
-        None if view.holding.is_known() && !asked.is_some_and(|name| name.is_cloud()) => Holds::No,
+        None if view.holding.is_known() && !asked.is_cloud() => Holds::No,
         None => Holds::Unknown,
     }
 }

@@ -18,6 +18,10 @@ fn rules(mapping: &[(&str, f64)], patterns: &[(&str, f64)]) -> SizeRules {
     SizeRules { mapping: owned(mapping), patterns: owned(patterns) }
 }
 
+fn size_of(name: &str, listed: Option<&Model>, rules: &SizeRules) -> Option<Size> {
+    Asked::of(name, rules).size(listed)
+}
+
 fn billions(name: &str, rules: &SizeRules) -> Option<f64> {
     size_of(name, None, rules).map(|known| known.size.0)
 }
