@@ -51,7 +51,10 @@ impl Proxy {
     /// `NoNode` without nodes, `NotFound` in Ollama's words for a model that no sleeping node lists, `Busy` when too many
     /// wait or it took too long.
     pub(super) async fn admit(&self, job: &Job<'_>, tries: &Tries, trace: &mut Trace) -> Result<Option<Admission>, Fault> {
-        let named = self.named(job)?;
+        let named = match self.named(job)? {
+            Some(name) => Some(name),
+            None => self.node_of_files(job)?,
+        };
         let need = need(job, named);
         let mut waiting: Option<Waiting> = None;
         loop {
@@ -150,7 +153,7 @@ impl Proxy {
 
     /// What the ask may do to reach a node. A node in use may have fallen asleep since it was heard of, so what never
     /// wakes is refused the wake here too.
-    fn permission(&self, job: &Job<'_>, node: &Node) -> Result<Permission, Fault> {
+    pub(super) fn permission(&self, job: &Job<'_>, node: &Node) -> Result<Permission, Fault> {
         match job.ask.class {
             Class::Metadata(_) | Class::Other { may_wake: false } => return Ok(Permission::InUseOnly),
             // It waits for a wake that is under way, and begins none.

@@ -14,6 +14,7 @@
 
 mod account;
 mod admit;
+mod everywhere;
 mod explain;
 mod failover;
 mod local;
@@ -41,6 +42,7 @@ use crate::schedule::{Lease, Scheduler};
 use crate::values::{Dialect, Fault, Kind, Retry, Whose};
 pub use account::Trace;
 use admit::{Admission, Permission};
+use everywhere::Blobs;
 use failover::{Consequence, Ending};
 use send::{Begun, Failed, Payload};
 use tries::Tries;
@@ -54,6 +56,7 @@ struct Shared {
     scheduler: Scheduler,
     settings: Settings,
     budget: Budget,
+    blobs: Blobs,
     held: Arc<Semaphore>,
     via: HeaderValue,
     end: watch::Receiver<bool>,
@@ -91,7 +94,7 @@ impl Proxy {
         let held = Arc::new(Semaphore::new(settings.limits.held));
         let via =
             HeaderValue::from_str(&format!("1.1 {}", settings.instance)).unwrap_or(HeaderValue::from_static("1.1 ollama-proxy"));
-        Self(Arc::new(Shared { fleet, scheduler, settings, budget, held, via, end }))
+        Self(Arc::new(Shared { fleet, scheduler, settings, budget, blobs: Blobs::default(), held, via, end }))
     }
 
     /// The nodes.
@@ -148,6 +151,9 @@ impl Proxy {
 
     /// Attempts until one succeeds, one fails for good, or nobody is left; then the last answer, or the reasons of all.
     async fn serve(&self, job: &Job<'_>, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+        if let Some(answer) = self.everywhere(job, trace).await {
+            return answer;
+        }
         let mut tries = Tries::default();
         // The last answer that another node is to better.
         let mut kept: Option<(usize, Begun)> = None;
@@ -164,6 +170,7 @@ impl Proxy {
             let outcome = self.attempt(node, permission, lease, job, trace).await;
             match judge(node, permission, outcome) {
                 Ok((consequence, begun)) if !tries::goes_on(consequence, job.may_be_repeated()) => {
+                    self.learn_blob(job, index, begun.status());
                     return Ok(self.relay(node, job, begun, trace));
                 }
                 Ok((consequence, mut begun)) => {

@@ -34,6 +34,8 @@ pub fn pick<'a>(order: Order, equals: &[&'a Candidate], turns: &mut Turns) -> Op
     }
     match order {
         Order::First => equals.first().copied(),
+        // Where one must be woken for it anyway, the order of the settings is the owner's.
+        Order::BestFit if equals.iter().any(|node| !node.readiness.is_up()) => equals.first().copied(),
         Order::BestFit => equals.iter().copied().min_by(|a, b| slack(a).total_cmp(&slack(b))),
         Order::By(Strategy::RoundRobin) => in_turn(equals, turns),
         Order::By(Strategy::WeightedRoundRobin) => by_weight(equals, turns),

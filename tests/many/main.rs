@@ -5,6 +5,7 @@
 mod choice;
 mod failing;
 mod fleet;
+mod mutations;
 mod places;
 
 #[allow(dead_code, reason = "other tests need other parts of it")]
