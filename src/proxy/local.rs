@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Proxy;
+use super::metrics::Recall;
 use crate::catalog::{self, Cached, Lookup};
 use crate::classify::{Ask, Class, Metadata, Shape};
 use crate::fleet::{Node, View};
@@ -34,6 +35,7 @@ impl Proxy {
         let nodes = self.0.fleet.nodes();
         // For strict test servers: what they get is what the client sent, no more.
         if self.0.settings.no_own_calls && nodes.iter().any(Node::may_be_asked) {
+            self.0.metrics.recalled(ask.route, Recall::Bypass);
             return Ok(None);
         }
         let views: Vec<_> = nodes.iter().map(|node| (node, node.view())).collect();
@@ -53,8 +55,12 @@ impl Proxy {
                 }
                 _ => Lookup::Unknown,
             },
-            Metadata::Ps => return Ok(Some(self.running().await)),
+            Metadata::Ps => {
+                self.0.metrics.recalled(ask.route, Recall::Bypass);
+                return Ok(Some(self.running().await));
+            }
         };
+        self.0.metrics.recalled(ask.route, recall(&lookup));
         for node in nodes {
             node.list_asked();
         }
@@ -106,6 +112,15 @@ impl Proxy {
         let model = ask.model.as_deref().unwrap_or_default();
         let bytes = catalog::unload_answer(shape == Shape::Chat, model, SystemTime::now());
         Some(reply::whole(StatusCode::OK, reply::JSON, bytes))
+    }
+}
+
+/// How the catalog did, for the count.
+fn recall(lookup: &Lookup) -> Recall {
+    match lookup {
+        Lookup::Found(cached) if cached.fresh => Recall::Hit,
+        Lookup::Found(_) => Recall::Stale,
+        Lookup::Unlisted | Lookup::Unknown => Recall::Miss,
     }
 }
 

@@ -13,8 +13,9 @@ use hyper::http::response;
 use tokio::time::{Instant, Sleep};
 
 use super::account::{Outcome, Trace};
+use super::tally::Tally;
 use crate::classify::{Ask, Class};
-use crate::fleet::{InFlight, Node};
+use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::BoxError;
 use crate::translate::{EndWatch, Form, in_band_error};
 use crate::upstream::AnswerBody;
@@ -39,6 +40,8 @@ pub(super) struct Relay {
     rest: Option<AnswerBody>,
     form: Form,
     watch: EndWatch,
+    /// Of inference: what its end tells about tokens.
+    tally: Option<Tally>,
     tail: Tail,
     last: Instant,
     clock: Pin<Box<Sleep>>,
@@ -52,13 +55,17 @@ impl Relay {
         // Into a body of fixed length no mark fits.
         let fixed = head.headers.contains_key(header::CONTENT_LENGTH);
         let form = if fixed { Form::Whole } else { Form::of(ask.dialect, ask.route, content_type) };
+        let tally = (tail.class == Class::Inference && tells_figures(content_type)).then(Tally::default);
         let now = Instant::now();
         let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));
         let ended = first.is_none();
         let mut relay =
-            Self { first, rest: Some(rest), form, watch: EndWatch::new(form), tail, last: now, clock, check: None, ended };
+            Self { first, rest: Some(rest), form, watch: EndWatch::new(form), tally, tail, last: now, clock, check: None, ended };
         if relay.ended {
             relay.tail.trace.done();
+        }
+        if form != Form::Whole {
+            relay.tail.trace.streams();
         }
         relay
     }
@@ -66,6 +73,10 @@ impl Relay {
     fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
             self.watch.feed(data);
+            if let Some(tally) = &mut self.tally {
+                tally.feed(data);
+            }
+            self.tail.node.metrics().received().add(data.len() as u64);
             self.tail.trace.passed(data.len());
         }
         self.last = Instant::now();
@@ -90,6 +101,7 @@ impl Relay {
         let text = format!("node {}: {why}", self.tail.node.name());
         self.tail.trace.broke(&text);
         self.tail.node.count_failure();
+        self.tail.node.metrics().failed(UpstreamError::Body);
         match in_band_error(self.form, &text, self.watch.mid_line()) {
             Some(mark) => Ok(Frame::data(mark)),
             None => Err(text.into()),
@@ -124,6 +136,11 @@ impl Relay {
             }
         }
     }
+}
+
+/// Whether such a body may end with a summary that we can read.
+fn tells_figures(content_type: Option<&str>) -> bool {
+    content_type.is_some_and(|kind| kind.contains("json") || kind.contains("event-stream"))
 }
 
 impl Body for Relay {
@@ -175,6 +192,9 @@ impl Drop for Relay {
         }
         if self.tail.trace.outcome() == Outcome::Done {
             self.tail.node.seen_now();
+        }
+        if let Some(tally) = &self.tally {
+            self.tail.trace.told(tally.figures());
         }
         match self.tail.class {
             Class::Inference => self.tail.node.inferred(),
