@@ -2,14 +2,11 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-
 use std::time::Duration;
 
-use hyper::Method;
-use hyper::Request;
-use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use tokio::time::Instant;
 
 use super::metrics::{Account, End, Metrics, method_label};
@@ -36,7 +33,7 @@ pub struct Trace {
     bytes: u64,
     status: u16,
     outcome: Outcome,
-    timed_out: bool,
+    failed_by: Option<Kind>,
     streams: bool,
     figures: Figures,
     fault: Option<String>,
@@ -74,7 +71,7 @@ impl Trace {
             bytes: 0,
             status: 0,
             outcome: Outcome::Open,
-            timed_out: false,
+            failed_by: None,
             streams: false,
             figures: Figures::default(),
             fault: None,
@@ -112,7 +109,7 @@ impl Trace {
 
     /// It failed.
     pub fn failed(&mut self, fault: &Fault) {
-        self.timed_out = fault.kind == Kind::Timeout;
+        self.failed_by = Some(fault.kind);
         self.broke(&fault.text);
     }
 
@@ -193,7 +190,7 @@ impl Trace {
     fn count(&self) {
         let end = match self.outcome {
             Outcome::Open => End::Left,
-            Outcome::Failed if self.timed_out => End::Timeout,
+            Outcome::Failed if self.failed_by == Some(Kind::Timeout) => End::Timeout,
             Outcome::Failed if self.first_byte.is_some() => End::Error,
             Outcome::Done | Outcome::Failed => End::Status(self.status),
         };
