@@ -20,7 +20,7 @@ use page::{Format, Page};
 use rig::{ask, connect, get, post};
 
 const STREAM: &str = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"hello"}]}"#;
-const WHOLE: &str = r#"{"model":"llama3.2","messages":[{"role":"user","content":"hello"}],"stream":false}"#;
+const WHOLE: &str = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"hello"}],"stream":false}"#;
 const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 const NODE: (&str, &str) = ("node", "node1");
 
@@ -87,7 +87,7 @@ fn tokens_are_counted_for_streams_whole_answers_and_every_dialect() {
     let house = House::awake(of_three_tokens());
     let at = house.proxy.address;
     assert_eq!(post(at, "/api/chat", STREAM).status, 200);
-    assert_eq!(post(at, "/api/chat", WHOLE.replace("llama3.2", "llama3.2:3b").as_str()).status, 200);
+    assert_eq!(post(at, "/api/chat", WHOLE).status, 200);
     let openai = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"hello"}]}"#;
     assert_eq!(post(at, "/v1/chat/completions", openai).status, 200);
     let with_usage = openai.replace("}]}", r#"}],"stream":true,"stream_options":{"include_usage":true}}"#);
@@ -180,11 +180,31 @@ fn each_way_of_failing_counts_into_its_own_series() {
     post(at, "/api/chat", STREAM);
     let page = house.until("gateway_requests_total", &ended("error"), 1.0);
     assert_eq!(page.sum("ollama_proxy_upstream_errors_total", &of("body")), Some(1.0));
-
-    house.pc.ollama().fail(Failure::ResetBeforeHead, 1, chat);
-    assert_eq!(post(at, "/api/chat", STREAM).status, 200);
-    let page = house.until("gateway_requests_total", &ended("200"), 1.0);
     assert_eq!(page.sum("ollama_proxy_client_aborts_total", &[]), Some(0.0));
+    assert_eq!(page.sum("ollama_proxy_retries_total", &[]), Some(0.0));
+}
+
+#[test]
+fn an_attempt_that_is_repeated_is_one_error_one_retry_and_one_request() {
+    let house = House::sleeper_that_is_awake();
+    house.pc.ollama().fail(Failure::ResetBeforeHead, 1, Some("/api/chat"));
+    assert_eq!(post(house.proxy.address, "/api/chat", STREAM).status, 200);
+    let page = house.until("gateway_requests_total", &[("endpoint", "/api/chat"), ("status", "200")], 1.0);
+    assert_eq!(page.sum("ollama_proxy_upstream_errors_total", &[NODE, ("kind", "reset")]), Some(1.0));
+    assert_eq!(page.sum("ollama_proxy_upstream_errors_total", &[NODE]), Some(1.0));
+    assert_eq!(page.sum("ollama_proxy_retries_total", &[NODE]), Some(1.0));
+    assert_eq!(page.sum("gateway_requests_total", &[("endpoint", "/api/chat")]), Some(1.0));
+}
+
+#[test]
+fn a_wake_in_vain_is_a_timeout_and_a_persons_wake_is_counted_apart() {
+    let house = House::deaf();
+    house.until("ollama_proxy_node_state", &[("state", "asleep")], 1.0);
+    assert_eq!(post(house.proxy.address, "/nodes/node1/wake?wait=1", "").status, 504);
+    let page = house.until("ollama_proxy_wakes_total", &[NODE, ("trigger", "manual"), ("result", "timeout")], 1.0);
+    assert_eq!(page.sum("ollama_proxy_wakes_total", &[]), Some(1.0));
+    assert_eq!(page.sum("ollama_proxy_node_state", &[("state", "wake_failed")]), Some(1.0));
+    assert_eq!(page.sum("gateway_node_health", &[NODE]), Some(0.0));
 }
 
 #[test]

@@ -8,7 +8,9 @@ use tokio::runtime::Runtime;
 use crate::page::{Format, Page};
 use crate::rig::{Proxy, Reply, Scratch, say};
 
-pub const MAC: &str = "02:00:00:00:00:77";
+const MAC: &str = "02:00:00:00:00:77";
+
+const WAKEABLE: &[&str] = &["--wake-mac", MAC, "--wake-broadcast", "127.0.0.1"];
 
 /// The proxy before the PC before its clock: they end in this order.
 pub struct House {
@@ -28,7 +30,20 @@ impl House {
 
     /// With a PC that sleeps, and that a magic packet wakes within half a second.
     pub fn asleep() -> Self {
-        Self::new(Settings::default(), true, &["--wake-mac", MAC, "--wake-broadcast", "127.0.0.1"])
+        Self::new(Settings::default(), true, WAKEABLE)
+    }
+
+    /// With a PC that may sleep and does not: no connection to it rests.
+    pub fn sleeper_that_is_awake() -> Self {
+        let house = Self::new(Settings::default(), false, WAKEABLE);
+        house.proxy.until("/api/tags", "llama3.2:3b");
+        house
+    }
+
+    /// With a PC that sleeps and whose MAC is set wrong, so that nothing wakes it.
+    pub fn deaf() -> Self {
+        let args = ["--wake-mac", "02:00:00:00:00:78", "--wake-broadcast", "127.0.0.1", "--wake-timeout", "2"];
+        Self::new(Settings::default(), true, &args)
     }
 
     fn new(settings: Settings, asleep: bool, args: &[&str]) -> Self {
@@ -39,7 +54,7 @@ impl House {
         let (url, port) = (format!("http://{}", pc.address()), pc.wake_address().port().to_string());
         let mut all = vec!["--ollama-url", &url];
         all.extend(args);
-        if asleep {
+        if !args.is_empty() {
             all.extend(["--wake-port", &port]);
         }
         let proxy = Proxy::start(&scratch, &all);

@@ -1,7 +1,7 @@
 //! Keeps labels bounded: the first words that are met are used as they are, all later ones are `other`.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{PoisonError, RwLock};
 
 /// What stands for every word beyond the bound.
 const OTHER: &str = "other";
@@ -10,26 +10,28 @@ const OTHER: &str = "other";
 #[derive(Debug)]
 pub struct Vocabulary {
     most: usize,
-    known: Mutex<HashSet<String>>,
+    known: RwLock<HashSet<String>>,
 }
 
 impl Vocabulary {
     /// At most so many words, `other` not counted.
     pub fn new(most: usize) -> Self {
-        Self { most, known: Mutex::default() }
+        Self { most, known: RwLock::default() }
     }
 
     /// The word itself if it is known or there is room for it, else `other`.
     pub fn admit<'a>(&self, word: &'a str) -> &'a str {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(word) {
+        if self.known.read().unwrap_or_else(PoisonError::into_inner).contains(word) {
             return word;
         }
-        if known.len() >= self.most {
-            return OTHER;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have brought the same word meanwhile.
+        if known.len() < self.most || known.contains(word) {
+            known.insert(word.to_owned());
+            word
+        } else {
+            OTHER
         }
-        known.insert(word.to_owned());
-        word
     }
 }
 
