@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use ollama_proxy::simulator::{Failure, PcEvent, Settings};
 
-#[path = "metrics/house.rs"]
 mod house;
-#[path = "metrics/page.rs"]
 mod page;
-#[path = "bad_input/rig.rs"]
-#[allow(dead_code, reason = "shared with the tests of bad input, which use all of it")]
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../shared/program.rs"]
 mod rig;
 
 use house::House;
