@@ -10,9 +10,12 @@ mod catalog;
 mod client;
 mod connections;
 mod departure;
+mod end;
 mod headers;
 mod node;
+mod own_endpoints;
 mod proxy;
+mod several_nodes;
 mod uploads;
 mod wire;
 
