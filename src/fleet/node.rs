@@ -151,9 +151,10 @@ impl Node {
         wall.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
     }
 
-    /// Whether own calls may be made to it without breaking a sleep: a request is in flight, or it answered just now.
+    /// Whether own calls may be made to it without breaking a sleep: a request is in flight, or it answered just now. A
+    /// request that is held for its wake proves no life.
     pub fn in_use(&self) -> bool {
-        self.0.in_flight.load(Ordering::Relaxed) > 0 || self.last_seen().is_some_and(|seen| seen.elapsed() < FRESH)
+        self.active() > self.held() || self.last_seen().is_some_and(|seen| seen.elapsed() < FRESH)
     }
 
     /// Whether a listing, a show or a ps may be asked of it now.
