@@ -16,6 +16,7 @@ mod node;
 mod own_endpoints;
 mod proxy;
 mod several_nodes;
+mod sleepers;
 mod uploads;
 mod wire;
 
