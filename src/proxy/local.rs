@@ -1,4 +1,4 @@
-//! Answers that need no GPU: metadata from the catalog, unloads of what sleeps. None of it waits for a sleeping node.
+//! Answers that need no GPU: metadata from the catalog, the unload of what is not there. None of it waits for a sleeping node.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use super::Proxy;
 use super::metrics::Recall;
 use crate::catalog::{self, Cached, Lookup};
 use crate::classify::{Ask, Class, Metadata, Shape};
-use crate::fleet::{Node, View};
+use crate::fleet::Node;
 use crate::http::{Body, body, headers, reply};
 use crate::upstream::{self, Call};
 use crate::values::{Fault, Kind, Retry};
@@ -26,15 +26,15 @@ impl Proxy {
     pub(super) async fn answer_from_catalog(&self, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         match &ask.class {
             Class::Metadata(metadata) => self.metadata(metadata, ask, head).await,
-            Class::Unload(shape) => Ok(self.unload_of_a_sleeper(*shape, ask).await),
-            Class::Inference | Class::Mutation(_) | Class::Other { .. } => Ok(None),
+            Class::Unload(_) | Class::Inference | Class::Mutation(_) | Class::Other { .. } => Ok(None),
         }
     }
 
     async fn metadata(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         let nodes = self.0.fleet.nodes();
         // For strict test servers: what they get is what the client sent, no more.
-        if self.0.settings.no_own_calls && nodes.iter().any(Node::may_be_asked) {
+        let can_answer = |node: &Node| node.may_be_asked() && !node.view().power.in_progress();
+        if self.0.settings.no_own_calls && nodes.iter().any(can_answer) {
             self.0.metrics.recalled(ask.route, Recall::Bypass);
             return Ok(None);
         }
@@ -100,25 +100,6 @@ impl Proxy {
         let answers: Vec<Bytes> = asking.join_all().await.into_iter().flatten().collect();
         reply::whole(StatusCode::OK, reply::JSON, catalog::ps_merged(&answers))
     }
-
-    /// `ollama stop` of a sleeping PC: nothing is loaded there. One plain connect makes sure that it sleeps.
-    async fn unload_of_a_sleeper(&self, shape: Shape, ask: &Ask) -> Option<Response<Body>> {
-        let nodes = self.0.fleet.nodes();
-        if nodes.is_empty() || nodes.iter().any(|node| node.config().always_on || holds_up(&node.view())) {
-            return None;
-        }
-        for node in nodes {
-            let began = Instant::now();
-            let addresses = node.addresses().await.unwrap_or_default();
-            match upstream::connect(&addresses, self.0.settings.timeouts.connect).await {
-                Ok(_awake) => return None,
-                Err(trouble) => node.failed_to(&trouble, began),
-            }
-        }
-        let model = ask.model.as_deref().unwrap_or_default();
-        let bytes = catalog::unload_answer(shape == Shape::Chat, model, SystemTime::now());
-        Some(reply::whole(StatusCode::OK, reply::JSON, bytes))
-    }
 }
 
 /// How the catalog did, for the count.
@@ -130,9 +111,10 @@ fn recall(lookup: &Lookup) -> Recall {
     }
 }
 
-/// A wake is under way: then the node itself shall answer.
-fn holds_up(view: &View) -> bool {
-    view.power.in_progress()
+/// `ollama stop` of a PC that is not there: nothing is loaded on it, so this is Ollama's own answer.
+pub(super) fn unloaded(shape: Shape, ask: &Ask) -> Response<Body> {
+    let model = ask.model.as_deref().unwrap_or_default();
+    reply::whole(StatusCode::OK, reply::JSON, catalog::unload_answer(shape == Shape::Chat, model, SystemTime::now()))
 }
 
 async fn running_on(node: Node, connect: Duration) -> Option<Bytes> {

@@ -32,7 +32,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 
-use crate::classify::{self, Ask};
+use crate::classify::{self, Ask, Class};
 use crate::config::{Limits, Timeouts, WakeRules};
 use crate::fleet::Fleet;
 use crate::http::{Body, Budget, body, headers, reply};
@@ -130,11 +130,17 @@ impl Proxy {
             return Ok(answer);
         }
         let job = Job { head: &head, payload, ask, client };
-        match self.0.settings.timeouts.request_limit {
+        let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => {
                 tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit)))
             }
             None => self.serve(&job, trace).await,
+        };
+        match (&job.ask.class, served) {
+            (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing) => {
+                Ok(local::unloaded(*shape, &job.ask))
+            }
+            (_, served) => served,
         }
     }
 
