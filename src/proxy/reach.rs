@@ -120,7 +120,7 @@ impl Proxy {
 }
 
 fn want(job: &Job<'_>, trace: &Trace) -> Want {
-    Want { cause: trace.cause(), preload: job.ask.preload.clone(), joins: false }
+    Want { cause: trace.cause(), preload: job.ask.preload.clone(), ..Want::default() }
 }
 
 async fn woken(watch: &mut watch::Receiver<Arc<View>>) {
