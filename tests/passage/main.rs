@@ -11,10 +11,14 @@ mod catalog;
 mod client;
 mod connections;
 mod departure;
+mod end;
 mod headers;
 mod keep_awake;
 mod node;
+mod own_endpoints;
 mod proxy;
+mod several_nodes;
+mod sleepers;
 mod uploads;
 mod wire;
 
