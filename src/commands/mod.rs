@@ -1,8 +1,12 @@
 //! What the binary can do. Each command ends with an exit code: 0 yes, 1 no, 2 usage or settings.
 
+mod check;
 mod demo;
 mod healthcheck;
+mod nodes;
+mod running;
 mod serve;
+mod wake;
 
 use std::process::ExitCode;
 
@@ -23,6 +27,9 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args, &env),
         Command::Healthcheck(args) => healthcheck::run(&args, &env),
         Command::Demo(args) => demo::run(&args, &env),
+        Command::Wake(args) => wake::run(&args, &env),
+        Command::Nodes(args) => nodes::run(&args, &env),
+        Command::Check(args) => check::run(&args, &env),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

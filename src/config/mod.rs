@@ -28,7 +28,7 @@ mod wake_flags;
 mod wake_values;
 
 pub use access::{BadCidr, Cidr, Glob};
-pub use args::{Cli, Command, ServeArgs, parse_cli};
+pub use args::{CheckArgs, Cli, Command, NodesArgs, ProxyArg, ProxyUrl, ServeArgs, WakeArgs, parse_cli};
 pub use env_file::{Env, environment};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
