@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod healthcheck;
 mod nodes;
+mod quiet;
 mod running;
 mod serve;
 mod wake;

@@ -1,17 +1,16 @@
 //! `wake`: wakes a node and waits. The running proxy does it where there is one, since it learns from each wake; without
 //! one the same keeper does it here, by the settings and the state file.
 
-use std::time::SystemTime;
-
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::quiet;
 use super::running::{ListedNode, Running, Unasked};
 use super::{runtime, settings, working_dir};
 use crate::app::Failure;
-use crate::catalog::{self, Snapshot};
-use crate::config::{self, Config, Env, KeepAwake, WakeArgs, WakeRules};
+use crate::config::{self, Env, WakeArgs};
 use crate::fleet::power::Power;
-use crate::fleet::{Fleet, Node, Rules, Want};
+use crate::fleet::{self, Node, Want};
 
 pub(super) fn run(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     let (listen, _) = config::load_entrance(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
@@ -91,7 +90,11 @@ async fn by_settings(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     let known: Vec<(&str, bool)> = enabled.map(|node| (node.name.as_str(), node.always_on)).collect();
     let name = choose(args.node.as_deref(), &known)?;
     let mut keepers = JoinSet::new();
-    let fleet = alone(&config, name, &mut keepers)?;
+    let only: Vec<_> = config.nodes.iter().filter(|node| node.name.as_str() == name).cloned().collect();
+    let (fleet, note) = quiet::fleet(&config, &only, &mut keepers)?;
+    if let Some(note) = note {
+        println!("{note}");
+    }
     let node = fleet.find(name).ok_or_else(|| no(format!("there is no node {name}")))?;
     if !node.view().means.any() {
         return Err(failed(name, None, "its MAC is unknown and no wake URL is set: set --wake-mac or --wake-url"));
@@ -99,31 +102,11 @@ async fn by_settings(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     wake(node).await
 }
 
-/// A fleet of this one node, which sends nothing but what its wake needs. The state file is only read: a proxy that
-/// uses the same file may run at another address.
-fn alone(config: &Config, name: &str, keepers: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<Fleet> {
-    let rules = Rules {
-        timeouts: config.timeouts.clone(),
-        wake: WakeRules { interval: None, keep_awake: KeepAwake::Off, ..config.wake.clone() },
-        health_interval: None,
-        cache_ttl: config.cache_ttl,
-    };
-    let (snapshot, note) = match &config.data_dir {
-        Some(dir) => catalog::load(dir, SystemTime::now()),
-        None => (Snapshot::default(), None),
-    };
-    if let Some(note) = note {
-        println!("{note}");
-    }
-    let only: Vec<_> = config.nodes.iter().filter(|node| node.name.as_str() == name).cloned().collect();
-    Fleet::start(&only, &rules, &snapshot, keepers)
-}
-
 async fn wake(node: &Node) -> Result<(), Failure> {
     let name = node.name().as_str();
     let usual = node.view().usual_wake().map(|usual| format!(" (usually {} s)", usual.as_secs()));
-    println!("Waking {name} by {} …{}", crate::fleet::wake_path(node), usual.unwrap_or_default());
-    let started = tokio::time::Instant::now();
+    println!("Waking {name} by {} …{}", fleet::wake_path(node), usual.unwrap_or_default());
+    let started = Instant::now();
     let mut watch = node.watch();
     node.want(Want { cause: "the wake command".to_owned(), ..Want::default() }).await;
     // The campaign ends by itself at its deadline.

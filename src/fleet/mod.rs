@@ -7,6 +7,7 @@ mod keeper;
 mod neighbours;
 mod node;
 pub mod power;
+pub mod survey;
 mod view;
 mod wake;
 
