@@ -35,6 +35,11 @@ impl Network {
         Self { interface: interface.name, address: interface.address, broadcast, usable, mask: interface.mask }
     }
 
+    /// How many leading bits its addresses share.
+    pub fn prefix_length(&self) -> u32 {
+        self.mask.to_bits().count_ones()
+    }
+
     /// Whether the address lies in it.
     pub fn holds(&self, address: Ipv4Addr) -> bool {
         let mask = self.mask.to_bits();
