@@ -48,6 +48,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::Other(error.into()))
 }
 
+/// Writes to the standard output. `false`: its reader has gone (`| head`), which is no failure.
+fn say(text: &str) -> bool {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
 fn settings(faults: &crate::config::Faults) -> Failure {
     Failure::Settings(format!("the settings cannot be used:\n{faults}"))
 }

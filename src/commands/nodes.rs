@@ -2,12 +2,12 @@
 
 mod table;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::running::Running;
 use super::serve::ended_by_signal;
-use super::{runtime, settings, working_dir};
+use super::{runtime, say, settings, working_dir};
 use crate::app::Failure;
 use crate::config::{self, Env, NodesArgs};
 
@@ -33,12 +33,13 @@ pub(super) fn run(args: &NodesArgs, env: &Env) -> Result<(), Failure> {
             watch(&running, width, terminal).await
         } else {
             let nodes = running.nodes().await.map_err(|why| Failure::Other(anyhow::anyhow!("{why}: is it started?")))?;
-            say(&table::draw(&nodes, unix_now(), width))
+            say(&table::draw(&nodes, unix_now(), width));
+            Ok(())
         }
     })
 }
 
-/// Until Ctrl-C. A proxy that is restarted meanwhile comes back into view by itself.
+/// Until Ctrl-C, or until nobody reads it. A proxy that is restarted meanwhile comes back into view by itself.
 async fn watch(running: &Running, width: Option<usize>, terminal: bool) -> Result<(), Failure> {
     let mut end = ended_by_signal();
     let (redraw, restore) = if terminal { (REDRAW, RESTORE) } else { ("", "") };
@@ -47,19 +48,14 @@ async fn watch(running: &Running, width: Option<usize>, terminal: bool) -> Resul
             Ok(nodes) => table::draw(&nodes, unix_now(), width),
             Err(why) => format!("{why}\n"),
         };
-        say(&format!("{redraw}{text}{restore}\n"))?;
+        if !say(&format!("{redraw}{text}{restore}\n")) {
+            return Ok(());
+        }
         tokio::select! {
             _ = end.wait_for(|asked| *asked) => return Ok(()),
             () = tokio::time::sleep(AGAIN) => {}
         }
     }
-}
-
-/// A reader that has gone (`| head`) is an end, not a panic.
-fn say(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    said.map_err(|error| Failure::Other(error.into()))
 }
 
 fn unix_now() -> f64 {

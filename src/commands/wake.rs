@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::quiet;
 use super::running::{ListedNode, Running, Unasked};
-use super::{runtime, settings, working_dir};
+use super::{runtime, say, settings, working_dir};
 use crate::app::Failure;
 use crate::config::{self, Env, WakeArgs};
 use crate::fleet::power::Power;
@@ -50,7 +50,7 @@ async fn by_proxy(running: &Running, wanted: Option<&str>) -> Result<(), Refused
     let known: Vec<(&str, bool)> = nodes.iter().map(|node| (node.name.as_str(), node.power.always_on)).collect();
     let name = choose(wanted, &known)?;
     let usual = nodes.iter().find(|node| node.name == name).and_then(usual_wake);
-    println!("{running} wakes {name} …{}", usual.unwrap_or_default());
+    say(&format!("{running} wakes {name} …{}\n", usual.unwrap_or_default()));
     match running.wake(name).await? {
         Ok(woken) => {
             tell(name, woken.seconds.unwrap_or_default());
@@ -93,7 +93,7 @@ async fn by_settings(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     let only: Vec<_> = config.nodes.iter().filter(|node| node.name.as_str() == name).cloned().collect();
     let (fleet, note) = quiet::fleet(&config, &only, &mut keepers)?;
     if let Some(note) = note {
-        println!("{note}");
+        say(&format!("{note}\n"));
     }
     let node = fleet.find(name).ok_or_else(|| no(format!("there is no node {name}")))?;
     if !node.view().means.any() {
@@ -105,7 +105,7 @@ async fn by_settings(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
 async fn wake(node: &Node) -> Result<(), Failure> {
     let name = node.name().as_str();
     let usual = node.view().usual_wake().map(|usual| format!(" (usually {} s)", usual.as_secs()));
-    println!("Waking {name} by {} …{}", fleet::wake_path(node), usual.unwrap_or_default());
+    say(&format!("Waking {name} by {} …{}\n", fleet::wake_path(node), usual.unwrap_or_default()));
     let started = Instant::now();
     let mut watch = node.watch();
     node.want(Want { cause: "the wake command".to_owned(), ..Want::default() }).await;
@@ -121,7 +121,7 @@ async fn wake(node: &Node) -> Result<(), Failure> {
 }
 
 fn tell(name: &str, seconds: f64) {
-    println!("{name} is awake: it answered after {seconds:.1} s.");
+    say(&format!("{name} is awake: it answered after {seconds:.1} s.\n"));
 }
 
 fn failed(name: &str, seconds: Option<f64>, why: &str) -> Failure {

@@ -105,7 +105,9 @@ fn housing_line(machine: &Machine, needs_packets: bool) -> Line {
         Housing::Hidden(place) => Line::note(format!("this runs inside {place}: magic packets may never leave it")).with_way_out(
             "run the proxy on a Raspberry Pi, NAS or Linux machine, or set --wake-url to a service that sends the packet",
         ),
-        Housing::Open if machine.in_container => Line::ok("in a container with a network that reaches the LAN"),
+        Housing::Open if machine.in_container => {
+            Line::ok("in a container, but not in a bridge network as container engines make them")
+        }
         Housing::Open => Line::ok("not in a container's bridge network"),
     }
 }

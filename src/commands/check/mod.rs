@@ -12,7 +12,7 @@ mod visit;
 use tokio::task::JoinSet;
 
 use super::running::{ListedNode, Running};
-use super::{quiet, runtime, settings, working_dir};
+use super::{quiet, runtime, say, settings, working_dir};
 use crate::app::Failure;
 use crate::config::{self, CheckArgs, Config, Env, NodeConfig, Origin};
 use crate::fleet::Fleet;
@@ -21,11 +21,11 @@ use visit::Visit;
 
 pub(super) fn run(args: &CheckArgs, env: &Env) -> Result<(), Failure> {
     let config = config::load(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
-    println!("{}", announcement(args.call_wake_url));
-    println!("\nSettings\n{}", table(&config.origins));
+    say(&format!("{}\n", announcement(args.call_wake_url)));
+    say(&format!("\nSettings\n{}\n", table(&config.origins)));
     let faults = runtime()?.block_on(examine(&config, args.call_wake_url, env))?;
     if config.nodes.iter().any(|node| node.enabled && !node.always_on) {
-        println!("\n{}", hints::HINTS);
+        say(&format!("\n{}\n", hints::HINTS));
     }
     match faults {
         0 => println!("\nNo fault was found."),

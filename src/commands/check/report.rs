@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::commands::say;
+
 /// What a line means for its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
@@ -69,9 +71,9 @@ fn plain(text: &str) -> String {
 
 /// Prints lines under a heading, and counts the faults among them.
 pub(super) fn print(heading: &str, lines: &[Line]) -> usize {
-    println!("\n{heading}");
+    say(&format!("\n{heading}\n"));
     for line in lines {
-        println!("{line}");
+        say(&format!("{line}\n"));
     }
     lines.iter().filter(|line| line.mark == Mark::Fault).count()
 }
