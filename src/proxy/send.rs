@@ -1,5 +1,6 @@
 //! One attempt: reach the node, send the request, wait for the first bytes of the answer while its silence is watched.
 
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::{Job, Proxy, Trace};
 use crate::classify::{Class, Metadata};
 use crate::fleet::{InFlight, Node};
 use crate::http::{Body, Buffered, body, headers};
-use crate::upstream::{self, AnswerBody, Link, Trouble};
+use crate::upstream::{self, AnswerBody, Idle, Ready, Trouble};
 use crate::values::{Fault, Kind, Retry};
 
 /// The body of a request on its way to a node.
@@ -59,6 +60,13 @@ struct Begun {
     rest: AnswerBody,
 }
 
+/// How sending went, when it began, and to whom.
+struct Try {
+    peer: IpAddr,
+    began: Instant,
+    begun: Result<Begun, Ended>,
+}
+
 impl Proxy {
     pub(super) async fn attempt(
         &self,
@@ -67,11 +75,10 @@ impl Proxy {
         job: &Job<'_>,
         trace: &mut Trace,
     ) -> Result<Response<Body>, Fault> {
+        self.may_connect(node, permission)?;
         let lease = node.enter();
-        let link = self.reach(node, permission, job, trace).await?;
-        let peer = link.peer.ip();
-        let began = Instant::now();
-        let begun = match self.begin(node, link, job).await {
+        let Try { peer, began, begun } = self.try_once(node, permission, job, trace).await?;
+        let begun = match begun {
             Ok(begun) => begun,
             Err(Ended::Trouble(trouble)) => {
                 node.failed_to(&trouble, began);
@@ -83,16 +90,42 @@ impl Proxy {
                 return Err(Fault::node(Kind::Timeout, Retry::Never, text));
             }
         };
-        node.answered(peer);
+        if is_use(&job.ask.class) {
+            node.answered(peer);
+        }
+        if changed_lists(job, &begun.head) {
+            node.mutated().await;
+        }
         Ok(self.relay(node, lease, job, begun, trace))
+    }
+
+    /// Over a connection at rest if there is one and the request may be repeated, else over a fresh one.
+    async fn try_once(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &mut Trace) -> Result<Try, Fault> {
+        let began = Instant::now();
+        let rested = node.idle().filter(|_| job.ask.replayable).and_then(Idle::take);
+        if let Some(ready) = rested {
+            let peer = ready.peer().ip();
+            // The node may close a resting connection at the very moment of its use: that says nothing about the node.
+            match self.begin(node, ready, job).await {
+                Err(Ended::Trouble(_)) => {}
+                begun => return Ok(Try { peer, began, begun }),
+            }
+        }
+        let link = self.reach(node, permission, job, trace).await?;
+        let (peer, began) = (link.peer.ip(), Instant::now());
+        let begun = match Ready::over(link, node.idle().cloned()).await {
+            Ok(ready) => self.begin(node, ready, job).await,
+            Err(trouble) => Err(Ended::Trouble(trouble)),
+        };
+        Ok(Try { peer, began, begun })
     }
 
     /// Sends, and waits for the head and the first bytes behind it: until those are here, a failure can still be a real
     /// status or another attempt.
-    async fn begin(&self, node: &Node, link: Link, job: &Job<'_>) -> Result<Begun, Ended> {
+    async fn begin(&self, node: &Node, ready: Ready, job: &Job<'_>) -> Result<Begun, Ended> {
         let request = self.request(node, job).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
         let mut beginning = std::pin::pin!(async {
-            let (head, mut rest) = upstream::exchange(link, request).await?.into_parts();
+            let (head, mut rest) = upstream::exchange(ready, request).await?.into_parts();
             let first = rest.frame().await.transpose()?;
             Ok(Begun { head, first, rest })
         });
@@ -161,10 +194,21 @@ impl Proxy {
     }
 }
 
+/// Whether an answer is a sign that the node is in use. Were those to pollers, polling would keep it in use for ever.
+pub(super) fn is_use(class: &Class) -> bool {
+    !matches!(class, Class::Metadata(_) | Class::Other { may_wake: false })
+}
+
 enum Ended {
     Trouble(Trouble),
     Dead,
     Late(Duration),
+}
+
+/// Whether a whole answer (not a stream, whose last line tells) says that the models were changed.
+fn changed_lists(job: &Job<'_>, head: &hyper::http::response::Parts) -> bool {
+    let Class::Mutation(mutation) = job.ask.class else { return false };
+    mutation.changes_lists() && head.status.is_success() && head.headers.contains_key(header::CONTENT_LENGTH)
 }
 
 /// It went away before the client had a byte. Repeating is our business only while it does no harm.

@@ -9,7 +9,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Request, StatusCode};
 use tokio::time::timeout;
 
-use super::{Trouble, connect, exchange};
+use super::{Ready, Trouble, connect, exchange};
 use crate::http::body;
 
 /// The largest answer we read for ourselves; a verbose show has a few MiB.
@@ -52,7 +52,7 @@ pub async fn call(addresses: &[SocketAddr], dial: Duration, limit: Duration, cal
         *request.uri_mut() = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
         request.headers_mut().insert(hyper::header::HOST, call.host);
         request.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
-        let answer = exchange(link, request).await?;
+        let answer = exchange(Ready::over(link, None).await?, request).await?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
         let body = body.map_err(|error| Trouble::Broken(error.to_string()))?.to_bytes();

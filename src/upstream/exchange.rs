@@ -1,30 +1,62 @@
 //! One request and its answer over one connection that is driven by whoever polls.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{Link, Trouble};
+use super::{Idle, Link, Trouble};
 use crate::http::Body;
 
 type Driver = Pin<Box<Connection<TokioIo<TcpStream>, Body>>>;
 
+/// A connection that can take one request now.
+pub struct Ready {
+    sender: SendRequest<Body>,
+    driver: Option<Driver>,
+    peer: SocketAddr,
+    home: Option<Idle>,
+}
+
+impl Ready {
+    /// Over a fresh socket. With a `home` the connection rests there after a whole answer; without one it closes.
+    ///
+    /// # Errors
+    /// `Broken`, in theory.
+    pub async fn over(link: Link, home: Option<Idle>) -> Result<Self, Trouble> {
+        let (sender, driver) = http1::handshake(TokioIo::new(link.stream)).await.map_err(|error| broken(&error))?;
+        Ok(Self { sender, driver: Some(Box::pin(driver)), peer: link.peer, home })
+    }
+
+    /// Whom it reaches.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether it can still take a request: the node may have closed it while it rested.
+    pub(super) fn still_open(&mut self) -> bool {
+        // Resting connections have no task of their own: this poll is what sees their end.
+        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        self.driver.is_some() && self.sender.is_ready()
+    }
+}
+
 /// Sends a request and waits for the head of the answer, for as long as it takes.
 ///
-/// Dropping the future, or later the body, closes the connection: that is how Ollama learns that nobody listens.
+/// Dropping the future, or later the body before its end, closes the connection: that is how Ollama learns that nobody
+/// listens.
 ///
 /// # Errors
 /// `Broken` when the connection ends before a whole head came.
-pub async fn exchange(link: Link, request: Request<Body>) -> Result<Response<AnswerBody>, Trouble> {
-    let (mut sender, driver) = http1::handshake(TokioIo::new(link.stream)).await.map_err(|error| broken(&error))?;
-    let mut driver: Option<Driver> = Some(Box::pin(driver));
+pub async fn exchange(ready: Ready, request: Request<Body>) -> Result<Response<AnswerBody>, Trouble> {
+    let Ready { mut sender, mut driver, peer, home } = ready;
     let mut answer = std::pin::pin!(sender.send_request(request));
     let response = poll_fn(|cx| {
         drive(&mut driver, cx);
@@ -32,7 +64,7 @@ pub async fn exchange(link: Link, request: Request<Body>) -> Result<Response<Ans
     })
     .await
     .map_err(|error| broken(&error))?;
-    Ok(response.map(|body| AnswerBody { body, driver, _sender: sender }))
+    Ok(response.map(|body| AnswerBody { body, rest: Some(Ready { sender, driver, peer, home }) }))
 }
 
 /// Lets the connection read and write. Its own errors also reach the answer, which tells them better.
@@ -62,9 +94,20 @@ fn broken(error: &hyper::Error) -> Trouble {
 /// The body of an answer together with the connection that it arrives on.
 pub struct AnswerBody {
     body: Incoming,
-    driver: Option<Driver>,
-    /// Kept, since dropping it would let hyper close its write side, and Ollama takes a half-close for a departure.
-    _sender: SendRequest<Body>,
+    /// Its sender is kept too: dropping that would let hyper close its write side, and Ollama takes a half-close for a
+    /// departure. `None` only while dropping.
+    rest: Option<Ready>,
+}
+
+impl Drop for AnswerBody {
+    /// After a whole answer the connection goes home, if it has one. Not when the node answered in the middle of an
+    /// upload: the request still stands half written in it, and its client waits to be let go.
+    fn drop(&mut self) {
+        let Some(mut ready) = self.rest.take().filter(|_| self.body.is_end_stream()) else { return };
+        if let Some(home) = ready.home.take().filter(|_| ready.still_open()) {
+            home.put(ready);
+        }
+    }
 }
 
 impl hyper::body::Body for AnswerBody {
@@ -75,7 +118,9 @@ impl hyper::body::Body for AnswerBody {
         // Asking the body first tells the connection that bytes are wanted; then it reads; then the body has them.
         let mut polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_pending() {
-            drive(&mut self.driver, cx);
+            if let Some(ready) = &mut self.rest {
+                drive(&mut ready.driver, cx);
+            }
             polled = Pin::new(&mut self.body).poll_frame(cx);
         }
         polled.map(|frame| frame.map(|result| result.map_err(|error| broken(&error))))
@@ -123,14 +168,14 @@ mod tests {
     async fn a_chunked_answer_arrives_whole() {
         let (link, _server) =
             node(vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n", "2\r\nde\r\n0\r\n\r\n"]).await;
-        let answer = exchange(link, request()).await.unwrap();
+        let answer = exchange(Ready::over(link, None).await.unwrap(), request()).await.unwrap();
         assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "abcde");
     }
 
     #[tokio::test]
     async fn dropping_the_body_closes_the_connection_to_the_node() {
         let (link, server) = node(vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n"]).await;
-        let mut answer = exchange(link, request()).await.unwrap().into_body();
+        let mut answer = exchange(Ready::over(link, None).await.unwrap(), request()).await.unwrap().into_body();
         answer.frame().await.unwrap().unwrap();
         drop(answer);
         assert!(tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap());
@@ -144,7 +189,7 @@ mod tests {
         let (mut accepted, _) = listener.accept().await.unwrap();
         accepted.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc").await.unwrap();
         drop(accepted);
-        let answer = exchange(Link { stream, peer }, request()).await.unwrap();
+        let answer = exchange(Ready::over(Link { stream, peer }, None).await.unwrap(), request()).await.unwrap();
         assert!(answer.into_body().collect().await.is_err());
     }
 }

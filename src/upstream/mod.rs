@@ -6,9 +6,11 @@
 mod call;
 mod dial;
 mod exchange;
+mod idle;
 mod trouble;
 
 pub use call::{Call, Reply, call};
 pub use dial::{Link, connect, resolve};
-pub use exchange::{AnswerBody, exchange};
+pub use exchange::{AnswerBody, Ready, exchange};
+pub use idle::Idle;
 pub use trouble::Trouble;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::calls::Caller;
 use super::{Done, Keeper};
 use crate::catalog::{Stamp, Wanted};
-use crate::fleet::node::event_of;
+use crate::fleet::power::Power;
 use crate::fleet::{KnownMac, MacSource, neighbours};
 use crate::upstream::{Reply, Trouble};
 
@@ -48,11 +48,16 @@ impl Keeper {
         }
         self.reading.lists = true;
         let (caller, limit) = (self.caller(), self.rules.timeouts.metadata);
-        self.jobs.spawn(async move { Done::Lists(lists(&caller, limit).await) });
+        self.begin_job(async move { Done::Lists(lists(&caller, limit).await) });
+    }
+
+    /// As [`crate::fleet::Node::may_be_asked`], by what is known here and not yet published.
+    fn may_be_asked(&self) -> bool {
+        self.node.config().always_on || (self.view.power == Power::Awake && self.node.is_busy())
     }
 
     pub(super) fn read_lists_if_in_use(&mut self) {
-        if self.rules.health_interval.is_some() && self.node.may_be_asked() {
+        if self.rules.health_interval.is_some() && self.may_be_asked() {
             self.read_lists();
         }
     }
@@ -71,7 +76,7 @@ impl Keeper {
             return;
         }
         let old = self.view.holding.age(Instant::now()).is_none_or(|age| age >= self.rules.cache_ttl);
-        if self.node.may_be_asked() && old && self.reading.last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
+        if self.may_be_asked() && old && self.reading.last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
             self.read_lists();
         } else if !self.view.holding.is_known() {
             self.first_contact();
@@ -87,31 +92,39 @@ impl Keeper {
         }
     }
 
+    pub(super) fn mutated(&mut self, tell: oneshot::Sender<Result<(), String>>) {
+        if self.rules.health_interval.is_some() && self.node.may_be_asked() {
+            self.refresh(tell);
+        }
+    }
+
     pub(super) fn refresh(&mut self, tell: oneshot::Sender<Result<(), String>>) {
         self.reading.waiting.push(tell);
         self.read_lists();
     }
 
-    pub(super) fn have_lists(&mut self, result: Result<Lists, Trouble>) {
+    pub(super) fn have_lists(&mut self, result: Result<Lists, Trouble>, began: Instant) {
         self.reading.lists = false;
         self.reading.last = Some(Instant::now());
         let outcome = match result {
             Ok(lists) => self.keep_lists(lists),
             Err(trouble) => {
-                if let Some(event) = event_of(&trouble) {
-                    self.observe(event, Some(trouble.to_string()));
-                }
+                self.missed(&trouble, began);
                 Err(trouble.to_string())
             }
         };
-        for tell in self.reading.waiting.drain(..) {
-            let _ = tell.send(outcome.clone());
-        }
-        if self.node.config().always_on {
+        if let Some(idle) = self.node.idle() {
+            idle.sweep();
             self.next_check = self.rules.health_interval.map(|interval| Instant::now() + interval);
         }
         if std::mem::take(&mut self.reading.again) && outcome.is_ok() {
+            // Whoever waits asked while this reading was under way: it may be older than what they want to see.
             self.read_lists();
+            return;
+        }
+        self.publish();
+        for tell in self.reading.waiting.drain(..) {
+            let _ = tell.send(outcome.clone());
         }
     }
 
@@ -134,16 +147,16 @@ impl Keeper {
     }
 
     fn read_shows(&mut self) {
-        while self.reading.shows < SHOWS_AT_ONCE && self.node.may_be_asked() {
+        while self.reading.shows < SHOWS_AT_ONCE && self.may_be_asked() {
             let Some(Wanted { name, digest }) = self.reading.wanted.pop_front() else { return };
             self.reading.shows += 1;
             let (caller, limit) = (self.caller(), self.rules.timeouts.metadata);
             let body = Bytes::from(serde_json::json!({ "model": name }).to_string());
-            self.jobs.spawn(async move { Done::Show { digest, body: caller.post("/api/show", body, limit).await } });
+            self.begin_job(async move { Done::Show { digest, body: caller.post("/api/show", body, limit).await } });
         }
     }
 
-    pub(super) fn have_show(&mut self, digest: &str, body: Result<Reply, Trouble>) {
+    pub(super) fn have_show(&mut self, digest: &str, body: Result<Reply, Trouble>, began: Instant) {
         self.reading.shows -= 1;
         match body {
             Ok(reply) if reply.status.is_success() => {
@@ -156,9 +169,7 @@ impl Keeper {
             Err(trouble) => {
                 // The rest would fare no better; the next reading of the lists asks again.
                 self.reading.wanted.clear();
-                if let Some(event) = event_of(&trouble) {
-                    self.observe(event, Some(trouble.to_string()));
-                }
+                self.missed(&trouble, began);
             }
         }
         self.read_shows();

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::node::{Message, Node, Want};
+use super::node::{Message, Node, Want, event_of};
 use super::power::{self, Act, Event, Power};
 use super::view::View;
 use super::{KnownMac, MacSource, Rules, wake};
@@ -42,7 +42,7 @@ pub(super) struct Keeper {
     dirty: bool,
     shows: Shows,
     changed: Arc<Notify>,
-    jobs: JoinSet<Done>,
+    jobs: JoinSet<(Instant, Done)>,
     reading: lists::Reading,
     waking: waking::Waking,
     life: Vec<oneshot::Sender<bool>>,
@@ -120,7 +120,7 @@ impl Keeper {
                     Some(message) => self.hear(message),
                     None => return Ok(()),
                 },
-                Some(done) = self.jobs.join_next() => self.done(done),
+                Some(ended) = self.jobs.join_next() => self.ended(ended),
                 () = until(due) => self.tick(),
             }
         }
@@ -152,23 +152,43 @@ impl Keeper {
             }
             Message::CheckLife(tell) => self.check_life(tell),
             Message::Inferred => self.inferred(),
-            Message::Mutated => self.read_lists_if_in_use(),
+            Message::Mutated(tell) => self.mutated(tell),
             Message::ListAsked => self.list_asked(),
             Message::Refresh(tell) => self.refresh(tell),
         }
     }
 
-    fn done(&mut self, done: Result<Done, JoinError>) {
-        match done {
-            Ok(Done::Polled(result)) => self.polled(result),
-            Ok(Done::Called(called)) => self.called(called),
-            Ok(Done::Lists(result)) => self.have_lists(result),
-            Ok(Done::Show { digest, body }) => self.have_show(&digest, body),
-            Ok(Done::Loaded { key, result }) => self.loaded(&key, result),
-            Ok(Done::OnGpu(result)) => self.seen_on_gpu(result),
-            Ok(Done::Alive(result)) => self.life_checked(result),
+    /// Begins work that takes time; it comes back with the moment it began.
+    fn begin_job(&mut self, job: impl Future<Output = Done> + Send + 'static) {
+        let began = Instant::now();
+        self.jobs.spawn(async move { (began, job.await) });
+    }
+
+    fn ended(&mut self, ended: Result<(Instant, Done), JoinError>) {
+        match ended {
+            Ok((began, done)) => self.done(done, began),
             Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
             Err(_) => {}
+        }
+    }
+
+    fn done(&mut self, done: Done, began: Instant) {
+        match done {
+            Done::Polled(result) => self.polled(result, began),
+            Done::Called(called) => self.called(called),
+            Done::Lists(result) => self.have_lists(result, began),
+            Done::Show { digest, body } => self.have_show(&digest, body, began),
+            Done::Loaded { key, result } => self.loaded(&key, result, began),
+            Done::OnGpu(result) => self.seen_on_gpu(result),
+            Done::Alive(result) => self.life_checked(result),
+        }
+    }
+
+    /// Something begun at `began` met trouble. Old news is dropped: the node has answered since then.
+    fn missed(&mut self, trouble: &Trouble, began: Instant) {
+        let answered_since = self.node.last_seen().is_some_and(|seen| seen > began);
+        if let Some(event) = event_of(trouble).filter(|_| !answered_since) {
+            self.observe(event, Some(trouble.to_string()));
         }
     }
 
@@ -212,8 +232,8 @@ impl Keeper {
         if after == "asleep" {
             self.lost();
         }
-        let why = self.view.trouble.as_deref().unwrap_or_default();
-        tracing::info!(node = %self.node.name(), from = before, to = after, why = if after == "awake" { "" } else { why }, "power");
+        let why = self.view.trouble.as_deref().filter(|_| after != "awake");
+        tracing::info!(node = %self.node.name(), from = before, to = after, why, "power");
     }
 
     fn act(&mut self, act: Act) {
@@ -235,7 +255,7 @@ impl Keeper {
             self.view.wake_history.push(took.as_secs_f64());
             let surplus = self.view.wake_history.len().saturating_sub(WAKES);
             self.view.wake_history.drain(..surplus);
-            tracing::info!(node = %self.node.name(), seconds = took.as_secs_f64(), "woken");
+            tracing::info!(node = %self.node.name(), seconds = format!("{:.1}", took.as_secs_f64()), "woken");
             self.changed.notify_one();
         }
         self.load_wanted();
@@ -256,6 +276,8 @@ impl Keeper {
         self.node.seen_now();
         self.met(Some(reply.peer.ip()));
         self.observe(Event::Answered, None);
+        // What follows from the answer asks whether the node is in use.
+        self.publish();
         self.learn_mac(reply.peer.ip());
     }
 

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use super::{Done, Keeper, WantedLoads};
 use crate::config::{KeepAwake, LocalTime, NodeConfig};
 use crate::fleet::KnownMac;
-use crate::fleet::node::event_of;
 use crate::fleet::power::{Event, Means, Power};
 use crate::fleet::wake::{interfaces, packet, url};
 use crate::upstream::{Reply, Trouble};
@@ -81,7 +80,7 @@ impl Keeper {
         let ip = self.view.address.or_else(|| self.node.config().hosts.first()?.host.parse().ok());
         let fill = url::Fill { node: self.node.name().clone(), mac: self.view.mac.map(|known| known.mac), ip };
         let skew = self.waking.skew;
-        self.jobs.spawn(async move { Done::Called(url::call(&client, &wake, &fill, skew).await) });
+        self.begin_job(async move { Done::Called(url::call(&client, &wake, &fill, skew).await) });
     }
 
     pub(super) fn called(&mut self, called: url::Called) {
@@ -103,17 +102,15 @@ impl Keeper {
 
     pub(super) fn poll(&mut self) {
         let caller = self.caller();
-        self.jobs.spawn(async move { Done::Polled(caller.version().await) });
+        self.begin_job(async move { Done::Polled(caller.version().await) });
     }
 
-    pub(super) fn polled(&mut self, result: Result<Reply, Trouble>) {
+    pub(super) fn polled(&mut self, result: Result<Reply, Trouble>, began: Instant) {
         match result {
             Ok(reply) => self.answered(&reply),
             // Connected without an answer: the service is starting, which the deadline bounds.
             Err(trouble) => {
-                if let Some(event) = event_of(&trouble) {
-                    self.observe(event, Some(trouble.to_string()));
-                }
+                self.missed(&trouble, began);
             }
         }
     }
@@ -134,25 +131,23 @@ impl Keeper {
             let (caller, key) = (self.caller(), preload.key.clone());
             self.view.loading.push(preload.key);
             let body = preload.body;
-            self.jobs.spawn(async move { Done::Loaded { key, result: caller.post(preload.path, body, LOAD).await } });
+            self.begin_job(async move { Done::Loaded { key, result: caller.post(preload.path, body, LOAD).await } });
         }
         self.dirty = true;
     }
 
     /// A failed load is nobody's failure: the ask itself is forwarded and tells the truth.
-    pub(super) fn loaded(&mut self, key: &str, result: Result<Reply, Trouble>) {
+    pub(super) fn loaded(&mut self, key: &str, result: Result<Reply, Trouble>, began: Instant) {
         self.view.loading.retain(|loading| loading != key);
         self.dirty = true;
         match result {
             Ok(reply) => {
                 self.answered(&reply);
                 let caller = self.caller();
-                self.jobs.spawn(async move { Done::OnGpu(caller.get("/api/ps", PS).await) });
+                self.begin_job(async move { Done::OnGpu(caller.get("/api/ps", PS).await) });
             }
             Err(trouble) => {
-                if let Some(event) = event_of(&trouble) {
-                    self.observe(event, Some(trouble.to_string()));
-                }
+                self.missed(&trouble, began);
             }
         }
     }

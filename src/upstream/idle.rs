@@ -1,0 +1,110 @@
+//! Connections of one always-on node that rest between requests. Sleepers never have any: an open connection keeps many
+//! machines awake, and a stale one hangs for minutes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Ready;
+
+/// Well below the idle limits of servers, so that it is mostly we who close.
+const REST: Duration = Duration::from_secs(30);
+
+/// More than this many connections at rest are closed at once.
+const MOST: usize = 32;
+
+/// A cheap handle on the resting connections.
+#[derive(Clone, Default)]
+pub struct Idle(Arc<Mutex<Vec<(Instant, Ready)>>>);
+
+impl Idle {
+    /// The one that came last and is still open; ready for one request that may be sent again.
+    pub fn take(&self) -> Option<Ready> {
+        let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((since, mut ready)) = resting.pop() {
+            if since.elapsed() < REST && ready.still_open() {
+                return Some(ready);
+            }
+        }
+        None
+    }
+
+    /// Closes those that rested too long. Called with each check of the node, so that no timer is needed.
+    pub fn sweep(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(since, _)| since.elapsed() < REST);
+    }
+
+    pub(super) fn put(&self, ready: Ready) {
+        let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if resting.len() < MOST {
+            resting.push((Instant::now(), ready));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Body, body};
+    use crate::upstream::{Link, exchange};
+    use http_body_util::BodyExt;
+    use hyper::Request;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    fn request() -> Request<Body> {
+        Request::get("/").header("host", "x").body(body::empty()).unwrap()
+    }
+
+    async fn pair() -> (Link, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(peer).await.unwrap();
+        (Link { stream, peer }, listener.accept().await.unwrap().0)
+    }
+
+    /// Answers one request on the node's side.
+    async fn answer(node: &mut TcpStream, text: &str) {
+        let mut head = [0; 1024];
+        assert_ne!(node.read(&mut head).await.unwrap(), 0);
+        node.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    async fn whole(ready: Ready, node: &mut TcpStream) -> bytes::Bytes {
+        let (answered, ()) =
+            tokio::join!(exchange(ready, request()), answer(node, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"));
+        answered.unwrap().into_body().collect().await.unwrap().to_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_connection_rests_after_a_whole_answer_and_serves_the_next_request() {
+        let idle = Idle::default();
+        let (link, mut node) = pair().await;
+        assert_eq!(whole(Ready::over(link, Some(idle.clone())).await.unwrap(), &mut node).await, "hi");
+        let again = idle.take().expect("it rests");
+        assert_eq!(whole(again, &mut node).await, "hi");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_node_closed_while_it_rested_is_not_used() {
+        let idle = Idle::default();
+        let (link, mut node) = pair().await;
+        whole(Ready::over(link, Some(idle.clone())).await.unwrap(), &mut node).await;
+        node.shutdown().await.unwrap();
+        // One turn of the reactor, which is what sees the FIN.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(idle.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_answer_was_left_unread_does_not_rest() {
+        let idle = Idle::default();
+        let (link, mut node) = pair().await;
+        let ready = Ready::over(link, Some(idle.clone())).await.unwrap();
+        let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi";
+        let (answered, ()) = tokio::join!(exchange(ready, request()), answer(&mut node, half));
+        drop(answered.unwrap());
+        assert!(idle.take().is_none());
+    }
+}
