@@ -1,7 +1,7 @@
 //! `wake`, `nodes` and `check` as a person calls them: the real program, a proxy, and a simulated PC that only a magic
 //! packet wakes.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;

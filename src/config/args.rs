@@ -42,7 +42,7 @@ pub enum Command {
     Wake(WakeArgs),
     /// Show the nodes of the running proxy as a table; wakes nothing
     Nodes(NodesArgs),
-    /// Look for faults in settings, network and nodes, and say the way out; contacts the nodes, wakes none on purpose
+    /// Look for faults in settings, network and nodes; contacts the nodes, wakes none on purpose
     Check(CheckArgs),
 }
 
@@ -76,7 +76,7 @@ pub struct NodesArgs {
 /// The flags of `check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Also call each wake URL, which wakes its PC, and report the answer and the difference of the clocks
+    /// Also call each wake URL, which wakes its PC, and compare the clocks
     #[arg(long)]
     pub call_wake_url: bool,
     /// What is checked
@@ -87,7 +87,7 @@ pub struct CheckArgs {
 /// Which running proxy to ask.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ProxyArg {
-    /// The running proxy to ask, such as http://raspberrypi:11434; else the one on this machine
+    /// The proxy to ask; else the one on this machine
     #[arg(long, value_name = "OLLAMA_PROXY_URL", env = "OLLAMA_PROXY_URL", value_parser = proxy_url, hide_env_values = true)]
     pub url: Option<ProxyUrl>,
 }

@@ -82,6 +82,9 @@ fn first_of(network: &Network) -> IpAddr {
 pub(super) fn lines(machine: &Machine, ports: &[(u16, Port)], needs_packets: bool) -> Vec<Line> {
     let mut lines: Vec<Line> = ports.iter().map(|(port, found)| port_line(*port, found)).collect();
     lines.push(housing_line(machine, needs_packets));
+    if housing(machine) == Housing::Bridge {
+        return lines;
+    }
     let usable: Vec<String> = machine.networks.iter().filter(|network| network.usable).map(shown).collect();
     lines.push(if usable.is_empty() {
         let text = "no network interface here can carry a magic packet";

@@ -40,8 +40,8 @@ fn announcement(calls_wake_urls: bool) -> &'static str {
     if calls_wake_urls {
         "This connects to every node and calls every wake URL, which wakes the PCs."
     } else {
-        "This connects to every node once and sends a packet for a card that nobody has. It calls no wake URL and sends no \
-         magic packet to a node;\na PC that is set to wake on any packet may wake all the same."
+        "This connects to every node and sends packets for a card that nobody has. It calls no wake URL and sends no packet \
+         that names a node's card;\na PC that is set to wake on any packet may wake all the same."
     }
 }
 

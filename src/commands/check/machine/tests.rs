@@ -51,6 +51,7 @@ fn a_bridge_is_a_fault_with_its_one_line_fix_unless_wake_urls_do_the_work() {
     let bridged = machine(true, &[network("eth0", [172, 17, 0, 2], 16)]);
     let found = lines(&bridged, &[], true);
     assert_eq!(found[0].mark, Mark::Fault);
+    assert_eq!(found.len(), 1, "nothing else is said of packets: {found:?}");
     assert!(found[0].way_out.as_ref().unwrap().contains("--network host"));
     assert!(lines(&bridged, &[], false).iter().all(|line| line.mark != Mark::Fault));
 }

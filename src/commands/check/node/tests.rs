@@ -113,6 +113,14 @@ fn a_pc_behind_a_router_needs_a_wake_url() {
 }
 
 #[test]
+fn a_machine_without_a_network_is_no_fault_of_each_node() {
+    let found = lines(&well(), &[], Housing::Open);
+    assert!(found.iter().all(|line| line.mark != Mark::Fault), "{found:?}");
+    let given = Found { broadcast: vec![Ipv4Addr::LOCALHOST], ..well() };
+    assert!(lines(&given, &[], Housing::Open).iter().any(|line| line.text.contains("--wake-broadcast")));
+}
+
+#[test]
 fn a_mac_that_nobody_shows_while_the_pc_answers_must_be_set() {
     assert!(fault(&Found { mac: None, seen_mac: None, ..well() }).contains("behind a router"));
     assert!(is_without_fault(&Found { mac: None, ..well() }), "it is learnt by itself");

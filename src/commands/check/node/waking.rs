@@ -13,7 +13,9 @@ const CLOCKS: i64 = 1;
 pub(super) fn lines(found: &Found, networks: &[Network], housing: Housing) -> Vec<Line> {
     let mut lines = mac_lines(found, housing);
     let by_packet = found.mac.is_some() || found.wake_url.is_none();
-    if by_packet {
+    // Without any network there is one fault, this machine's, and not one more per node.
+    let has_a_way = !found.broadcast.is_empty() || networks.iter().any(|network| network.usable);
+    if by_packet && has_a_way {
         lines.push(way_line(found, networks, housing));
         lines.extend(found.trial.as_ref().map(trial_line));
     }
@@ -74,7 +76,7 @@ fn way_line(found: &Found, networks: &[Network], housing: Housing) -> Line {
         }
     };
     let own: Vec<String> = networks.iter().filter(|network| network.usable).map(|network| network.address.to_string()).collect();
-    let own = if own.is_empty() { "none".to_owned() } else { own.join(", ") };
+    let own = own.join(", ");
     let text = format!("behind a router: {address} is on no network of this machine ({own}), and routers drop magic packets");
     Line::fault_unless(found.wake_url.is_some(), text, way_out)
 }
