@@ -8,7 +8,7 @@ use crate::catalog::{self, Snapshot};
 use crate::config::{Config, KeepAwake, NodeConfig, WakeRules};
 use crate::fleet::{Fleet, Rules};
 
-/// A fleet of these nodes. The state file is only read: a proxy that uses the same file may run at another address.
+/// A fleet of these nodes, and what is wrong with the state file, if anything. That file is only read: a proxy that uses the same file may run at another address.
 ///
 /// # Errors
 /// When no TLS roots can be loaded for wake URLs.
