@@ -32,36 +32,15 @@ impl Proxy {
 
     async fn metadata(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         let nodes = self.0.fleet.nodes();
-        let askable = nodes.iter().any(Node::may_be_asked);
         // For strict test servers: what they get is what the client sent, no more.
-        if self.0.settings.no_own_calls && askable {
+        if self.0.settings.no_own_calls && nodes.iter().any(Node::may_be_asked) {
             return Ok(None);
         }
-        if *metadata == Metadata::Ps {
-            return Ok(Some(self.running().await));
-        }
-        let lookup = self.look_up(metadata, ask, head);
-        for node in nodes {
-            node.list_asked();
-        }
-        match lookup {
-            // A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
-            Lookup::Unlisted | Lookup::Unknown if askable => Ok(None),
-            lookup => told(lookup, ask, head).map(Some),
-        }
-    }
-
-    /// The answer when no node can be asked, though one seemed to be awake.
-    pub(super) fn answer_from_memory(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Result<Response<Body>, Fault> {
-        told(self.look_up(metadata, ask, head), ask, head)
-    }
-
-    fn look_up(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Lookup {
-        let views: Vec<_> = self.0.fleet.nodes().iter().map(|node| (node, node.view())).collect();
+        let views: Vec<_> = nodes.iter().map(|node| (node, node.view())).collect();
         let views: Vec<_> =
             views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
         let (now, ttl) = (Instant::now(), self.0.settings.cache_ttl);
-        match metadata {
+        let lookup = match metadata {
             Metadata::Tags => Lookup::Found(catalog::tags(&views, now, ttl)),
             Metadata::Version => Lookup::Found(catalog::version(&views, now, ttl)),
             Metadata::Status => Lookup::Found(catalog::status(&views, now, ttl)),
@@ -74,14 +53,36 @@ impl Proxy {
                 }
                 _ => Lookup::Unknown,
             },
-            Metadata::Ps => Lookup::Unknown,
+            Metadata::Ps => return Ok(Some(self.running().await)),
+        };
+        for node in nodes {
+            node.list_asked();
+        }
+        self.looked_up(lookup, ask, head)
+    }
+
+    /// A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
+    fn looked_up(&self, lookup: Lookup, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
+        let name = ask.model.as_deref().unwrap_or_default();
+        let askable = self.0.fleet.nodes().iter().any(Node::may_be_asked);
+        match lookup {
+            Lookup::Found(cached) => Ok(Some(answer(cached, &head.method))),
+            Lookup::Unlisted | Lookup::Unknown if askable => Ok(None),
+            _ if ask.malformed => Err(Fault::client(Kind::BadRequest, "the request body is not valid JSON")),
+            Lookup::Unknown if ask.model.is_none() => Err(Fault::client(Kind::BadRequest, "model is required")),
+            Lookup::Unlisted => Err(Fault::client(Kind::NotFound, catalog::not_found_text(ask.route, name))),
+            Lookup::Unknown => {
+                let text =
+                    format!("the GPU host sleeps, and what is known of it does not answer this about {name:?}; a chat wakes it");
+                Err(Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text))
+            }
         }
     }
 
     /// Only nodes in use are asked what runs on them; on the others nothing runs.
     async fn running(&self) -> Response<Body> {
         let mut asking = JoinSet::new();
-        for node in self.0.fleet.nodes().iter().filter(|node| node.may_be_asked() && !holds_up(&node.view())) {
+        for node in self.0.fleet.nodes().iter().filter(|node| node.may_be_asked()) {
             asking.spawn(running_on(node.clone(), self.0.settings.timeouts.connect));
         }
         let answers: Vec<Bytes> = asking.join_all().await.into_iter().flatten().collect();
@@ -105,21 +106,6 @@ impl Proxy {
         let model = ask.model.as_deref().unwrap_or_default();
         let bytes = catalog::unload_answer(shape == Shape::Chat, model, SystemTime::now());
         Some(reply::whole(StatusCode::OK, reply::JSON, bytes))
-    }
-}
-
-fn told(lookup: Lookup, ask: &Ask, head: &Parts) -> Result<Response<Body>, Fault> {
-    let name = ask.model.as_deref().unwrap_or_default();
-    match lookup {
-        Lookup::Found(cached) => Ok(answer(cached, &head.method)),
-        _ if ask.malformed => Err(Fault::client(Kind::BadRequest, "the request body is not valid JSON")),
-        Lookup::Unknown if ask.model.is_none() => Err(Fault::client(Kind::BadRequest, "model is required")),
-        Lookup::Unlisted => Err(Fault::client(Kind::NotFound, catalog::not_found_text(ask.route, name))),
-        Lookup::Unknown => {
-            let text =
-                format!("the GPU host sleeps, and what is known of it does not answer this about {name:?}; a chat wakes it");
-            Err(Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text))
-        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Proxy {
             let view = node.view();
             if must_wait(&view, job) {
                 if permission != Permission::Wake {
-                    return Err(asleep(node, &view, permission));
+                    return Err(not_waited_for(node, &view, permission));
                 }
                 self.wait(node, job, trace).await?;
             }
@@ -194,6 +194,14 @@ fn refusing(node: &Node) -> Fault {
     Fault::node(Kind::Refusing, Retry::After(Duration::from_secs(10)), text)
 }
 
+/// It is on its way up, and this ask waits for nothing.
+fn not_waited_for(node: &Node, view: &View, permission: Permission) -> Fault {
+    match view.power {
+        Power::ServiceDown(_) => refusing(node),
+        _ => asleep(node, view, permission),
+    }
+}
+
 /// It sleeps, and this ask may not wake it.
 fn asleep(node: &Node, view: &View, permission: Permission) -> Fault {
     let text = match permission {
@@ -209,7 +217,6 @@ fn not_reached(node: &Node, view: &View, trouble: &Trouble, permission: Permissi
     match (&view.power, trouble) {
         (Power::WakeFailed { .. }, _) => backing_off(node, view).unwrap_or_else(|| asleep(node, view, permission)),
         (_, Trouble::Refused(_)) => refusing(node),
-        _ if permission != Permission::Wake => asleep(node, view, permission),
         (_, Trouble::NoAddress(_)) => {
             let text = format!("{}: {trouble}; check the host name in OLLAMA_URL, or use its address", who(node));
             Fault::node(Kind::NoNode, Retry::After(Duration::from_secs(10)), text)
@@ -218,6 +225,7 @@ fn not_reached(node: &Node, view: &View, trouble: &Trouble, permission: Permissi
             let text = format!("{} is declared always on and does not answer ({trouble})", who(node));
             Fault::node(Kind::NoNode, Retry::Now, text)
         }
+        _ if permission != Permission::Wake => asleep(node, view, permission),
         _ => {
             let text = format!(
                 "{} is asleep or off ({trouble}), and its MAC is not known yet: switch it on once, or set --wake-mac or --wake-url",

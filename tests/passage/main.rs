@@ -3,8 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 
+mod after_first_byte;
+mod before_first_byte;
 mod bytes;
+mod catalog;
 mod client;
+mod connections;
 mod departure;
 mod headers;
 mod node;

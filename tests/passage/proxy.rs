@@ -1,6 +1,7 @@
 //! The proxy itself, in this process, wired as the program wires it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ollama_proxy::app;
 use ollama_proxy::config::{self, Env, ServeArgs};
@@ -18,6 +19,7 @@ pub struct Proxy {
     pub address: SocketAddr,
     end: watch::Sender<bool>,
     serving: JoinHandle<()>,
+    _scratch: Arc<Scratch>,
 }
 
 /// No calls of the proxy's own: a node sees what the client sent and nothing else.
@@ -31,11 +33,11 @@ impl Proxy {
 
     /// In front of nodes `node1`, `node2` … with further flags.
     pub async fn before(nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
-        Self::remembering(&Scratch::new(), nodes, flags).await
+        Self::remembering(&Arc::new(Scratch::new()), nodes, flags).await
     }
 
-    /// The same with a data directory that outlives it.
-    pub async fn remembering(scratch: &Scratch, nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
+    /// The same with a data directory that the next one finds again.
+    pub async fn remembering(scratch: &Arc<Scratch>, nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
         let urls: Vec<String> = nodes.iter().map(|node| node.url()).collect();
         let data = scratch.join("data");
         let mut args = ServeArgs::default()
@@ -51,7 +53,7 @@ impl Proxy {
         let address = listeners[0].local_addr().unwrap();
         let (end, ended) = watch::channel(false);
         let serving = tokio::spawn(async move { app::serve(config, listeners, ended).await.unwrap() });
-        Self { address, end, serving }
+        Self { address, end, serving, _scratch: scratch.clone() }
     }
 
     /// Ends it in order; its state is on disk then.
