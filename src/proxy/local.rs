@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Proxy;
+use super::metrics::Recall;
 use crate::catalog::{self, Cached, Lookup};
 use crate::classify::{Ask, Class, Metadata, Shape};
 use crate::fleet::Node;
@@ -34,13 +35,27 @@ impl Proxy {
         // For strict test servers: what they get is what the client sent, no more.
         let can_answer = |node: &Node| node.may_be_asked() && !node.view().power.in_progress();
         if self.0.settings.no_own_calls && nodes.iter().any(can_answer) {
+            self.0.metrics.recalled(ask.route, Recall::Bypass);
             return Ok(None);
         }
-        let views: Vec<_> = nodes.iter().map(|node| (node, node.view())).collect();
+        if *metadata == Metadata::Ps {
+            self.0.metrics.recalled(ask.route, Recall::Bypass);
+            return Ok(Some(self.running().await));
+        }
+        let lookup = self.look_up(metadata, ask, head);
+        self.0.metrics.recalled(ask.route, recall(&lookup));
+        for node in nodes {
+            node.list_asked();
+        }
+        self.looked_up(lookup, ask, head)
+    }
+
+    fn look_up(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Lookup {
+        let views: Vec<_> = self.0.fleet.nodes().iter().map(|node| (node, node.view())).collect();
         let views: Vec<_> =
             views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
         let (now, ttl) = (Instant::now(), self.0.settings.cache_ttl);
-        let lookup = match metadata {
+        match metadata {
             Metadata::Tags => Lookup::Found(catalog::tags(&views, now, ttl)),
             Metadata::Version => Lookup::Found(catalog::version(&views, now, ttl)),
             Metadata::Status => Lookup::Found(catalog::status(&views, now, ttl)),
@@ -53,12 +68,9 @@ impl Proxy {
                 }
                 _ => Lookup::Unknown,
             },
-            Metadata::Ps => return Ok(Some(self.running().await)),
-        };
-        for node in nodes {
-            node.list_asked();
+            // What runs is never remembered.
+            Metadata::Ps => Lookup::Unknown,
         }
-        self.looked_up(lookup, ask, head)
     }
 
     /// A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
@@ -87,6 +99,15 @@ impl Proxy {
         }
         let answers: Vec<Bytes> = asking.join_all().await.into_iter().flatten().collect();
         reply::whole(StatusCode::OK, reply::JSON, catalog::ps_merged(&answers))
+    }
+}
+
+/// How the catalog did, for the count.
+fn recall(lookup: &Lookup) -> Recall {
+    match lookup {
+        Lookup::Found(cached) if cached.fresh => Recall::Hit,
+        Lookup::Found(_) => Recall::Stale,
+        Lookup::Unlisted | Lookup::Unknown => Recall::Miss,
     }
 }
 

@@ -7,15 +7,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::StatusCode;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header;
 use hyper::http::response;
 use tokio::time::{Instant, Sleep};
 
 use super::account::{Outcome, Trace};
-use crate::classify::{Ask, Class, Mutation};
-use crate::fleet::{InFlight, Node};
+use super::send::is_use;
+use super::tally::Tally;
+use crate::classify::{Ask, Class};
+use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::BoxError;
 use crate::translate::{EndWatch, Form, in_band_error};
 use crate::upstream::AnswerBody;
@@ -34,17 +35,24 @@ pub(super) struct Tail {
     pub(super) checks: bool,
 }
 
+/// Something of the node's that is awaited while the answer stands still.
+type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// The answer on its way to the client.
 pub(super) struct Relay {
     first: Option<Frame<Bytes>>,
     rest: Option<AnswerBody>,
-    status: StatusCode,
     form: Form,
     watch: EndWatch,
+    /// Of inference: what its end tells about tokens.
+    tally: Option<Tally>,
     tail: Tail,
     last: Instant,
     clock: Pin<Box<Sleep>>,
-    check: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    check: Option<Later<bool>>,
+    /// The good news of a mutation, kept back until its effect can be seen in the lists.
+    news: Option<(Frame<Bytes>, Later<()>)>,
+    lists_told: bool,
     ended: bool,
 }
 
@@ -54,31 +62,56 @@ impl Relay {
         // Into a body of fixed length no mark fits.
         let fixed = head.headers.contains_key(header::CONTENT_LENGTH);
         let form = if fixed { Form::Whole } else { Form::of(ask.dialect, ask.route, content_type) };
+        let tally = (tail.class == Class::Inference && tells_figures(content_type)).then(Tally::default);
         let now = Instant::now();
         let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));
         let ended = first.is_none();
         let watch = EndWatch::new(form);
+        // Of a whole answer the lists were told before it began.
+        let lists_told = form == Form::Whole;
+        let rest = Some(rest);
         let mut relay =
-            Self { first, rest: Some(rest), status: head.status, form, watch, tail, last: now, clock, check: None, ended };
+            Self { first, rest, form, watch, tally, tail, last: now, clock, check: None, news: None, lists_told, ended };
         if relay.ended {
             relay.tail.trace.done();
         }
+        if form != Form::Whole {
+            relay.tail.trace.streams();
+        }
         relay
-    }
-
-    /// A stream tells by its end mark whether it did what was asked, an answer in one piece by its status.
-    fn succeeded(&self) -> bool {
-        self.watch.succeeded() && self.status.is_success()
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
             self.watch.feed(data);
+            if let Some(tally) = &mut self.tally {
+                tally.feed(data);
+            }
+            self.tail.node.metrics().received().add(data.len() as u64);
             self.tail.trace.passed(data.len());
         }
         self.last = Instant::now();
         self.check = None;
         frame
+    }
+
+    /// Passes a frame on, unless it tells that the models were changed: then the lists are read first.
+    fn deliver(&mut self, frame: Frame<Bytes>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = self.pass(frame);
+        if self.lists_told || !self.watch.succeeded() || !changes_lists(&self.tail.class) {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        self.lists_told = true;
+        let node = self.tail.node.clone();
+        self.news = Some((frame, Box::pin(async move { node.mutated().await })));
+        self.poll_news(cx)
+    }
+
+    fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some((_, lists_read)) = &mut self.news {
+            ready!(lists_read.as_mut().poll(cx));
+        }
+        Poll::Ready(self.news.take().map(|(frame, _)| Ok(frame)))
     }
 
     /// The node's side has ended. Without its end mark that is a failure, whatever HTTP says.
@@ -98,6 +131,7 @@ impl Relay {
         let text = format!("node {}: {why}", self.tail.node.name());
         self.tail.trace.broke(&text);
         self.tail.node.count_failure();
+        self.tail.node.metrics().failed(UpstreamError::Body);
         match in_band_error(self.form, &text, self.watch.mid_line()) {
             Some(mark) => Ok(Frame::data(mark)),
             None => Err(text.into()),
@@ -134,11 +168,13 @@ impl Relay {
     }
 }
 
-fn changes_the_list(mutation: Mutation) -> bool {
-    match mutation {
-        Mutation::Pull | Mutation::Create | Mutation::Copy | Mutation::Delete => true,
-        Mutation::Push | Mutation::BlobUpload | Mutation::BlobHead => false,
-    }
+/// Whether such a body may end with a summary that we can read.
+fn tells_figures(content_type: Option<&str>) -> bool {
+    content_type.is_some_and(|kind| kind.contains("json") || kind.contains("event-stream"))
+}
+
+fn changes_lists(class: &Class) -> bool {
+    matches!(class, Class::Mutation(mutation) if mutation.changes_lists())
 }
 
 impl Body for Relay {
@@ -148,14 +184,17 @@ impl Body for Relay {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Some(frame) = this.first.take() {
-            return Poll::Ready(Some(Ok(this.pass(frame))));
+            return this.deliver(frame, cx);
+        }
+        if this.news.is_some() {
+            return this.poll_news(cx);
         }
         if this.ended {
             return Poll::Ready(None);
         }
         let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
         match Pin::new(rest).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.pass(frame)))),
+            Poll::Ready(Some(Ok(frame))) => this.deliver(frame, cx),
             Poll::Ready(Some(Err(trouble))) => {
                 this.tail.node.failed_to(&trouble, Instant::now());
                 Poll::Ready(Some(this.breaks(&format!("it went away in mid-stream: {trouble}"))))
@@ -188,13 +227,14 @@ impl Drop for Relay {
         if self.is_end_stream() {
             self.tail.trace.done();
         }
-        if self.tail.trace.outcome() == Outcome::Done {
+        if self.tail.trace.outcome() == Outcome::Done && is_use(&self.tail.class) {
             self.tail.node.seen_now();
         }
-        match self.tail.class {
-            Class::Inference => self.tail.node.inferred(),
-            Class::Mutation(mutation) if changes_the_list(mutation) && self.succeeded() => self.tail.node.mutated(),
-            Class::Mutation(_) | Class::Metadata(_) | Class::Unload(_) | Class::Other { .. } => {}
+        if let Some(tally) = &self.tally {
+            self.tail.trace.told(tally.figures());
+        }
+        if self.tail.class == Class::Inference {
+            self.tail.node.inferred();
         }
         let _ = &self.tail.lease;
     }

@@ -1,4 +1,9 @@
 //! The routes under `/sim/` by which tests steer a simulated server in another process. Off unless the settings say so.
+//!
+//! - `GET /sim/counters`: the counters.
+//! - `POST /sim/set`: any of `load_ms`, `first_token_ms`, `token_gap_ms`, `keep_alive_ms`, `tokens`, `on_cpu`.
+//! - `POST /sim/fail`: `next` (the failure in small letters, such as `reset_mid_stream`, `busy_503`), `times` (1), and
+//!   `path` for the requests it is meant for; without one it strikes inference and changes to the disk.
 
 use std::time::Duration;
 

@@ -127,6 +127,11 @@ impl Engine {
         runners.retain(|r| r.users > 0 || r.model.content != model.content);
     }
 
+    /// Forgets everything, as when the machine was off.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     /// What is loaded now, the last to leave first.
     pub(super) fn loaded(&self) -> Vec<Loaded> {
         let now = Instant::now();

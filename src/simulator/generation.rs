@@ -128,11 +128,10 @@ impl Generation {
         let last = at + 1 + usize::from(self.plan.thinking) == total;
         let word = format!("token {}", at + 1);
         Piece::Text(match (self.plan.json, at, last) {
-            (false, ..) => word + " ",
             (true, 0, true) => format!("{{\"answer\":\"{word}\"}}"),
             (true, 0, false) => format!("{{\"answer\":\"{word} "),
-            (true, _, false) => word + " ",
             (true, _, true) => word + "\"}",
+            _ => word + " ",
         })
     }
 }

@@ -65,7 +65,7 @@ impl Ollama {
         let mut generation = Generation::begin(self.tally(), seat, job.plan, job.arrived);
         if job.stream {
             let first = generation.next().await;
-            return Ok(reply::stream(shape.content_type, shape.keep_alive, voice::stream(voice, generation, first)));
+            return Ok(reply::stream(shape.content_type, shape.keep_alive, voice::stream(voice, generation, first.as_ref())));
         }
         let mut pieces = Vec::new();
         while let Some(piece) = generation.next().await {

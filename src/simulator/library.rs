@@ -111,7 +111,7 @@ impl Ollama {
         let name = names::shortest(fields.model_or_name()?).ok_or_else(invalid)?;
         let from = fields.text("from")?.to_owned();
         let mut model = if from.is_empty() {
-            self.from_files(&name, &fields)?
+            self.built(&name, &fields)?
         } else {
             match self.shelf().find(&from) {
                 Some(model) => model,
@@ -129,7 +129,7 @@ impl Ollama {
     }
 
     /// A model out of uploaded blobs.
-    fn from_files(&self, name: &str, fields: &Fields) -> Result<SimulatedModel, Refusal> {
+    fn built(&self, name: &str, fields: &Fields) -> Result<SimulatedModel, Refusal> {
         let files = fields.object("files");
         let Some(digest) = files.0.values().find_map(Value::as_str) else {
             return Err(Refusal::bad("neither 'from' or 'files' was specified"));

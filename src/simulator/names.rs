@@ -32,10 +32,7 @@ pub(super) fn owner(name: &str) -> String {
 pub(super) fn source(name: &str) -> Result<(&str, bool), Refusal> {
     let both = || Refusal::bad(format!("use either :local or :cloud, not both: {name:?}"));
     let name = name.trim();
-    let (base, cloud) = match strip_suffix(name) {
-        None => return Ok((name, false)),
-        Some(found) => found,
-    };
+    let Some((base, cloud)) = strip_suffix(name) else { return Ok((name, false)) };
     if strip_suffix(base).is_some() { Err(both()) } else { Ok((base, cloud)) }
 }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::LOCATION;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, LOCATION};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -109,7 +109,10 @@ impl Ollama {
 
     /// The way of one request.
     pub(super) async fn answer(&self, link: Arc<Link>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
-        let path = request.uri().path().to_owned();
+        let path = decoded(request.uri().path());
+        if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+            return Ok(without_host());
+        }
         if self.lock().control && path.starts_with("/sim/") {
             return self.control(request).await;
         }
@@ -117,10 +120,13 @@ impl Ollama {
         self.note(request.method(), template, request.headers());
         let flight = InFlight::new(self.tally(), route.is_work());
         let failure = self.0.faults.take(&path, route.is_work());
-        if let Some(reply) = before_head(failure, &link, Shape::of(&path)).await? {
-            return Ok(reply);
+        let closing = request.headers().get(CONNECTION).is_some_and(|c| c.as_bytes().eq_ignore_ascii_case(b"close"));
+        let mut reply = self.route(route, &path, &link, failure, request).await?;
+        if closing {
+            // Go drops a handler's own word on the connection when the client wants to close it. The order of the rest stays.
+            let headers = std::mem::take(reply.headers_mut());
+            reply.headers_mut().extend(headers.into_iter().filter(|(name, _)| *name != Some(CONNECTION)));
         }
-        let mut reply = self.route(route, &path, &link, request).await?;
         let fails_late = failure.filter(|_| reply.status().is_success());
         if let Some(failure) = fails_late {
             let streams = hyper::body::Body::size_hint(reply.body()).exact().is_none();
@@ -132,13 +138,26 @@ impl Ollama {
         Ok(reply.map(|body| body::guarded(body, flight)))
     }
 
-    async fn route(&self, route: Route, path: &str, link: &Link, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+    async fn route(
+        &self,
+        route: Route,
+        path: &str,
+        link: &Link,
+        failure: Option<Failure>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Cut> {
         let shape = Shape::of(path);
         let (head, body) = request.into_parts();
         if route == Route::TakeBlob {
-            return self.take_blob(last_part(path), body, link).await;
+            return match before_head(failure, link, shape).await? {
+                Some(reply) => Ok(reply),
+                None => self.take_blob(last_part(path), body, link).await,
+            };
         }
         let bytes = body.collect().await.map_err(|_| Cut)?.to_bytes();
+        if let Some(reply) = before_head(failure, link, shape).await? {
+            return Ok(reply);
+        }
         if route.is_work() {
             self.0.tally.note(|c| c.last_body = String::from_utf8_lossy(&bytes).into_owned());
         }
@@ -205,12 +224,36 @@ impl Ollama {
             *c.requests.entry(format!("{method} {template}")).or_default() += 1;
             c.last_host = text("host");
             c.last_origin = text("origin");
-            let pair = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
+            let pair = |(name, value): (&HeaderName, &HeaderValue)| {
                 (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             };
             c.last_headers = headers.iter().map(pair).collect();
         });
     }
+}
+
+/// The path as the router sees it: `%3A` is a colon, `%2F` a slash.
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut bytes = parts.next().unwrap_or("").as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend(&part.as_bytes()[2..]);
+            }
+            None => bytes.extend(format!("%{part}").bytes()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Go refuses it before any handler sees the request.
+fn without_host() -> Response<Body> {
+    let text = "400 Bad Request: missing required Host header";
+    let mut reply = reply::text(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", text);
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
 }
 
 fn last_part(path: &str) -> &str {

@@ -31,6 +31,9 @@ pub struct PcSettings {
     pub sleeps_after: Option<Duration>,
     /// From the magic packet to the first connection that it takes.
     pub resume: Duration,
+    /// Zero: it was suspended, and goes on where it stopped. Longer: it was switched off and boots. Then open connections
+    /// and loaded models are lost, and after `resume` its system refuses connections for so long before Ollama listens.
+    pub boot: Duration,
     /// Whether it starts asleep.
     pub asleep: bool,
 }
@@ -40,7 +43,7 @@ impl PcSettings {
     pub fn new(mac: Mac) -> Self {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let resume = Duration::from_secs(3);
-        Self { mac, listen: anywhere, card: anywhere, sleeps_after: None, resume, asleep: false }
+        Self { mac, listen: anywhere, card: anywhere, sleeps_after: None, resume, boot: Duration::ZERO, asleep: false }
     }
 }
 
@@ -120,7 +123,7 @@ impl SimulatedPc {
         *self.awake.borrow()
     }
 
-    /// What happens from now on. A slow reader loses the oldest of 64 events.
+    /// What happens from now on; `is_awake` tells what came before. A slow reader loses the oldest of 64 events.
     pub fn events(&self) -> broadcast::Receiver<PcEvent> {
         self.events.subscribe()
     }
@@ -195,7 +198,13 @@ impl Life {
                 () = packet(&self.card, self.settings.mac) => self.tell(PcEvent::PacketSeen),
             }
         }
-        self.door.open();
+        if !self.settings.boot.is_zero() {
+            self.open.shutdown().await;
+            self.ollama.engine().clear();
+            self.door.refuse();
+            tokio::time::sleep(self.settings.boot).await;
+        }
+        self.door.open().await;
         self.power.send_replace(true);
         self.tell(PcEvent::Awake);
     }

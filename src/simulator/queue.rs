@@ -20,7 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 /// The listener, open or shut.
 #[derive(Debug)]
 pub(super) struct Doorstep {
-    listener: TcpListener,
+    /// `None` while connections are refused.
+    listener: Option<TcpListener>,
     address: SocketAddr,
     fillers: Vec<TcpStream>,
     /// Our own connections that may still come out of the queue after waking.
@@ -30,13 +31,14 @@ pub(super) struct Doorstep {
 impl Doorstep {
     pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, fillers: Vec::new(), ours: Vec::new() })
+        Ok(Self { listener: Some(listener), address, fillers: Vec::new(), ours: Vec::new() })
     }
 
     /// The next connection that is not one of our own. Safe to drop: a connection is either returned or still queued.
     pub(super) async fn accept(&mut self) -> io::Result<TcpStream> {
         loop {
-            let (stream, peer) = self.listener.accept().await?;
+            let Some(listener) = &self.listener else { return std::future::pending().await };
+            let (stream, peer) = listener.accept().await?;
             match self.ours.iter().position(|own| *own == peer) {
                 Some(at) => drop(self.ours.swap_remove(at)),
                 None => return Ok(stream),
@@ -46,14 +48,14 @@ impl Doorstep {
 
     /// From now on new connections are dropped.
     pub(super) async fn shut(&mut self) {
+        const ANSWERED: Duration = Duration::from_millis(100);
+        const MOST: usize = 16;
         if !cfg!(target_os = "linux") {
             return;
         }
         // Listening again with another backlog only changes the length of the queue.
-        let _ = socket2::SockRef::from(&self.listener).listen(0);
+        self.queue_length(0);
         // Clients of our own until one is not answered: from there on nobody is.
-        const ANSWERED: Duration = Duration::from_millis(100);
-        const MOST: usize = 16;
         for _ in 0..MOST {
             match tokio::time::timeout(ANSWERED, TcpStream::connect(self.address)).await {
                 Ok(Ok(filler)) => {
@@ -66,12 +68,32 @@ impl Doorstep {
         }
     }
 
-    /// Connections get through again.
-    pub(super) fn open(&mut self) {
-        const USUAL: i32 = 1024;
+    /// From now on new connections are refused.
+    pub(super) fn refuse(&mut self) {
         self.fillers.clear();
+        self.ours.clear();
+        self.listener = None;
+    }
+
+    /// Connections get through again.
+    pub(super) async fn open(&mut self) {
+        const USUAL: i32 = 1024;
+        const TRY_AGAIN: Duration = Duration::from_millis(50);
+        self.fillers.clear();
+        while self.listener.is_none() {
+            self.listener = TcpListener::bind(self.address).await.ok();
+            if self.listener.is_none() {
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+        }
         if cfg!(target_os = "linux") {
-            let _ = socket2::SockRef::from(&self.listener).listen(USUAL);
+            self.queue_length(USUAL);
+        }
+    }
+
+    fn queue_length(&self, backlog: i32) {
+        if let Some(listener) = &self.listener {
+            let _ = socket2::SockRef::from(listener).listen(backlog);
         }
     }
 }

@@ -93,7 +93,8 @@ impl Fields {
     }
 
     pub(super) fn number(&self, key: &str) -> Option<i64> {
-        self.get(key).and_then(|v| v.as_i64().or_else(|| v.as_f64().map(|f| f.round() as i64)))
+        let whole = |v: &Value| v.as_f64().and_then(|f| format!("{f:.0}").parse().ok());
+        self.get(key).and_then(|v| v.as_i64().or_else(|| whole(v)))
     }
 
     /// `model`, or the older `name` that some clients still send.

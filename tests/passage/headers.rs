@@ -208,7 +208,7 @@ async fn an_answer_from_memory_says_so_and_how_old_it_is() {
 #[tokio::test]
 async fn an_old_answer_from_memory_is_called_stale() {
     let node = Node::with_models(&["llama3.2:3b"]);
-    let proxy = Proxy::before(&[&node], &[("cache-ttl", "1ms")]);
+    let proxy = Proxy::before(&[&node], &[("cache-ttl", "1ns")]);
     proxy.until("/api/tags", "llama3.2:3b").await;
     let answer = ask(proxy.address, "GET /api/tags", &[], "").await;
     assert_eq!(answer.head.get("x-ollama-proxy-cache"), Some("stale"));

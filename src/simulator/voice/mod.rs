@@ -37,26 +37,27 @@ pub(super) trait Voice: Send {
 }
 
 /// The body of a streamed answer whose first piece is already there, as headers come only with the first token.
-pub(super) fn stream(mut voice: Box<dyn Voice>, generation: Generation, first: Option<Piece>) -> Body {
+pub(super) fn stream(mut voice: Box<dyn Voice>, generation: Generation, first: Option<&Piece>) -> Body {
     let mut ready: VecDeque<String> = voice.opening(generation.outcome().prompt_tokens).into();
     let ended = first.is_none();
-    match first {
-        Some(piece) => ready.extend(voice.piece(&piece)),
-        None => ready.extend(voice.closing(&generation.outcome())),
-    }
+    ready.extend(spoken(voice.as_mut(), first, &generation));
     body::chunks((voice, generation, ready, ended), |(mut voice, mut generation, mut ready, mut ended)| async move {
         while ready.is_empty() && !ended {
-            match generation.next().await {
-                Some(piece) => ready.extend(voice.piece(&piece)),
-                None => {
-                    ended = true;
-                    ready.extend(voice.closing(&generation.outcome()));
-                }
-            }
+            let piece = generation.next().await;
+            ended = piece.is_none();
+            ready.extend(spoken(voice.as_mut(), piece.as_ref(), &generation));
         }
         let chunk = ready.pop_front()?;
         Some((Bytes::from(chunk), (voice, generation, ready, ended)))
     })
+}
+
+/// The chunks for a piece, or those that close the stream.
+fn spoken(voice: &mut dyn Voice, piece: Option<&Piece>, generation: &Generation) -> Vec<String> {
+    match piece {
+        Some(piece) => voice.piece(piece),
+        None => voice.closing(&generation.outcome()),
+    }
 }
 
 /// The answer's text without thinking.

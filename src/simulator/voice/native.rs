@@ -14,12 +14,12 @@ pub(in super::super) struct Chat {
 impl Chat {
     /// A line with an empty message, as after a load or an unload.
     pub(in super::super) fn bare(&self, reason: &str) -> Value {
-        let mut line = self.line(json!({"role": "assistant", "content": ""}), true);
+        let mut line = self.line(&json!({"role": "assistant", "content": ""}), true);
         line["done_reason"] = reason.into();
         line
     }
 
-    fn line(&self, message: Value, done: bool) -> Value {
+    fn line(&self, message: &Value, done: bool) -> Value {
         json!({"model": self.model, "created_at": reply::now(), "message": message, "done": done})
     }
 }
@@ -31,11 +31,11 @@ impl Voice for Chat {
             Piece::Thinking(text) => json!({"role": "assistant", "content": "", "thinking": text}),
             Piece::Tool(call) => json!({"role": "assistant", "content": "", "tool_calls": [tool(call, 0)]}),
         };
-        vec![line(&self.line(message, false))]
+        vec![line(&self.line(&message, false))]
     }
 
     fn closing(&mut self, outcome: &Outcome) -> Vec<String> {
-        let value = self.line(json!({"role": "assistant", "content": ""}), true);
+        let value = self.line(&json!({"role": "assistant", "content": ""}), true);
         vec![line(&counted(value, outcome, None))]
     }
 
@@ -48,7 +48,7 @@ impl Voice for Chat {
         if !tools.is_empty() {
             message["tool_calls"] = tools.iter().enumerate().map(|(index, call)| tool(call, index)).collect();
         }
-        counted(self.line(message, true), outcome, None)
+        counted(self.line(&message, true), outcome, None)
     }
 }
 

@@ -138,7 +138,7 @@ class Failures(Suite):
     def test_a_stream_that_breaks_off_raises_with_the_reason(self):
         for kind in ("reset_mid_stream", "end_early"):
             self.fail_next(kind)
-            with self.assertRaises(openai.APIError) as caught, self.subTest(kind):
+            with self.subTest(kind), self.assertRaises(openai.APIError) as caught:
                 list(client.chat.completions.create(model=CHAT, messages=HELLO, stream=True))
             self.assertTrue(str(caught.exception))
 
