@@ -117,6 +117,16 @@ fn nothing_that_a_client_says_becomes_a_label() {
 }
 
 #[test]
+fn a_model_has_one_label_however_clients_spell_it() {
+    let house = House::awake(of_three_tokens());
+    for name in ["llama3.2:3b", "LLAMA3.2:3B", "library/llama3.2:3b", "registry.ollama.ai/library/llama3.2:3b"] {
+        assert_eq!(post(house.proxy.address, "/api/chat", &STREAM.replace("llama3.2:3b", name)).status, 200, "{name}");
+    }
+    let page = house.until("ollama_proxy_tokens_total", &[("model", "llama3.2:3b"), ("type", "output")], 12.0);
+    assert_eq!(page.sum("ollama_proxy_tokens_total", &[("type", "output")]), Some(12.0));
+}
+
+#[test]
 fn answers_of_the_catalog_are_counted_by_freshness() {
     let house = House::awake(Settings::default());
     let tags = [("endpoint", "/api/tags"), ("result", "hit")];
