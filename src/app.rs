@@ -204,13 +204,15 @@ fn say_hello(config: &Config, fleet: &Fleet, addresses: &[SocketAddr]) {
         let view = node.view();
         let class = if node.config().always_on { "always on" } else { "may sleep" };
         tracing::info!("node {} at {}: {}, {class}", node.name(), node.host().to_str().unwrap_or_default(), view.power.word());
+        tracing::info!("node {}: {} models known from before", node.name(), view.holding.models().len());
+        if node.config().always_on {
+            continue;
+        }
         match view.mac {
             Some(known) => tracing::info!("node {}: MAC {} ({})", node.name(), known.mac, known.source.word()),
             None => tracing::info!("node {}: MAC unknown; it is learnt when the node answers, or set --wake-mac", node.name()),
         }
         tracing::info!("node {}: wakes by {}", node.name(), fleet::wake_path(node));
-        let models = view.holding.models().len();
-        tracing::info!("node {}: {models} models known from before", node.name());
     }
     if fleet.nodes().is_empty() {
         tracing::warn!("no node is set: set OLLAMA_URL=http://<address of the GPU PC>:11434");

@@ -189,9 +189,9 @@ impl Node {
         self.is_busy() && self.0.view.borrow().power == Power::Awake
     }
 
-    /// A request is in flight, or it answered just now.
+    /// A request is in flight and not held for a wake, or it answered just now.
     pub(super) fn is_busy(&self) -> bool {
-        self.0.in_flight.load(Ordering::Relaxed) > 0 || self.last_seen().is_some_and(|seen| seen.elapsed() < FRESH)
+        self.active() > self.held() || self.last_seen().is_some_and(|seen| seen.elapsed() < FRESH)
     }
 
     /// Whether a listing, a show or a ps may be asked of it now.

@@ -137,9 +137,8 @@ impl Proxy {
             None => self.serve(&job, trace).await,
         };
         match (&job.ask.class, served) {
-            // It fell asleep since it was heard of.
-            (Class::Metadata(metadata), Err(fault)) if fault.kind == Kind::Asleep => {
-                self.answer_from_memory(metadata, &job.ask, &head)
+            (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing) => {
+                Ok(local::unloaded(*shape, &job.ask))
             }
             (_, served) => served,
         }

@@ -1,6 +1,6 @@
 //! README.md and CHANGELOG.md held to what the program does: their commands are run, their tables compared.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "../shared/program.rs"]
 #[allow(dead_code, reason = "the suite that it was made for uses the rest")]

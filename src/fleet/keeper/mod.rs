@@ -48,6 +48,8 @@ pub(super) struct Keeper {
     life: Vec<oneshot::Sender<bool>>,
     next_check: Option<Instant>,
     last_inference: Option<Instant>,
+    /// When it last refused a call of ours.
+    refused: Option<Instant>,
 }
 
 /// What a job of the keeper brings back.
@@ -106,6 +108,7 @@ impl Keeper {
             life: Vec::new(),
             next_check: None,
             last_inference: None,
+            refused: None,
         };
         Ok((node, keeper))
     }
@@ -185,10 +188,14 @@ impl Keeper {
         }
     }
 
-    /// Something begun at `began` met trouble. Old news is dropped: the node has answered since then.
+    /// Something begun at `began` met trouble. Old news is dropped: the node has answered or refused since then. A poll that
+    /// began just before the resume ends in silence when later ones are refused already.
     fn missed(&mut self, trouble: &Trouble, began: Instant) {
-        let answered_since = self.node.last_seen().is_some_and(|seen| seen > began);
-        if let Some(event) = event_of(trouble).filter(|_| !answered_since) {
+        let heard_since = [self.node.last_seen(), self.refused].into_iter().flatten().any(|heard| heard > began);
+        if let Some(event) = event_of(trouble).filter(|_| !heard_since) {
+            if matches!(event, Event::Refused(_)) {
+                self.refused = Some(Instant::now());
+            }
             self.observe(event, Some(trouble.to_string()));
         }
     }
@@ -261,7 +268,7 @@ impl Keeper {
             self.changed.notify_one();
         }
         self.load_wanted();
-        self.read_lists_if_in_use();
+        self.read_lists_after_coming_up();
     }
 
     /// Remembers the address that answered.
@@ -278,8 +285,6 @@ impl Keeper {
         self.node.seen_now();
         self.met(Some(reply.peer.ip()));
         self.observe(Event::Answered, None);
-        // What follows from the answer asks whether the node is in use.
-        self.publish();
         self.learn_mac(reply.peer.ip());
     }
 
