@@ -63,6 +63,8 @@ fn the_series_of_every_node_and_state_exist_from_the_start() {
         ("ollama_proxy_wakes_total", [("trigger", "manual"), ("result", "timeout")]),
         ("ollama_proxy_upstream_errors_total", [NODE, ("kind", "body")]),
         ("ollama_proxy_requests_waiting", [NODE, ("reason", "wake")]),
+        ("ollama_proxy_wait_seconds_count", [("reason", "wake"), ("reason", "wake")]),
+        ("ollama_proxy_wait_seconds_count", [("reason", "capacity"), ("reason", "capacity")]),
         ("ollama_proxy_cache_requests_total", [("endpoint", "/api/show"), ("result", "stale")]),
         ("ollama_proxy_node_state", [NODE, ("state", "asleep")]),
         ("ollama_proxy_client_aborts_total", [NODE, NODE]),
