@@ -8,6 +8,7 @@ mod metrics;
 mod neighbours;
 mod node;
 pub mod power;
+pub mod survey;
 mod view;
 mod wake;
 
