@@ -28,7 +28,7 @@ pub(super) fn fleet(
         Some(dir) => catalog::load(dir, SystemTime::now()),
         None => (Snapshot::default(), None),
     };
-    // Nobody reads what these keepers count.
+    // Counted, and read by nobody.
     let metrics = Metrics::register(&Registry::default());
     Ok((Fleet::start(nodes, &rules, &snapshot, &metrics, keepers)?, note.map(|note| note.to_string())))
 }

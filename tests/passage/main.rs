@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "a test writes HTTP by hand")]
+#![allow(clippy::unused_async, clippy::large_stack_arrays, reason = "a test reads the same whether a step waits or not")]
 
 mod after_first_byte;
 mod before_first_byte;
