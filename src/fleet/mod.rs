@@ -1,6 +1,6 @@
 //! The nodes: what is known of each, its power, and the one task per node that keeps it.
 //!
-//! A node's [`keeper`] is the only writer of what is known of the node and the only one that sends to a node on its own
+//! A node's `keeper` is the only writer of what is known of the node and the only one that sends to a node on its own
 //! account. Requests read the published [`View`], report what they observed, and say what they want.
 
 mod keeper;
