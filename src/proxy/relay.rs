@@ -53,6 +53,8 @@ pub(super) struct Relay {
     /// The good news of a mutation, kept back until its effect can be seen in the lists.
     news: Option<(Frame<Bytes>, Later<()>)>,
     lists_told: bool,
+    /// Why the connection is about to be aborted.
+    abort: Option<BoxError>,
     ended: bool,
 }
 
@@ -70,8 +72,21 @@ impl Relay {
         // Of a whole answer the lists were told before it began.
         let lists_told = form == Form::Whole;
         let rest = Some(rest);
-        let mut relay =
-            Self { first, rest, form, watch, tally, tail, last: now, clock, check: None, news: None, lists_told, ended };
+        let mut relay = Self {
+            first,
+            rest,
+            form,
+            watch,
+            tally,
+            tail,
+            last: now,
+            clock,
+            check: None,
+            news: None,
+            lists_told,
+            abort: None,
+            ended,
+        };
         if relay.ended {
             relay.tail.trace.done();
         }
@@ -115,26 +130,33 @@ impl Relay {
     }
 
     /// The node's side has ended. Without its end mark that is a failure, whatever HTTP says.
-    fn finish(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+    fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.form == Form::Whole || self.watch.complete() {
             self.ended = true;
             self.tail.trace.done();
-            return None;
+            return Poll::Ready(None);
         }
-        Some(self.breaks("the node's stream ended without its end mark"))
+        self.breaks("the node's stream ended without its end mark", cx)
     }
 
     /// Marks the break in the client's dialect; where no mark fits, aborts the connection.
-    fn breaks(&mut self, why: &str) -> Result<Frame<Bytes>, BoxError> {
-        self.ended = true;
+    fn breaks(&mut self, why: &str, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.rest = None;
         let text = format!("node {}: {why}", self.tail.node.name());
         self.tail.trace.broke(&text);
         self.tail.node.count_failure();
         self.tail.node.metrics().failed(UpstreamError::Body);
         match in_band_error(self.form, &text, self.watch.mid_line()) {
-            Some(mark) => Ok(Frame::data(mark)),
-            None => Err(text.into()),
+            Some(mark) => {
+                self.ended = true;
+                Poll::Ready(Some(Ok(Frame::data(mark))))
+            }
+            // An error at once would throw away what hyper has not written yet: the client shall see how far it came.
+            None => {
+                self.abort = Some(text.into());
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
     }
 
@@ -189,6 +211,10 @@ impl Body for Relay {
         if this.news.is_some() {
             return this.poll_news(cx);
         }
+        if let Some(why) = this.abort.take() {
+            this.ended = true;
+            return Poll::Ready(Some(Err(why)));
+        }
         if this.ended {
             return Poll::Ready(None);
         }
@@ -197,11 +223,11 @@ impl Body for Relay {
             Poll::Ready(Some(Ok(frame))) => this.deliver(frame, cx),
             Poll::Ready(Some(Err(trouble))) => {
                 this.tail.node.failed_to(&trouble, Instant::now());
-                Poll::Ready(Some(this.breaks(&format!("it went away in mid-stream: {trouble}"))))
+                this.breaks(&format!("it went away in mid-stream: {trouble}"), cx)
             }
-            Poll::Ready(None) => Poll::Ready(this.finish()),
+            Poll::Ready(None) => this.finish(cx),
             Poll::Pending => match this.poll_silence(cx) {
-                Poll::Ready(why) => Poll::Ready(Some(this.breaks(why))),
+                Poll::Ready(why) => this.breaks(why, cx),
                 Poll::Pending => Poll::Pending,
             },
         }
