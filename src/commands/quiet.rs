@@ -6,7 +6,8 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{self, Snapshot};
 use crate::config::{Config, KeepAwake, NodeConfig, WakeRules};
-use crate::fleet::{Fleet, Rules};
+use crate::fleet::{Fleet, Metrics, Rules};
+use crate::telemetry::metrics::Registry;
 
 /// A fleet of these nodes, and what is wrong with the state file, if anything. That file is only read: a proxy that uses the same file may run at another address.
 ///
@@ -27,5 +28,7 @@ pub(super) fn fleet(
         Some(dir) => catalog::load(dir, SystemTime::now()),
         None => (Snapshot::default(), None),
     };
-    Ok((Fleet::start(nodes, &rules, &snapshot, keepers)?, note.map(|note| note.to_string())))
+    // Counted, and read by nobody.
+    let metrics = Metrics::register(&Registry::default());
+    Ok((Fleet::start(nodes, &rules, &snapshot, &metrics, keepers)?, note.map(|note| note.to_string())))
 }
