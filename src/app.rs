@@ -17,6 +17,7 @@ use crate::front::{Front, Origins};
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds};
+use crate::telemetry::metrics::Registry;
 
 /// What running answers get after the end was asked for; the container's grace must be longer.
 const GRACE: Duration = Duration::from_secs(30);
@@ -124,15 +125,17 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         health_interval: config.health_interval,
         cache_ttl: config.cache_ttl,
     };
-    let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &mut tasks)?;
+    let registry = Registry::default();
+    let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut tasks)?;
     say_hello(&config, &fleet, &addresses);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
-    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config), end.clone());
+    let metrics = proxy::Metrics::register(&registry);
+    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config), metrics, end.clone());
     let missing = config
         .nodes
         .is_empty()
         .then(|| "No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.".to_owned());
-    let front = Front::new(proxy, Origins::new(&config.cors_origins), missing);
+    let front = Front::new(proxy, registry, Origins::new(&config.cors_origins), missing);
     if let Some(dir) = config.data_dir.clone() {
         tasks.spawn(keep_state(fleet.clone(), dir, snapshot));
     }

@@ -86,7 +86,7 @@ impl Proxy {
             };
             if let Some(admission) = lease {
                 if let Some(waiting) = waiting {
-                    trace.held_for(waiting.queued.waited());
+                    trace.queued_for(waiting.queued.waited());
                 }
                 return Ok(Some(admission));
             }

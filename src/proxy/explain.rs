@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::tries::Tries;
 use super::{Job, Proxy, admit};
+use crate::classify::Class;
 use crate::schedule::Need;
 use crate::schedule::breaker::Circuit;
 use crate::schedule::choose::{self, Candidate, Choice, Dropped, Holds, Order, Terms, Tried};
@@ -86,6 +87,10 @@ impl Proxy {
 
     /// Nobody is left: each node and why.
     pub(super) fn nobody_left(&self, job: &Job<'_>, tries: Tries) -> Fault {
+        // What unloads takes a sleeping node for an answer, so its own words count.
+        if let Class::Unload(_) = job.ask.class {
+            return tries.fault(&[], None);
+        }
         let named = self.named(job).ok().flatten();
         let candidates = self.survey(&admit::need(job, named), |index| tries.on(index));
         let dropped = choose::filter(&candidates, self.0.scheduler.rules().fallback);

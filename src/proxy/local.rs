@@ -1,4 +1,4 @@
-//! Answers that need no GPU: metadata from the catalog, unloads of what sleeps. None of it waits for a sleeping node.
+//! Answers that need no GPU: metadata from the catalog, the unload of what is not there. None of it waits for a sleeping node.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Proxy;
+use super::metrics::Recall;
 use crate::catalog::{self, Cached, Lookup};
 use crate::classify::{Ask, Class, Metadata, Shape};
-use crate::fleet::{Node, View};
+use crate::fleet::Node;
 use crate::http::{Body, body, headers, reply};
 use crate::upstream::{self, Call};
 use crate::values::{Fault, Kind, Retry};
@@ -25,22 +26,36 @@ impl Proxy {
     pub(super) async fn answer_from_catalog(&self, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         match &ask.class {
             Class::Metadata(metadata) => self.metadata(metadata, ask, head).await,
-            Class::Unload(shape) => Ok(self.unload_of_a_sleeper(*shape, ask).await),
-            Class::Inference | Class::Mutation(_) | Class::Other { .. } => Ok(None),
+            Class::Unload(_) | Class::Inference | Class::Mutation(_) | Class::Other { .. } => Ok(None),
         }
     }
 
     async fn metadata(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         let nodes = self.0.fleet.nodes();
         // For strict test servers: what they get is what the client sent, no more.
-        if self.0.settings.no_own_calls && nodes.iter().any(Node::may_be_asked) {
+        let can_answer = |node: &Node| node.may_be_asked() && !node.view().power.in_progress();
+        if self.0.settings.no_own_calls && nodes.iter().any(can_answer) {
+            self.0.metrics.recalled(ask.route, Recall::Bypass);
             return Ok(None);
         }
-        let views: Vec<_> = nodes.iter().map(|node| (node, node.view())).collect();
+        if *metadata == Metadata::Ps {
+            self.0.metrics.recalled(ask.route, Recall::Bypass);
+            return Ok(Some(self.running().await));
+        }
+        let lookup = self.look_up(metadata, ask, head);
+        self.0.metrics.recalled(ask.route, recall(&lookup));
+        for node in nodes {
+            node.list_asked();
+        }
+        self.looked_up(lookup, ask, head)
+    }
+
+    fn look_up(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Lookup {
+        let views: Vec<_> = self.0.fleet.nodes().iter().map(|node| (node, node.view())).collect();
         let views: Vec<_> =
             views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
         let (now, ttl) = (Instant::now(), self.0.settings.cache_ttl);
-        let lookup = match metadata {
+        match metadata {
             Metadata::Tags => Lookup::Found(catalog::tags(&views, now, ttl)),
             Metadata::Version => Lookup::Found(catalog::version(&views, now, ttl)),
             Metadata::Status => Lookup::Found(catalog::status(&views, now, ttl)),
@@ -53,12 +68,9 @@ impl Proxy {
                 }
                 _ => Lookup::Unknown,
             },
-            Metadata::Ps => return Ok(Some(self.running().await)),
-        };
-        for node in nodes {
-            node.list_asked();
+            // What runs is never remembered.
+            Metadata::Ps => Lookup::Unknown,
         }
-        self.looked_up(lookup, ask, head)
     }
 
     /// A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
@@ -88,30 +100,21 @@ impl Proxy {
         let answers: Vec<Bytes> = asking.join_all().await.into_iter().flatten().collect();
         reply::whole(StatusCode::OK, reply::JSON, catalog::ps_merged(&answers))
     }
+}
 
-    /// `ollama stop` of a sleeping PC: nothing is loaded there. One plain connect makes sure that it sleeps.
-    async fn unload_of_a_sleeper(&self, shape: Shape, ask: &Ask) -> Option<Response<Body>> {
-        let nodes = self.0.fleet.nodes();
-        if nodes.is_empty() || nodes.iter().any(|node| node.config().always_on || holds_up(&node.view())) {
-            return None;
-        }
-        for node in nodes {
-            let began = Instant::now();
-            let addresses = node.addresses().await.unwrap_or_default();
-            match upstream::connect(&addresses, self.0.settings.timeouts.connect).await {
-                Ok(_awake) => return None,
-                Err(trouble) => node.failed_to(&trouble, began),
-            }
-        }
-        let model = ask.model.as_deref().unwrap_or_default();
-        let bytes = catalog::unload_answer(shape == Shape::Chat, model, SystemTime::now());
-        Some(reply::whole(StatusCode::OK, reply::JSON, bytes))
+/// How the catalog did, for the count.
+fn recall(lookup: &Lookup) -> Recall {
+    match lookup {
+        Lookup::Found(cached) if cached.fresh => Recall::Hit,
+        Lookup::Found(_) => Recall::Stale,
+        Lookup::Unlisted | Lookup::Unknown => Recall::Miss,
     }
 }
 
-/// A wake is under way: then the node itself shall answer.
-fn holds_up(view: &View) -> bool {
-    view.power.in_progress()
+/// `ollama stop` of a PC that is not there: nothing is loaded on it, so this is Ollama's own answer.
+pub(super) fn unloaded(shape: Shape, ask: &Ask) -> Response<Body> {
+    let model = ask.model.as_deref().unwrap_or_default();
+    reply::whole(StatusCode::OK, reply::JSON, catalog::unload_answer(shape == Shape::Chat, model, SystemTime::now()))
 }
 
 async fn running_on(node: Node, connect: Duration) -> Option<Bytes> {

@@ -18,9 +18,11 @@ mod everywhere;
 mod explain;
 mod failover;
 mod local;
+mod metrics;
 mod reach;
 mod relay;
 mod send;
+mod tally;
 mod tries;
 
 use std::net::SocketAddr;
@@ -34,7 +36,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 
-use crate::classify::{self, Ask};
+use crate::classify::{self, Ask, Class};
 use crate::config::{Limits, Timeouts, WakeRules};
 use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, body, headers, reply};
@@ -44,6 +46,7 @@ pub use account::Trace;
 use admit::{Admission, Permission};
 use everywhere::Blobs;
 use failover::{Consequence, Ending};
+pub use metrics::Metrics;
 use send::{Begun, Failed, Payload};
 use tries::Tries;
 
@@ -55,6 +58,7 @@ struct Shared {
     fleet: Fleet,
     scheduler: Scheduler,
     settings: Settings,
+    metrics: Metrics,
     budget: Budget,
     blobs: Blobs,
     held: Arc<Semaphore>,
@@ -89,12 +93,13 @@ struct Job<'a> {
 
 impl Proxy {
     /// `end` turns true when the process is asked to end; then held requests are told.
-    pub fn new(fleet: Fleet, scheduler: Scheduler, settings: Settings, end: watch::Receiver<bool>) -> Self {
+    pub fn new(fleet: Fleet, scheduler: Scheduler, settings: Settings, metrics: Metrics, end: watch::Receiver<bool>) -> Self {
+        fleet.nodes().iter().for_each(|node| metrics.expect(node));
         let budget = Budget::new(settings.limits.buffer);
         let held = Arc::new(Semaphore::new(settings.limits.held));
         let via =
             HeaderValue::from_str(&format!("1.1 {}", settings.instance)).unwrap_or(HeaderValue::from_static("1.1 ollama-proxy"));
-        Self(Arc::new(Shared { fleet, scheduler, settings, budget, blobs: Blobs::default(), held, via, end }))
+        Self(Arc::new(Shared { fleet, scheduler, settings, metrics, budget, blobs: Blobs::default(), held, via, end }))
     }
 
     /// The nodes.
@@ -110,7 +115,7 @@ impl Proxy {
     /// Answers any request; every fault becomes a reply in the client's dialect.
     pub async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         let dialect = Dialect::of_path(request.uri().path());
-        let mut trace = Trace::begin(&request, client);
+        let mut trace = Trace::begin(&request, client, self.0.metrics.clone());
         let id = trace.id().clone();
         let mut response = match self.answer(request, client, &mut trace).await {
             Ok(response) => response,
@@ -141,11 +146,17 @@ impl Proxy {
             return Ok(answer);
         }
         let job = Job { head: &head, payload, ask, client };
-        match self.0.settings.timeouts.request_limit {
+        let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => {
                 tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit)))
             }
             None => self.serve(&job, trace).await,
+        };
+        match (&job.ask.class, served) {
+            (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing) => {
+                Ok(local::unloaded(*shape, &job.ask))
+            }
+            (_, served) => served,
         }
     }
 
@@ -167,6 +178,9 @@ impl Proxy {
             let index = lease.index();
             let node = &self.0.fleet.nodes()[index];
             trace.on_node(node);
+            if let Some(before) = tries.last() {
+                self.0.fleet.nodes()[before].metrics().retried();
+            }
             let outcome = self.attempt(node, permission, lease, job, trace).await;
             match judge(node, permission, outcome) {
                 Ok((consequence, begun)) if !tries::goes_on(consequence, job.may_be_repeated()) => {

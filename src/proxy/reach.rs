@@ -42,7 +42,8 @@ impl Proxy {
             }
             let began = Instant::now();
             let trouble = match self.dial(node, permission, job, trace).await {
-                Ok(link) => return Ok(link),
+                Ok(Some(link)) => return Ok(link),
+                Ok(None) => continue,
                 Err(trouble) => trouble,
             };
             node.failed_to(&trouble, began);
@@ -70,21 +71,22 @@ impl Proxy {
         if may { Ok(()) } else { Err(asleep(node, &node.view(), permission)) }
     }
 
-    async fn dial(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &mut Trace) -> Result<Link, Trouble> {
+    /// `None`: it woke meanwhile. What its wake has begun goes before this request, so all is to be looked at again.
+    async fn dial(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &Trace) -> Result<Option<Link>, Trouble> {
         let addresses = node.addresses().await?;
         let mut connecting = std::pin::pin!(upstream::connect(&addresses, self.0.settings.timeouts.connect));
         if !permission.may_wake() || !node.view().means.any() {
-            return connecting.await;
+            return connecting.await.map(Some);
         }
         tokio::select! {
-            connected = &mut connecting => return connected,
+            connected = &mut connecting => return connected.map(Some),
             () = tokio::time::sleep(HEDGE) => node.want(want(job, trace)).await,
         }
         let mut watch = node.watch();
         tokio::select! {
-            connected = &mut connecting => connected,
-            // It woke meanwhile; the first connect is lost in the kernel's back-off.
-            () = woken(&mut watch) => upstream::connect(&addresses, self.0.settings.timeouts.connect).await,
+            connected = &mut connecting => connected.map(Some),
+            // This connect is lost in the kernel's back-off.
+            () = woken(&mut watch) => Ok(None),
         }
     }
 
@@ -127,7 +129,7 @@ impl Proxy {
 }
 
 fn want(job: &Job<'_>, trace: &Trace) -> Want {
-    Want { cause: trace.cause(), preload: job.ask.preload.clone(), joins: false }
+    Want { cause: trace.cause(), preload: job.ask.preload.clone(), ..Want::default() }
 }
 
 async fn woken(watch: &mut watch::Receiver<Arc<View>>) {

@@ -14,9 +14,10 @@ use tokio::time::{Instant, Sleep};
 
 use super::account::{Outcome, Trace};
 use super::send::is_use;
+use super::tally::Tally;
 use crate::classify::{Ask, Class};
 use crate::fleet::power::Power;
-use crate::fleet::{InFlight, Node};
+use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::BoxError;
 use crate::schedule::Lease;
 use crate::translate::{EndWatch, Form, in_band_error};
@@ -47,6 +48,8 @@ pub(super) struct Relay {
     rest: Option<AnswerBody>,
     form: Form,
     watch: EndWatch,
+    /// Of inference: what its end tells about tokens.
+    tally: Option<Tally>,
     tail: Tail,
     last: Instant,
     clock: Pin<Box<Sleep>>,
@@ -54,6 +57,8 @@ pub(super) struct Relay {
     /// The good news of a mutation, kept back until its effect can be seen in the lists.
     news: Option<(Frame<Bytes>, Later<()>)>,
     lists_told: bool,
+    /// Why the connection is about to be aborted.
+    abort: Option<BoxError>,
     ended: bool,
     /// The status speaks for the node; an error of its own says nothing about the next request.
     good: bool,
@@ -65,28 +70,36 @@ impl Relay {
         // Into a body of fixed length no mark fits.
         let fixed = head.headers.contains_key(header::CONTENT_LENGTH);
         let form = if fixed { Form::Whole } else { Form::of(ask.dialect, ask.route, content_type) };
+        let tally = (tail.class == Class::Inference && tells_figures(content_type)).then(Tally::default);
         let now = Instant::now();
         let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));
         let ended = first.is_none();
         let watch = EndWatch::new(form);
         // Of a whole answer the lists were told before it began.
         let lists_told = form == Form::Whole;
+        let rest = Some(rest);
+        let good = !head.status.is_server_error();
         let mut relay = Self {
             first,
-            rest: Some(rest),
+            rest,
             form,
             watch,
+            tally,
             tail,
             last: now,
             clock,
             check: None,
             news: None,
             lists_told,
+            abort: None,
             ended,
-            good: !head.status.is_server_error(),
+            good,
         };
         if relay.ended {
             relay.tail.trace.done();
+        }
+        if form != Form::Whole {
+            relay.tail.trace.streams();
         }
         relay
     }
@@ -94,6 +107,10 @@ impl Relay {
     fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
             self.watch.feed(data);
+            if let Some(tally) = &mut self.tally {
+                tally.feed(data);
+            }
+            self.tail.node.metrics().received().add(data.len() as u64);
             self.tail.trace.passed(data.len());
         }
         self.last = Instant::now();
@@ -121,30 +138,38 @@ impl Relay {
     }
 
     /// The node's side has ended. Without its end mark that is a failure, whatever HTTP says.
-    fn finish(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+    fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.form == Form::Whole || self.watch.complete() {
             self.ended = true;
             self.tail.trace.done();
-            return None;
+            return Poll::Ready(None);
         }
-        Some(self.breaks("the node's stream ended without its end mark"))
+        self.breaks("the node's stream ended without its end mark", cx)
     }
 
     /// Marks the break in the client's dialect; where no mark fits, aborts the connection.
-    fn breaks(&mut self, why: &str) -> Result<Frame<Bytes>, BoxError> {
-        self.ended = true;
+    fn breaks(&mut self, why: &str, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.rest = None;
         let text = format!("node {}: {why}", self.tail.node.name());
         self.tail.trace.broke(&text);
         self.tail.node.count_failure();
+        self.tail.node.metrics().failed(UpstreamError::Body);
         // A sleeper that fell asleep has not failed.
         let stayed = self.tail.node.config().always_on || self.tail.node.view().power == Power::Awake;
         if let Some(lease) = self.tail.lease.as_mut().filter(|_| stayed) {
             lease.failed();
         }
         match in_band_error(self.form, &text, self.watch.mid_line()) {
-            Some(mark) => Ok(Frame::data(mark)),
-            None => Err(text.into()),
+            Some(mark) => {
+                self.ended = true;
+                Poll::Ready(Some(Ok(Frame::data(mark))))
+            }
+            // An error at once would throw away what hyper has not written yet: the client shall see how far it came.
+            None => {
+                self.abort = Some(text.into());
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
     }
 
@@ -178,6 +203,11 @@ impl Relay {
     }
 }
 
+/// Whether such a body may end with a summary that we can read.
+fn tells_figures(content_type: Option<&str>) -> bool {
+    content_type.is_some_and(|kind| kind.contains("json") || kind.contains("event-stream"))
+}
+
 fn changes_lists(class: &Class) -> bool {
     matches!(class, Class::Mutation(mutation) if mutation.changes_lists())
 }
@@ -194,6 +224,10 @@ impl Body for Relay {
         if this.news.is_some() {
             return this.poll_news(cx);
         }
+        if let Some(why) = this.abort.take() {
+            this.ended = true;
+            return Poll::Ready(Some(Err(why)));
+        }
         if this.ended {
             return Poll::Ready(None);
         }
@@ -202,11 +236,11 @@ impl Body for Relay {
             Poll::Ready(Some(Ok(frame))) => this.deliver(frame, cx),
             Poll::Ready(Some(Err(trouble))) => {
                 this.tail.node.failed_to(&trouble, Instant::now());
-                Poll::Ready(Some(this.breaks(&format!("it went away in mid-stream: {trouble}"))))
+                this.breaks(&format!("it went away in mid-stream: {trouble}"), cx)
             }
-            Poll::Ready(None) => Poll::Ready(this.finish()),
+            Poll::Ready(None) => this.finish(cx),
             Poll::Pending => match this.poll_silence(cx) {
-                Poll::Ready(why) => Poll::Ready(Some(this.breaks(why))),
+                Poll::Ready(why) => this.breaks(why, cx),
                 Poll::Pending => Poll::Pending,
             },
         }
@@ -237,6 +271,9 @@ impl Drop for Relay {
             if let Some(lease) = self.tail.lease.as_mut().filter(|_| self.good) {
                 lease.served();
             }
+        }
+        if let Some(tally) = &self.tally {
+            self.tail.trace.told(tally.figures());
         }
         if self.tail.class == Class::Inference {
             self.tail.node.inferred();

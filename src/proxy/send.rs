@@ -17,9 +17,10 @@ use super::failover::Ending;
 use super::relay::{Relay, Tail};
 use super::{Job, Proxy, Trace};
 use crate::classify::{Class, Metadata};
-use crate::fleet::{InFlight, Node};
+use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::{Body, Buffered, body, headers};
 use crate::schedule::Lease;
+use crate::telemetry::metrics::Counter;
 use crate::upstream::{self, AnswerBody, Idle, Ready, Trouble};
 use crate::values::{Fault, Kind, Retry};
 
@@ -44,11 +45,22 @@ impl Payload {
         }
     }
 
-    fn body(&self) -> Body {
+    /// Its bytes are counted as they go.
+    fn body(&self, sent: &Counter) -> Body {
         match self {
-            Self::Buffered(buffered) => body::full(buffered.bytes().clone()),
+            Self::Buffered(buffered) => {
+                sent.add(buffered.bytes().len() as u64);
+                body::full(buffered.bytes().clone())
+            }
             Self::Streaming(incoming) => match incoming.lock().ok().and_then(|mut incoming| incoming.take()) {
-                Some(incoming) => incoming.map_err(Into::into).boxed_unsync(),
+                Some(incoming) => {
+                    let sent = sent.clone();
+                    let counted = incoming.map_frame(move |frame| {
+                        sent.add(frame.data_ref().map_or(0, Bytes::len) as u64);
+                        frame
+                    });
+                    counted.map_err(Into::into).boxed_unsync()
+                }
                 None => body::empty(),
             },
         }
@@ -128,30 +140,25 @@ impl Proxy {
         let in_flight = node.enter();
         let Try { peer, began, begun } = match self.try_once(node, permission, &mut lease, job, trace).await {
             Ok(tried) => tried,
-            Err(fault) => return Err((fault.into(), lease)),
-        };
-        let (ending, why) = match begun {
-            Ok((head, first, rest)) => {
-                if is_use(&job.ask.class) {
-                    node.answered(peer);
-                }
-                if changed_lists(job, &head) {
-                    node.mutated().await;
-                }
-                return Ok(Begun { head, first, rest, in_flight, lease: Some(lease) });
-            }
-            Err(Ended::Trouble(trouble)) => {
-                node.failed_to(&trouble, began);
-                let silent = matches!(trouble, Trouble::Lost(_) | Trouble::Silent);
-                (if silent { Ending::FellSilent } else { Ending::WentAway }, trouble.to_string())
-            }
-            Err(Ended::Dead) => (Ending::FellSilent, "it stopped answering".to_owned()),
-            Err(Ended::Late(limit)) => {
-                let text = format!("node {} gave no answer within {}", node.name(), humantime::format_duration(limit));
-                return Err((Fault::node(Kind::Timeout, Retry::Never, text).into(), lease));
+            Err(fault) => {
+                count_unreached(node, &fault);
+                return Err((fault.into(), lease));
             }
         };
-        Err((Failed { ending, fault: died(node, job, &why) }, lease))
+        let (head, first, rest) = match begun {
+            Ok(beginning) => beginning,
+            Err(ended) => return Err((unanswered(node, job, ended, began), lease)),
+        };
+        if head.status.is_server_error() {
+            node.metrics().failed(UpstreamError::Status5xx);
+        }
+        if is_use(&job.ask.class) {
+            node.answered(peer);
+        }
+        if changed_lists(job, &head) {
+            node.mutated().await;
+        }
+        Ok(Begun { head, first, rest, in_flight, lease: Some(lease) })
     }
 
     /// Over a connection at rest if there is one and the request may be repeated, else over a fresh one.
@@ -222,7 +229,7 @@ impl Proxy {
     }
 
     fn request(&self, node: &Node, job: &Job<'_>) -> Result<Request<Body>, String> {
-        let mut request = Request::new(job.payload.body());
+        let mut request = Request::new(job.payload.body(node.metrics().sent()));
         *request.method_mut() = job.head.method.clone();
         *request.uri_mut() = target(&node.config().path_prefix, &job.head.uri)?;
         *request.headers_mut() = self.headers_for(node, job.head);
@@ -268,6 +275,35 @@ enum Ended {
     Trouble(Trouble),
     Dead,
     Late(Duration),
+}
+
+/// What the client, the metrics and the node's keeper are told of an answer that never began.
+fn unanswered(node: &Node, job: &Job<'_>, ended: Ended, began: Instant) -> Failed {
+    let error = match ended {
+        Ended::Trouble(_) => UpstreamError::Reset,
+        Ended::Dead | Ended::Late(_) => UpstreamError::Timeout,
+    };
+    node.metrics().failed(error);
+    match ended {
+        Ended::Trouble(trouble) => {
+            node.failed_to(&trouble, began);
+            let silent = matches!(trouble, Trouble::Lost(_) | Trouble::Silent);
+            let ending = if silent { Ending::FellSilent } else { Ending::WentAway };
+            Failed { ending, fault: died(node, job, &trouble.to_string()) }
+        }
+        Ended::Dead => Failed { ending: Ending::FellSilent, fault: died(node, job, "it stopped answering") },
+        Ended::Late(limit) => {
+            let text = format!("node {} gave no answer within {}", node.name(), humantime::format_duration(limit));
+            Fault::node(Kind::Timeout, Retry::Never, text).into()
+        }
+    }
+}
+
+/// A node that could not be reached: by its fault, unless it merely sleeps or did not wake.
+fn count_unreached(node: &Node, fault: &Fault) {
+    if matches!(fault.kind, Kind::Refusing | Kind::NoNode | Kind::Died) {
+        node.metrics().failed(UpstreamError::Connect);
+    }
 }
 
 /// Whether a whole answer (not a stream, whose last line tells) says that the models were changed.

@@ -40,6 +40,11 @@ impl Tries {
         self.ended.is_empty()
     }
 
+    /// The node of the last attempt.
+    pub(super) fn last(&self) -> Option<usize> {
+        self.ended.last().map(|attempt| attempt.index)
+    }
+
     /// How each node failed, in words.
     pub(super) fn why(&self, index: usize) -> Option<&str> {
         self.ended.iter().rev().find(|attempt| attempt.index == index).map(|attempt| attempt.why.as_str())

@@ -138,6 +138,7 @@ impl Plan {
         let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("lab").join(&self.test);
         let _ = std::fs::remove_dir_all(&logs);
         let network = self.wire();
+        network.until_it_passes_frames();
         let hosts = self.machines.iter().map(|machine| {
             let namespace = network.namespace(&machine.name);
             (machine.clone(), Sleeper::start(&namespace, &logs, machine))
@@ -254,6 +255,17 @@ impl Lab {
     pub fn restart_proxy(&mut self) {
         self.proxy.as_mut().unwrap().restart();
         self.until_proxy_answers();
+    }
+
+    /// Asks the proxy to end, without waiting for it.
+    pub fn signal_proxy_to_end(&self) {
+        self.proxy.as_ref().unwrap().signal_to_end();
+    }
+
+    /// Waits until the proxy has ended.
+    #[track_caller]
+    pub fn until_proxy_ended(&mut self, limit: Duration) {
+        self.proxy.as_mut().unwrap().until_ended(limit);
     }
 
     fn until_proxy_answers(&mut self) {

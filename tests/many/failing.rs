@@ -22,9 +22,9 @@ async fn a_connection_that_ends_before_the_answer_is_repeated_on_the_other_node_
         let chat = fleet.chat();
         let (first, exchange) = fleet.next().await;
         if reset {
-            exchange.reset().await
+            exchange.reset().await;
         } else {
-            exchange.close().await
+            exchange.close().await;
         }
         let (second, exchange) = fleet.next().await;
         assert_ne!(first, second);

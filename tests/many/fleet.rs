@@ -33,11 +33,11 @@ impl Fleet {
     pub async fn holding(models: &[&[&str]], file: &str, flags: &[(&str, &str)]) -> Self {
         let mut nodes = Vec::new();
         for models in models {
-            nodes.push(Node::with_models(models).await);
+            nodes.push(Node::with_models(models));
         }
         let scratch = Arc::new(Scratch::new());
         std::fs::write(scratch.path().join("node_config.json"), file).unwrap();
-        let proxy = Proxy::remembering(&scratch, &nodes.iter().collect::<Vec<_>>(), flags).await;
+        let proxy = Proxy::remembering(&scratch, &nodes.iter().collect::<Vec<_>>(), flags);
         let fleet = Self { proxy, nodes };
         let known = async {
             while !fleet.listed().await {

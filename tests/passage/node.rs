@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -17,6 +18,11 @@ pub struct Node {
     arrivals: UnboundedReceiver<Exchange>,
     seen: Seen,
     accepting: Option<JoinHandle<()>>,
+    listener: Option<Arc<TcpListener>>,
+    lists: Lists,
+    arrive: UnboundedSender<Exchange>,
+    /// Connections that keep the listener's queue full, so that the kernel answers no further one.
+    filling: Vec<std::net::TcpStream>,
 }
 
 /// Method and target of every request, in order.
@@ -36,23 +42,23 @@ pub struct Lists(Option<Vec<String>>);
 
 impl Node {
     /// Leaves every request to the test.
-    pub async fn start() -> Self {
-        Self::serving(([127, 0, 0, 1], 0).into(), Lists(None)).await
+    pub fn start() -> Self {
+        Self::serving(([127, 0, 0, 1], 0).into(), Lists(None))
     }
 
     /// Answers lists, version and shows by itself; everything else is the test's.
-    pub async fn with_models(models: &[&str]) -> Self {
-        Self::at(([127, 0, 0, 1], 0).into(), models).await
+    pub fn with_models(models: &[&str]) -> Self {
+        Self::at(([127, 0, 0, 1], 0).into(), models)
     }
 
     /// The same at a given address, where a node listened before.
-    pub async fn at(address: SocketAddr, models: &[&str]) -> Self {
-        Self::serving(address, Lists(Some(models.iter().map(ToString::to_string).collect()))).await
+    pub fn at(address: SocketAddr, models: &[&str]) -> Self {
+        Self::serving(address, Lists(Some(models.iter().map(ToString::to_string).collect())))
     }
 
     /// Reads uploads and forgets them.
-    pub async fn swallowing() -> Self {
-        let mut node = Self::start().await;
+    pub fn swallowing() -> Self {
+        let mut node = Self::start();
         let (_none, arrivals) = unbounded_channel();
         let mut uploads = std::mem::replace(&mut node.arrivals, arrivals);
         tokio::spawn(async move {
@@ -65,13 +71,40 @@ impl Node {
         node
     }
 
-    async fn serving(address: SocketAddr, lists: Lists) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+    fn serving(address: SocketAddr, lists: Lists) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        let listener = Arc::new(socket.listen(QUEUE).unwrap());
         let address = listener.local_addr().unwrap();
         let (arrive, arrivals) = unbounded_channel();
-        let seen = Seen::default();
-        let accepting = tokio::spawn(accept(listener, lists, seen.clone(), arrive));
-        Self { address, arrivals, seen, accepting: Some(accepting) }
+        let (accepting, listener, filling) = (None, Some(listener), Vec::new());
+        let mut node = Self { address, arrivals, seen: Seen::default(), accepting, listener, lists, arrive, filling };
+        node.wake();
+        node
+    }
+
+    /// Accepts connections, those included that came while it slept.
+    pub fn wake(&mut self) {
+        self.filling.clear();
+        let listener = self.listener.clone().unwrap();
+        self.accepting = Some(tokio::spawn(accept(listener, self.lists.clone(), self.seen.clone(), self.arrive.clone())));
+    }
+
+    /// Falls asleep: connects get no answer at all, neither yes nor no.
+    pub async fn sleep(&mut self) {
+        self.stop_accepting().await;
+        let patience = Duration::from_millis(100);
+        while let Ok(stream) = std::net::TcpStream::connect_timeout(&self.address, patience) {
+            self.filling.push(stream);
+        }
+    }
+
+    async fn stop_accepting(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+            drop(accepting.await);
+        }
     }
 
     pub fn url(&self) -> String {
@@ -95,14 +128,15 @@ impl Node {
 
     /// Stops listening: from now on connects are refused.
     pub async fn close(&mut self) {
-        if let Some(accepting) = self.accepting.take() {
-            accepting.abort();
-            drop(accepting.await);
-        }
+        self.stop_accepting().await;
+        self.listener = None;
     }
 }
 
-async fn accept(listener: TcpListener, lists: Lists, seen: Seen, arrive: UnboundedSender<Exchange>) {
+/// Connections that the kernel keeps for a listener that does not accept them.
+const QUEUE: u32 = 8;
+
+async fn accept(listener: Arc<TcpListener>, lists: Lists, seen: Seen, arrive: UnboundedSender<Exchange>) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(hear(stream, lists.clone(), seen.clone(), arrive.clone()));
     }
@@ -175,10 +209,10 @@ impl Exchange {
 
     /// An answer of known length. `lines` are header lines without their ends.
     pub async fn answer(&mut self, status: &str, lines: &[&str], body: impl AsRef<[u8]>) {
-        let head = format!("HTTP/1.1 {status}\r\n{}", lines.iter().map(|line| format!("{line}\r\n")).collect::<String>());
-        let length = format!("Content-Length: {}\r\n\r\n", body.as_ref().len());
+        let length = format!("Content-Length: {}", body.as_ref().len());
+        let head = [&[&*format!("HTTP/1.1 {status}")], lines, &[&length, "\r\n"]].concat().join("\r\n");
         self.body().await;
-        self.say([head.as_bytes(), length.as_bytes(), body.as_ref()].concat()).await;
+        self.say([head.as_bytes(), body.as_ref()].concat()).await;
     }
 
     pub async fn answer_json(&mut self, json: &serde_json::Value) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ollama_proxy::app;
-use ollama_proxy::config::{self, Env, ServeArgs};
+use ollama_proxy::config::{self, Config, Env, ServeArgs};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -27,28 +27,34 @@ pub const STRICT: (&str, &str) = ("health-interval", "0");
 
 impl Proxy {
     /// In front of one node that is left alone, but for what clients send.
-    pub async fn strict(node: &Node) -> Self {
-        Self::before(&[node], &[STRICT]).await
+    pub fn strict(node: &Node) -> Self {
+        Self::before(&[node], &[STRICT])
     }
 
     /// In front of nodes `node1`, `node2` … with further flags.
-    pub async fn before(nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
-        Self::remembering(&Arc::new(Scratch::new()), nodes, flags).await
+    pub fn before(nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
+        Self::remembering(&Arc::new(Scratch::new()), nodes, flags)
     }
 
     /// The same with a data directory that the next one finds again.
-    pub async fn remembering(scratch: &Arc<Scratch>, nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
+    pub fn remembering(scratch: &Arc<Scratch>, nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
         let urls: Vec<String> = nodes.iter().map(|node| node.url()).collect();
+        Self::start(scratch, &[&[("ollama-url", &*urls.join(","))], flags].concat(), |_| {})
+    }
+
+    /// With its usual node left out, as when that would be the proxy itself.
+    pub fn without_a_node() -> Self {
+        Self::start(&Arc::new(Scratch::new()), &[], |config| config.nodes.clear())
+    }
+
+    fn start(scratch: &Arc<Scratch>, flags: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
         let data = scratch.join("data");
-        let mut args = ServeArgs::default()
-            .with("host", "127.0.0.1")
-            .with("port", "0")
-            .with("data-dir", &data)
-            .with("ollama-url", &urls.join(","));
+        let mut args = ServeArgs::default().with("host", "127.0.0.1").with("port", "0").with("data-dir", &data);
         for (flag, value) in flags {
             args = args.with(flag, value);
         }
-        let config = config::load(&args, &Env::new(), scratch.path()).unwrap();
+        let mut config = config::load(&args, &Env::new(), scratch.path()).unwrap();
+        change(&mut config);
         let listeners = app::bind(&config.listen).unwrap();
         let address = listeners[0].local_addr().unwrap();
         let (end, ended) = watch::channel(false);

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::node::{Message, Node, Want, event_of};
 use super::power::{self, Act, Event, Power};
 use super::view::View;
-use super::{KnownMac, MacSource, Rules, wake};
+use super::{KnownMac, MacSource, Metrics, Rules, wake};
 use crate::catalog::{NodeSnapshot, Shows, Stamp};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
@@ -58,7 +58,7 @@ enum Done {
     Called(wake::url::Called),
     Lists(Result<lists::Lists, Trouble>),
     Show { digest: String, body: Result<Reply, Trouble> },
-    Loaded { key: String, result: Result<Reply, Trouble> },
+    Loaded { key: String, model: String, result: Result<Reply, Trouble> },
     OnGpu(Result<Reply, Trouble>),
     Alive(Result<Reply, Trouble>),
 }
@@ -68,6 +68,7 @@ impl Keeper {
         config: &NodeConfig,
         rules: &Rules,
         known: NodeSnapshot,
+        metrics: &Metrics,
         shows: Shows,
         changed: Arc<Notify>,
     ) -> anyhow::Result<(Node, Self)> {
@@ -90,7 +91,7 @@ impl Keeper {
             woken: None,
         };
         let (publish, published) = watch::channel(Arc::new(view.clone()));
-        let node = Node::new(config.clone(), tell, published)?;
+        let node = Node::new(config.clone(), tell, published, metrics.of_node(config.name.as_str()))?;
         let waking = waking::Waking::new(config)?;
         let keeper = Self {
             node: node.clone(),
@@ -181,7 +182,7 @@ impl Keeper {
             Done::Called(called) => self.called(called),
             Done::Lists(result) => self.have_lists(result, began),
             Done::Show { digest, body } => self.have_show(&digest, body, began),
-            Done::Loaded { key, result } => self.loaded(&key, result, began),
+            Done::Loaded { key, model, result } => self.loaded(&key, &model, result, began),
             Done::OnGpu(result) => self.seen_on_gpu(result),
             Done::Alive(result) => self.life_checked(result),
         }
@@ -259,6 +260,7 @@ impl Keeper {
         self.view.hindrance = None;
         if let Some(took) = took {
             self.view.woken = Some(Instant::now());
+            self.node.metrics().woken(self.waking.trigger, took);
             self.view.wake_history.push(took.as_secs_f64());
             let surplus = self.view.wake_history.len().saturating_sub(WAKES);
             self.view.wake_history.drain(..surplus);
@@ -328,6 +330,7 @@ impl Keeper {
             self.waking.loads.add(preload);
         }
         if !was_in_progress {
+            self.waking.trigger = want.trigger;
             tracing::info!(node = %self.node.name(), cause = want.cause, "wanted");
         }
     }

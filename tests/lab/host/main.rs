@@ -4,7 +4,8 @@
 //! answer each: `sleep`, `wake`, `status`, `mark`, `frames N`, `kill-ollama`, `start-ollama`, `ollama METHOD PATH [BODY]`.
 //! It ends, and Ollama with it, when standard input closes.
 //!
-//! Usage: `lab_host MAC magic|syn|arp|never RESUME_MS BOOT_MS COMMAND…`. A boot time above zero means that the machine is
+//! Usage: `lab_host MAC magic|syn|arp|never ARM_MS RESUME_MS BOOT_MS COMMAND…`. For ARM_MS after it fell asleep its card
+//! does not wake it yet: frames that come then are lost. A boot time above zero means that the machine is
 //! switched off instead of suspended: after the resume its port refuses for that long, and Ollama starts anew.
 
 mod frame;
@@ -55,6 +56,8 @@ enum Power {
 
 struct Machine {
     mode: Mode,
+    /// From falling asleep until its card is armed, in milliseconds.
+    arms: u64,
     resume: Duration,
     boot: Duration,
     power: Power,
@@ -113,7 +116,7 @@ impl Machine {
             Mode::Never => false,
         };
         // What came while it was still falling asleep found its card not yet armed.
-        if wakes && matches!(self.power, Power::Asleep) && frame.at >= self.slept_at {
+        if wakes && matches!(self.power, Power::Asleep) && frame.at >= self.slept_at + self.arms {
             self.woken += 1;
             self.last_wake = (frame.at, 0);
             self.power = Power::Resuming { until: Instant::now() + self.resume };
@@ -220,10 +223,12 @@ fn settings() -> Option<([u8; 6], Machine)> {
         "never" => Mode::Never,
         _ => return None,
     };
+    let arms = arguments.next()?.parse().ok()?;
     let resume = Duration::from_millis(arguments.next()?.parse().ok()?);
     let boot = Duration::from_millis(arguments.next()?.parse().ok()?);
     let machine = Machine {
         mode,
+        arms,
         resume,
         boot,
         power: Power::Awake,
@@ -239,7 +244,7 @@ fn settings() -> Option<([u8; 6], Machine)> {
 
 fn main() -> io::Result<()> {
     let Some((mac, mut machine)) = settings() else {
-        eprintln!("usage: lab_host MAC magic|syn|arp|never RESUME_MS BOOT_MS COMMAND…");
+        eprintln!("usage: lab_host MAC magic|syn|arp|never ARM_MS RESUME_MS BOOT_MS COMMAND…");
         std::process::exit(2);
     };
     let (sender, events) = channel();
