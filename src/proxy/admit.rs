@@ -56,41 +56,52 @@ impl Proxy {
             None => self.node_of_files(job)?,
         };
         let need = need(job, named);
+        // The last attempt may wake what the others only tried.
+        let is_last = tries.count() + 1 >= self.0.settings.limits.attempts as usize;
         let mut waiting: Option<Waiting> = None;
         loop {
             let candidates = self.survey(&need, |index| tries.on(index));
             let terms = self.terms(job, waiting.as_ref());
-            let lease = match self.0.scheduler.choose(&candidates, &terms) {
+            let admission = match self.0.scheduler.choose(&candidates, &terms) {
                 Choice::Nobody => return Ok(None),
                 Choice::Serve { index, gently, others } => {
-                    let permission = self.permission(job, &self.0.fleet.nodes()[index])?.among(gently, others);
+                    let permission = self.permission(job, &self.0.fleet.nodes()[index])?.among(gently && !is_last, others);
                     // Somebody else may have been faster: then look again.
                     self.0.scheduler.claim(index, &need).map(|lease| Admission { permission, lease })
                 }
-                Choice::Wait { on, spill_in } => {
-                    if waiting.is_none() {
-                        waiting = Some(Waiting { _place: self.hold()?, queued: self.0.scheduler.queue() });
-                    }
-                    let Some(waiting) = &mut waiting else { continue };
-                    waiting.queued.wait_on(&on);
-                    let lease = self.turn(&mut waiting.queued, spill_in, &need).await?;
-                    match lease {
-                        Some(lease) => {
-                            let others = on.len() > 1;
-                            let permission = self.permission(job, &self.0.fleet.nodes()[lease.index()])?.among(false, others);
-                            Some(Admission { permission, lease })
-                        }
-                        None => None,
-                    }
-                }
+                Choice::Wait { on, spill_in } => self.wait_for_place(job, &need, &mut waiting, &on, spill_in).await?,
             };
-            if let Some(admission) = lease {
+            if let Some(admission) = admission {
                 if let Some(waiting) = waiting {
                     trace.queued_for(waiting.queued.waited());
                 }
                 return Ok(Some(admission));
             }
         }
+    }
+
+    /// Waits for a place on one of the nodes; `None` when the nodes are to be looked at again.
+    async fn wait_for_place(
+        &self,
+        job: &Job<'_>,
+        need: &Need<'_>,
+        waiting: &mut Option<Waiting>,
+        on: &[usize],
+        spill_in: Option<Duration>,
+    ) -> Result<Option<Admission>, Fault> {
+        let comes = waiting.is_none();
+        if comes {
+            *waiting = Some(Waiting { _place: self.hold()?, queued: self.0.scheduler.queue() });
+        }
+        let Some(Waiting { queued, .. }) = waiting else { return Ok(None) };
+        queued.wait_on(on);
+        // Only now is it known who came before: perhaps so many that waking another node is faster.
+        if comes && queued.ahead() > 0 {
+            return Ok(None);
+        }
+        let Some(lease) = self.turn(queued, spill_in, need).await? else { return Ok(None) };
+        let permission = self.permission(job, &self.0.fleet.nodes()[lease.index()])?.among(false, on.len() > 1);
+        Ok(Some(Admission { permission, lease }))
     }
 
     /// The node that the client names.
@@ -120,8 +131,7 @@ impl Proxy {
             },
             may_wake: !self.forbidden(job),
             waited: waiting.map_or(Duration::ZERO, |waiting| waiting.queued.waited()),
-            ahead: waiting
-                .map_or_else(|| u32::try_from(self.0.scheduler.waiting()).unwrap_or(u32::MAX), |waiting| waiting.queued.ahead()),
+            ahead: waiting.map_or(0, |waiting| waiting.queued.ahead()),
         }
     }
 

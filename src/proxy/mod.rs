@@ -171,7 +171,7 @@ impl Proxy {
         for number in 1..=self.0.settings.limits.attempts {
             let admission = match self.admit(job, &tries, trace).await {
                 Ok(Some(admission)) => admission,
-                Err(fault) if tries.is_empty() => return Err(fault),
+                Err(fault) if tries.count() == 0 => return Err(fault),
                 Ok(None) | Err(_) => break,
             };
             let Admission { permission, lease } = admission;
@@ -194,7 +194,12 @@ impl Proxy {
                     begun.give_back();
                     kept = Some((index, begun));
                 }
-                Err((consequence, fault)) if !tries::goes_on(consequence, job.may_be_repeated()) => return Err(fault),
+                Err((consequence, fault)) if !tries::goes_on(consequence, job.may_be_repeated()) => {
+                    if kept.is_some() {
+                        break;
+                    }
+                    return Err(fault);
+                }
                 Err((consequence, fault)) => {
                     tracing::debug!(node = %node.name(), number, %fault, "attempt failed");
                     tries.failed(index, consequence.next, fault);

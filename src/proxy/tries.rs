@@ -35,9 +35,9 @@ impl Tries {
         }
     }
 
-    /// Whether nothing was tried yet.
-    pub(super) fn is_empty(&self) -> bool {
-        self.ended.is_empty()
+    /// Attempts so far.
+    pub(super) fn count(&self) -> usize {
+        self.ended.len()
     }
 
     /// The node of the last attempt.
