@@ -16,15 +16,19 @@ use super::account::{Outcome, Trace};
 use super::send::is_use;
 use super::tally::Tally;
 use crate::classify::{Ask, Class};
+use crate::fleet::power::Power;
 use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::BoxError;
+use crate::schedule::Lease;
 use crate::translate::{EndWatch, Form, in_band_error};
 use crate::upstream::AnswerBody;
 
 /// What a request holds until its answer has ended.
 pub(super) struct Tail {
     pub(super) node: Node,
-    pub(super) lease: InFlight,
+    pub(super) in_flight: InFlight,
+    /// Its place on the node, with the verdict that the node earns.
+    pub(super) lease: Option<Lease>,
     pub(super) trace: Trace,
     pub(super) class: Class,
     /// Silence after which the node's life is checked.
@@ -56,6 +60,8 @@ pub(super) struct Relay {
     /// Why the connection is about to be aborted.
     abort: Option<BoxError>,
     ended: bool,
+    /// The status speaks for the node; an error of its own says nothing about the next request.
+    good: bool,
 }
 
 impl Relay {
@@ -72,6 +78,7 @@ impl Relay {
         // Of a whole answer the lists were told before it began.
         let lists_told = form == Form::Whole;
         let rest = Some(rest);
+        let good = !head.status.is_server_error();
         let mut relay = Self {
             first,
             rest,
@@ -86,6 +93,7 @@ impl Relay {
             lists_told,
             abort: None,
             ended,
+            good,
         };
         if relay.ended {
             relay.tail.trace.done();
@@ -146,6 +154,11 @@ impl Relay {
         self.tail.trace.broke(&text);
         self.tail.node.count_failure();
         self.tail.node.metrics().failed(UpstreamError::Body);
+        // A sleeper that fell asleep has not failed.
+        let stayed = self.tail.node.config().always_on || self.tail.node.view().power == Power::Awake;
+        if let Some(lease) = self.tail.lease.as_mut().filter(|_| stayed) {
+            lease.failed();
+        }
         match in_band_error(self.form, &text, self.watch.mid_line()) {
             Some(mark) => {
                 self.ended = true;
@@ -255,6 +268,9 @@ impl Drop for Relay {
         }
         if self.tail.trace.outcome() == Outcome::Done && is_use(&self.tail.class) {
             self.tail.node.seen_now();
+            if let Some(lease) = self.tail.lease.as_mut().filter(|_| self.good) {
+                lease.served();
+            }
         }
         if let Some(tally) = &self.tally {
             self.tail.trace.told(tally.figures());
@@ -262,6 +278,6 @@ impl Drop for Relay {
         if self.tail.class == Class::Inference {
             self.tail.node.inferred();
         }
-        let _ = &self.tail.lease;
+        let _ = &self.tail.in_flight;
     }
 }
