@@ -114,6 +114,13 @@ pub enum Mutation {
     BlobHead,
 }
 
+impl Mutation {
+    /// Whether the models that are listed are other ones afterwards.
+    pub fn changes_lists(self) -> bool {
+        matches!(self, Self::Pull | Self::Create | Self::Copy | Self::Delete)
+    }
+}
+
 /// A request of our own that loads the model an ask needs and generates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preload {

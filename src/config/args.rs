@@ -16,7 +16,8 @@ use crate::config::settings::Setting;
     version,
     about,
     next_line_help = true,
-    after_help = "Each flag may also come from the environment or a .env file."
+    after_help = "Each flag may also be set in the environment or in a .env file; flags go first.\n\
+                  Times: 10, 90s, 10m, 1h; a bare number is seconds (--wake-interval: minutes). Sizes: 64MiB."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -127,7 +128,8 @@ fn flag(setting: &'static Setting) -> Arg {
 }
 
 fn help(setting: &Setting) -> String {
-    let mut text = format!("{} [env: {}", setting.help, setting.env[0]);
+    // On a line of their own: one line with both would be wider than most terminals.
+    let mut text = format!("{}\n[env: {}", setting.help, setting.env[0]);
     for alias in &setting.env[1..] {
         text.push_str(" or ");
         text.push_str(alias);

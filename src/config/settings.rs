@@ -48,10 +48,14 @@ pub(super) static OLLAMA_URL: Setting = setting(
 )
 .list(",");
 pub(super) static ALWAYS_ON: Setting =
-    setting("always-on", &["ALWAYS_ON"], "false", "The nodes never sleep: check them regularly and hold nothing for a wake")
+    setting("always-on", &["ALWAYS_ON"], "false", "The nodes never sleep: they are checked regularly and get no magic packet")
         .switch();
-pub(super) static NODE_CONFIG: Setting =
-    setting("node-config", &["NODE_CONFIG_FILE"], "node_config.json", "Node file; sought in ., config/ and the data directory");
+pub(super) static NODE_CONFIG: Setting = setting(
+    "node-config",
+    &["NODE_CONFIG_FILE"],
+    "node_config.json",
+    "File with several nodes; sought here, in config/ and in the data directory",
+);
 
 pub(super) static WAKE_MAC: Setting = setting(
     "wake-mac",
@@ -64,18 +68,18 @@ pub(super) static WAKE_BROADCAST: Setting = setting(
     "wake-broadcast",
     &["WAKE_BROADCAST"],
     "",
-    "IPv4 addresses for magic packets, instead of every broadcast address found on this machine",
+    "IPv4 addresses for magic packets, instead of the broadcast addresses found here",
 )
 .list(",");
 pub(super) static WAKE_PORT: Setting =
     setting("wake-port", &["WAKE_PORT"], "", "UDP ports for magic packets, instead of 9 and 7").list(",");
 pub(super) static WAKE_SECURE_ON: Setting =
-    setting("wake-secure-on", &["WAKE_SECURE_ON"], "", "SecureOn password behind the magic packet").secret();
+    setting("wake-secure-on", &["WAKE_SECURE_ON"], "", "SecureOn password, appended to the magic packet").secret();
 pub(super) static WAKE_URL: Setting = setting(
     "wake-url",
     &["WAKE_URL"],
     "",
-    "URL that wakes a node, in the order of --ollama-url, or one for all; may hold {mac} {ip} {node} {time} {token}",
+    "URL that wakes a node, one each or one for all; fills in {mac} {ip} {node} {time} {token}",
 )
 .list(",");
 pub(super) static WAKE_METHOD: Setting =
@@ -86,17 +90,21 @@ pub(super) static WAKE_HEADERS: Setting =
         .secret();
 pub(super) static WAKE_BODY: Setting = setting("wake-body", &["WAKE_BODY"], "", "Body of the wake URL").secret();
 pub(super) static WAKE_KEY: Setting =
-    setting("wake-key", &["WAKE_KEY"], "", "WolGoWeb's KEY: each call is then signed afresh").secret();
+    setting("wake-key", &["WAKE_KEY"], "", "WolGoWeb's KEY; each call of the wake URL is then signed").secret();
 pub(super) static WAKE_TIMEOUT: Setting =
-    setting("wake-timeout", &["WAKE_TIMEOUT"], "180s", "How long a node may take to answer after the first packet");
+    setting("wake-timeout", &["WAKE_TIMEOUT"], "180s", "How long a node may take to wake and answer");
 pub(super) static WAKE_INTERVAL: Setting = setting(
     "wake-interval",
     &["WAKE_INTERVAL"],
     "10",
-    "With traffic, one background wake call per interval (bare numbers are minutes); 0 is off",
+    "With traffic, one extra wake call per interval (a bare number is minutes); 0 is off",
 );
-pub(super) static KEEP_AWAKE: Setting =
-    setting("keep-awake", &["KEEP_AWAKE"], "off", "Keep nodes awake: off, 30m after the last request, or `mon-fri 18:00-23:00`");
+pub(super) static KEEP_AWAKE: Setting = setting(
+    "keep-awake",
+    &["KEEP_AWAKE"],
+    "off",
+    "Keep nodes awake: 30m after the last request, or within `mon-fri 18:00-23:00`",
+);
 pub(super) static NEVER_WAKE_PATHS: Setting =
     setting("never-wake-paths", &["NEVER_WAKE_PATHS"], "", "Requests for these paths never wake; `*` stands for any run")
         .list(",");
@@ -116,11 +124,12 @@ pub(super) static MODEL_TIMEOUT: Setting = setting(
     "model-timeout",
     &["MODEL_TIMEOUT_SECONDS"],
     "30",
-    "After this silence during a generation the node's life is checked; no answer is cut off by it",
+    "After this silence of a generation we check that the node lives; it cuts off nothing",
 );
 pub(super) static CONNECT_TIMEOUT: Setting =
-    setting("connect-timeout", &["CONNECT_TIMEOUT"], "1s", "How long a connection to a node may take");
-pub(super) static REQUEST_LIMIT: Setting = setting("request-limit", &["REQUEST_LIMIT"], "none", "A hard end of every request");
+    setting("connect-timeout", &["CONNECT_TIMEOUT"], "1s", "How long connecting to a node may take");
+pub(super) static REQUEST_LIMIT: Setting =
+    setting("request-limit", &["REQUEST_LIMIT"], "none", "Hard end of every request, generations included");
 pub(super) static QUIET_AFTER: Setting =
     setting("quiet-after", &["QUIET_AFTER"], "2m", "For this long after its last traffic a node counts as probably awake");
 pub(super) static CACHE_TTL: Setting = setting("cache-ttl", &["CACHE_TTL"], "30m", "How long a cached answer counts as fresh");
@@ -138,12 +147,8 @@ pub(super) static CORS_ORIGINS: Setting = setting(
     "Web pages that may call us, beside Ollama's own list; `*` stands for any run",
 )
 .list(",");
-pub(super) static DATA_DIR: Setting = setting(
-    "data-dir",
-    &["DATA_DIR"],
-    "",
-    "Where state is kept; else $STATE_DIRECTORY, a writable /data, $XDG_STATE_HOME/ollama-proxy, ~/.local/state/ollama-proxy",
-);
+pub(super) static DATA_DIR: Setting =
+    setting("data-dir", &["DATA_DIR"], "", "Where state is kept; else $STATE_DIRECTORY, /data, or the user's ~/.local/state");
 
 pub(super) static MAX_HELD: Setting = setting("max-held", &["MAX_HELD"], "256", "Requests held while nodes wake");
 pub(super) static MAX_BODY: Setting = setting("max-body", &["MAX_BODY"], "64MiB", "Largest request body; blobs are not bounded");
@@ -151,8 +156,9 @@ pub(super) static MAX_BUFFER: Setting = setting("max-buffer", &["MAX_BUFFER"], "
 pub(super) static MAX_CONNECTIONS: Setting =
     setting("max-connections", &["MAX_CONNECTIONS"], "1024", "Client connections at once");
 
-pub(super) static LOG_FORMAT: Setting = setting("log-format", &["LOG_FORMAT"], "text", "Form of log lines: text or json");
-pub(super) static LOG: Setting = setting("log", &["LOG_LEVEL"], "info", "Level of log lines: error, warn, info, debug or trace");
+pub(super) static LOG_FORMAT: Setting = setting("log-format", &["LOG_FORMAT"], "text", "Log lines as text or json");
+pub(super) static LOG: Setting =
+    setting("log", &["LOG_LEVEL"], "info", "Log from this level on: error, warn, info, debug or trace");
 
 /// Every setting under its heading, in the order of `--help`.
 pub(super) static GROUPS: &[(&str, &[&Setting])] = &[

@@ -50,7 +50,7 @@ pub(super) enum Message {
     /// An inference answer has ended.
     Inferred,
     /// The models it holds have changed.
-    Mutated,
+    Mutated(oneshot::Sender<Result<(), String>>),
     /// Somebody looks at a list that is old or missing.
     ListAsked,
     /// A person wants the lists read now.
@@ -151,8 +151,14 @@ impl Node {
         wall.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
     }
 
-    /// Whether own calls may be made to it without breaking a sleep: a request is in flight, or it answered just now.
+    /// Whether own calls may be made to it without breaking a sleep. A request that is only waiting for a sleeping node
+    /// proves nothing, so its power must be known to be on.
     pub fn in_use(&self) -> bool {
+        self.is_busy() && self.0.view.borrow().power == Power::Awake
+    }
+
+    /// A request is in flight, or it answered just now.
+    pub(super) fn is_busy(&self) -> bool {
         self.0.in_flight.load(Ordering::Relaxed) > 0 || self.last_seen().is_some_and(|seen| seen.elapsed() < FRESH)
     }
 
@@ -190,9 +196,13 @@ impl Node {
         self.tell(Message::Inferred);
     }
 
-    /// The models it holds have changed.
-    pub fn mutated(&self) {
-        self.tell(Message::Mutated);
+    /// The models it holds have changed. Ready when its lists were read again, after two seconds at the latest: whoever
+    /// changed them shall find the change in the next list.
+    pub async fn mutated(&self) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let (tell, told) = oneshot::channel();
+        self.tell(Message::Mutated(tell));
+        let _ = tokio::time::timeout(PATIENCE, told).await;
     }
 
     /// Somebody looks at a list that is old or missing. Never waits.

@@ -18,7 +18,9 @@ pub(super) enum Permission {
     Wake,
     /// It may connect, and takes silence for an answer.
     Connect,
-    /// It may not even connect: a SYN wakes many Windows PCs.
+    /// It may connect only while the node is probably awake: a SYN wakes many Windows PCs.
+    ProbablyAwake,
+    /// It may not even connect, so that polling it lets the node become dormant.
     InUseOnly,
 }
 
@@ -80,20 +82,24 @@ impl Proxy {
         node.view().power == Power::Awake && node.last_seen().is_some_and(|seen| seen.elapsed() < quiet)
     }
 
-    /// What the ask may do to reach a node that is not in use.
+    /// What the ask may do to reach a node. A node in use may have fallen asleep since it was heard of, so what never
+    /// wakes is refused the wake here too.
     fn permission(&self, job: &Job<'_>, node: &Node) -> Result<Permission, Fault> {
+        match job.ask.class {
+            Class::Metadata(_) | Class::Other { may_wake: false } => return Ok(Permission::InUseOnly),
+            // It waits for a wake that is under way, and begins none.
+            Class::Unload(_) if node.view().power.in_progress() => return Ok(Permission::Wake),
+            Class::Unload(_) => return Ok(Permission::Connect),
+            Class::Inference | Class::Mutation(_) | Class::Other { may_wake: true } => {}
+        }
         if node.may_be_asked() {
             return Ok(Permission::Wake.unless(self.forbidden(job)));
         }
         match job.ask.class {
-            Class::Metadata(_) | Class::Other { may_wake: false } => Ok(Permission::InUseOnly),
-            Class::Unload(_) => Ok(Permission::Connect),
             Class::Mutation(Mutation::BlobUpload | Mutation::BlobHead | Mutation::Pull | Mutation::Push | Mutation::Create) => {
                 Ok(Permission::Wake.unless(self.forbidden(job)))
             }
-            Class::Inference | Class::Mutation(Mutation::Copy | Mutation::Delete) | Class::Other { may_wake: true } => {
-                self.permission_by_model(job, node)
-            }
+            _ => self.permission_by_model(job, node),
         }
     }
 
@@ -116,8 +122,14 @@ impl Proxy {
             Listed::No if cloud => Ok(Permission::Wake.unless(forbidden)),
             // It may have been pulled on the machine itself a moment ago.
             Listed::No if self.probably_awake(node) => Ok(Permission::Connect),
-            Listed::No => Err(Fault::client(Kind::NotFound, catalog::not_found_text(job.ask.route, name))),
+            Listed::No => Err(unlisted(job, name)),
         }
+    }
+
+    /// What a sleeping node cannot tell, the catalog does: the model that was asked for is on no node.
+    pub(super) fn missing(&self, job: &Job<'_>) -> Option<Fault> {
+        let name = job.ask.model.as_deref()?;
+        (self.listed(name) == Listed::No).then(|| unlisted(job, name))
     }
 
     fn listed(&self, name: &str) -> Listed {
@@ -142,8 +154,13 @@ impl Proxy {
 impl Permission {
     /// Who may not wake may not connect to a sleeper either.
     fn unless(self, forbidden: bool) -> Self {
-        if forbidden { Self::InUseOnly } else { self }
+        if forbidden { Self::ProbablyAwake } else { self }
     }
+}
+
+/// 404 in Ollama's words.
+fn unlisted(job: &Job<'_>, name: &str) -> Fault {
+    Fault::client(Kind::NotFound, catalog::not_found_text(job.ask.route, name))
 }
 
 fn holds(node: &Node, view: &View, name: &str) -> Holds {

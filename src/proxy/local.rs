@@ -32,15 +32,36 @@ impl Proxy {
 
     async fn metadata(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         let nodes = self.0.fleet.nodes();
+        let askable = nodes.iter().any(Node::may_be_asked);
         // For strict test servers: what they get is what the client sent, no more.
-        if self.0.settings.no_own_calls && nodes.iter().any(Node::may_be_asked) {
+        if self.0.settings.no_own_calls && askable {
             return Ok(None);
         }
-        let views: Vec<_> = nodes.iter().map(|node| (node, node.view())).collect();
+        if *metadata == Metadata::Ps {
+            return Ok(Some(self.running().await));
+        }
+        let lookup = self.look_up(metadata, ask, head);
+        for node in nodes {
+            node.list_asked();
+        }
+        match lookup {
+            // A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
+            Lookup::Unlisted | Lookup::Unknown if askable => Ok(None),
+            lookup => told(lookup, ask, head).map(Some),
+        }
+    }
+
+    /// The answer when no node can be asked, though one seemed to be awake.
+    pub(super) fn answer_from_memory(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Result<Response<Body>, Fault> {
+        told(self.look_up(metadata, ask, head), ask, head)
+    }
+
+    fn look_up(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Lookup {
+        let views: Vec<_> = self.0.fleet.nodes().iter().map(|node| (node, node.view())).collect();
         let views: Vec<_> =
             views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
         let (now, ttl) = (Instant::now(), self.0.settings.cache_ttl);
-        let lookup = match metadata {
+        match metadata {
             Metadata::Tags => Lookup::Found(catalog::tags(&views, now, ttl)),
             Metadata::Version => Lookup::Found(catalog::version(&views, now, ttl)),
             Metadata::Status => Lookup::Found(catalog::status(&views, now, ttl)),
@@ -53,36 +74,14 @@ impl Proxy {
                 }
                 _ => Lookup::Unknown,
             },
-            Metadata::Ps => return Ok(Some(self.running().await)),
-        };
-        for node in nodes {
-            node.list_asked();
-        }
-        self.looked_up(lookup, ask, head)
-    }
-
-    /// A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
-    fn looked_up(&self, lookup: Lookup, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
-        let name = ask.model.as_deref().unwrap_or_default();
-        let askable = self.0.fleet.nodes().iter().any(Node::may_be_asked);
-        match lookup {
-            Lookup::Found(cached) => Ok(Some(answer(cached, &head.method))),
-            Lookup::Unlisted | Lookup::Unknown if askable => Ok(None),
-            _ if ask.malformed => Err(Fault::client(Kind::BadRequest, "the request body is not valid JSON")),
-            Lookup::Unknown if ask.model.is_none() => Err(Fault::client(Kind::BadRequest, "model is required")),
-            Lookup::Unlisted => Err(Fault::client(Kind::NotFound, catalog::not_found_text(ask.route, name))),
-            Lookup::Unknown => {
-                let text =
-                    format!("the GPU host sleeps, and what is known of it does not answer this about {name:?}; a chat wakes it");
-                Err(Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text))
-            }
+            Metadata::Ps => Lookup::Unknown,
         }
     }
 
     /// Only nodes in use are asked what runs on them; on the others nothing runs.
     async fn running(&self) -> Response<Body> {
         let mut asking = JoinSet::new();
-        for node in self.0.fleet.nodes().iter().filter(|node| node.may_be_asked()) {
+        for node in self.0.fleet.nodes().iter().filter(|node| node.may_be_asked() && !holds_up(&node.view())) {
             asking.spawn(running_on(node.clone(), self.0.settings.timeouts.connect));
         }
         let answers: Vec<Bytes> = asking.join_all().await.into_iter().flatten().collect();
@@ -92,7 +91,7 @@ impl Proxy {
     /// `ollama stop` of a sleeping PC: nothing is loaded there. One plain connect makes sure that it sleeps.
     async fn unload_of_a_sleeper(&self, shape: Shape, ask: &Ask) -> Option<Response<Body>> {
         let nodes = self.0.fleet.nodes();
-        if nodes.is_empty() || nodes.iter().any(|node| node.may_be_asked() || holds_up(&node.view())) {
+        if nodes.is_empty() || nodes.iter().any(|node| node.config().always_on || holds_up(&node.view())) {
             return None;
         }
         for node in nodes {
@@ -106,6 +105,21 @@ impl Proxy {
         let model = ask.model.as_deref().unwrap_or_default();
         let bytes = catalog::unload_answer(shape == Shape::Chat, model, SystemTime::now());
         Some(reply::whole(StatusCode::OK, reply::JSON, bytes))
+    }
+}
+
+fn told(lookup: Lookup, ask: &Ask, head: &Parts) -> Result<Response<Body>, Fault> {
+    let name = ask.model.as_deref().unwrap_or_default();
+    match lookup {
+        Lookup::Found(cached) => Ok(answer(cached, &head.method)),
+        _ if ask.malformed => Err(Fault::client(Kind::BadRequest, "the request body is not valid JSON")),
+        Lookup::Unknown if ask.model.is_none() => Err(Fault::client(Kind::BadRequest, "model is required")),
+        Lookup::Unlisted => Err(Fault::client(Kind::NotFound, catalog::not_found_text(ask.route, name))),
+        Lookup::Unknown => {
+            let text =
+                format!("the GPU host sleeps, and what is known of it does not answer this about {name:?}; a chat wakes it");
+            Err(Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text))
+        }
     }
 }
 

@@ -30,7 +30,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 
-use crate::classify::{self, Ask};
+use crate::classify::{self, Ask, Class};
 use crate::config::{Limits, Timeouts, WakeRules};
 use crate::fleet::Fleet;
 use crate::http::{Body, Budget, body, headers, reply};
@@ -125,11 +125,18 @@ impl Proxy {
             return Ok(answer);
         }
         let job = Job { head: &head, payload, ask, client };
-        match self.0.settings.timeouts.request_limit {
+        let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => {
                 tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit)))
             }
             None => self.serve(&job, trace).await,
+        };
+        match (&job.ask.class, served) {
+            // It fell asleep since it was heard of.
+            (Class::Metadata(metadata), Err(fault)) if fault.kind == Kind::Asleep => {
+                self.answer_from_memory(metadata, &job.ask, &head)
+            }
+            (_, served) => served,
         }
     }
 

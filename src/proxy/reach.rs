@@ -36,9 +36,6 @@ impl Proxy {
                 }
                 self.wait(node, job, trace).await?;
             }
-            if permission == Permission::InUseOnly && !node.may_be_asked() && !self.probably_awake(node) {
-                return Err(asleep(node, &node.view(), permission));
-            }
             if let Some(fault) = backing_off(node, &node.view()) {
                 return Err(fault);
             }
@@ -49,7 +46,8 @@ impl Proxy {
             };
             node.failed_to(&trouble, began);
             if permission != Permission::Wake {
-                return Err(not_reached(node, &node.view(), &trouble, permission));
+                let missing = self.missing(job).filter(|_| !matches!(trouble, Trouble::Refused(_)));
+                return Err(missing.unwrap_or_else(|| not_reached(node, &node.view(), &trouble, permission)));
             }
             node.want(want(job, trace)).await;
             let view = node.view();
@@ -58,6 +56,16 @@ impl Proxy {
             }
         }
         Err(Fault::node(Kind::Died, Retry::Now, format!("node {} answers connects and goes away again", node.name())))
+    }
+
+    /// Refuses what may not even connect. Asked before the request itself counts as in flight, which is use of the node.
+    pub(super) fn may_connect(&self, node: &Node, permission: Permission) -> Result<(), Fault> {
+        let may = match permission {
+            Permission::Wake | Permission::Connect => true,
+            Permission::ProbablyAwake => node.may_be_asked() || self.probably_awake(node),
+            Permission::InUseOnly => node.may_be_asked(),
+        };
+        if may { Ok(()) } else { Err(asleep(node, &node.view(), permission)) }
     }
 
     async fn dial(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &mut Trace) -> Result<Link, Trouble> {
@@ -190,7 +198,9 @@ fn refusing(node: &Node) -> Fault {
 fn asleep(node: &Node, view: &View, permission: Permission) -> Fault {
     let text = match permission {
         Permission::Wake | Permission::Connect => format!("{} is asleep, and this request does not wake it", who(node)),
-        Permission::InUseOnly => format!("{} is not in use, and this request may not wake it", who(node)),
+        Permission::ProbablyAwake | Permission::InUseOnly => {
+            format!("{} is not in use, and this request may not wake it", who(node))
+        }
     };
     Fault::node(Kind::Asleep, retry_after(view), text)
 }

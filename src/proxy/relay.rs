@@ -13,6 +13,7 @@ use hyper::http::response;
 use tokio::time::{Instant, Sleep};
 
 use super::account::{Outcome, Trace};
+use super::send::is_use;
 use crate::classify::{Ask, Class};
 use crate::fleet::{InFlight, Node};
 use crate::http::BoxError;
@@ -33,6 +34,9 @@ pub(super) struct Tail {
     pub(super) checks: bool,
 }
 
+/// Something of the node's that is awaited while the answer stands still.
+type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// The answer on its way to the client.
 pub(super) struct Relay {
     first: Option<Frame<Bytes>>,
@@ -42,7 +46,10 @@ pub(super) struct Relay {
     tail: Tail,
     last: Instant,
     clock: Pin<Box<Sleep>>,
-    check: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    check: Option<Later<bool>>,
+    /// The good news of a mutation, kept back until its effect can be seen in the lists.
+    news: Option<(Frame<Bytes>, Later<()>)>,
+    lists_told: bool,
     ended: bool,
 }
 
@@ -55,8 +62,11 @@ impl Relay {
         let now = Instant::now();
         let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));
         let ended = first.is_none();
-        let mut relay =
-            Self { first, rest: Some(rest), form, watch: EndWatch::new(form), tail, last: now, clock, check: None, ended };
+        let watch = EndWatch::new(form);
+        // Of a whole answer the lists were told before it began.
+        let lists_told = form == Form::Whole;
+        let rest = Some(rest);
+        let mut relay = Self { first, rest, form, watch, tail, last: now, clock, check: None, news: None, lists_told, ended };
         if relay.ended {
             relay.tail.trace.done();
         }
@@ -71,6 +81,25 @@ impl Relay {
         self.last = Instant::now();
         self.check = None;
         frame
+    }
+
+    /// Passes a frame on, unless it tells that the models were changed: then the lists are read first.
+    fn deliver(&mut self, frame: Frame<Bytes>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = self.pass(frame);
+        if self.lists_told || !self.watch.succeeded() || !changes_lists(&self.tail.class) {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        self.lists_told = true;
+        let node = self.tail.node.clone();
+        self.news = Some((frame, Box::pin(async move { node.mutated().await })));
+        self.poll_news(cx)
+    }
+
+    fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some((_, lists_read)) = &mut self.news {
+            ready!(lists_read.as_mut().poll(cx));
+        }
+        Poll::Ready(self.news.take().map(|(frame, _)| Ok(frame)))
     }
 
     /// The node's side has ended. Without its end mark that is a failure, whatever HTTP says.
@@ -126,6 +155,10 @@ impl Relay {
     }
 }
 
+fn changes_lists(class: &Class) -> bool {
+    matches!(class, Class::Mutation(mutation) if mutation.changes_lists())
+}
+
 impl Body for Relay {
     type Data = Bytes;
     type Error = BoxError;
@@ -133,14 +166,17 @@ impl Body for Relay {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Some(frame) = this.first.take() {
-            return Poll::Ready(Some(Ok(this.pass(frame))));
+            return this.deliver(frame, cx);
+        }
+        if this.news.is_some() {
+            return this.poll_news(cx);
         }
         if this.ended {
             return Poll::Ready(None);
         }
         let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
         match Pin::new(rest).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(this.pass(frame)))),
+            Poll::Ready(Some(Ok(frame))) => this.deliver(frame, cx),
             Poll::Ready(Some(Err(trouble))) => {
                 this.tail.node.failed_to(&trouble, Instant::now());
                 Poll::Ready(Some(this.breaks(&format!("it went away in mid-stream: {trouble}"))))
@@ -173,13 +209,11 @@ impl Drop for Relay {
         if self.is_end_stream() {
             self.tail.trace.done();
         }
-        if self.tail.trace.outcome() == Outcome::Done {
+        if self.tail.trace.outcome() == Outcome::Done && is_use(&self.tail.class) {
             self.tail.node.seen_now();
         }
-        match self.tail.class {
-            Class::Inference => self.tail.node.inferred(),
-            Class::Mutation(_) if self.form == Form::Whole || self.watch.succeeded() => self.tail.node.mutated(),
-            Class::Mutation(_) | Class::Metadata(_) | Class::Unload(_) | Class::Other { .. } => {}
+        if self.tail.class == Class::Inference {
+            self.tail.node.inferred();
         }
         let _ = &self.tail.lease;
     }

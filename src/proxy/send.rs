@@ -75,6 +75,7 @@ impl Proxy {
         job: &Job<'_>,
         trace: &mut Trace,
     ) -> Result<Response<Body>, Fault> {
+        self.may_connect(node, permission)?;
         let lease = node.enter();
         let Try { peer, began, begun } = self.try_once(node, permission, job, trace).await?;
         let begun = match begun {
@@ -89,7 +90,12 @@ impl Proxy {
                 return Err(Fault::node(Kind::Timeout, Retry::Never, text));
             }
         };
-        node.answered(peer);
+        if is_use(&job.ask.class) {
+            node.answered(peer);
+        }
+        if changed_lists(job, &begun.head) {
+            node.mutated().await;
+        }
         Ok(self.relay(node, lease, job, begun, trace))
     }
 
@@ -188,10 +194,21 @@ impl Proxy {
     }
 }
 
+/// Whether an answer is a sign that the node is in use. Were those to pollers, polling would keep it in use for ever.
+pub(super) fn is_use(class: &Class) -> bool {
+    !matches!(class, Class::Metadata(_) | Class::Other { may_wake: false })
+}
+
 enum Ended {
     Trouble(Trouble),
     Dead,
     Late(Duration),
+}
+
+/// Whether a whole answer (not a stream, whose last line tells) says that the models were changed.
+fn changed_lists(job: &Job<'_>, head: &hyper::http::response::Parts) -> bool {
+    let Class::Mutation(mutation) = job.ask.class else { return false };
+    mutation.changes_lists() && head.status.is_success() && head.headers.contains_key(header::CONTENT_LENGTH)
 }
 
 /// It went away before the client had a byte. Repeating is our business only while it does no harm.

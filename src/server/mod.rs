@@ -18,6 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::http::Body;
+use linger::Lingering;
+
+mod linger;
 
 /// Limits of the listener.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +117,7 @@ impl<H: Handler> Accept<H> {
             .timer(TokioTimer::new())
             .header_read_timeout(self.bounds.head)
             .max_buf_size(64 * 1024)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Lingering::new(stream)), service);
         let connection = self.graceful.watch(connection);
         let counted = Counted::new(&self.open);
         tokio::spawn(async move {

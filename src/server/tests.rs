@@ -70,3 +70,13 @@ async fn the_end_says_how_many_answers_were_cut() {
     end.send(true).unwrap();
     assert_eq!(serving.await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_upload_has_ended_reaches_the_client() {
+    let (address, _end, _serving) = start(BOUNDS).await;
+    let mut stream = ask(address, "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n").await;
+    for _ in 0..800 {
+        stream.write_all(&[b'x'; 10_000]).await.unwrap();
+    }
+    assert!(rest(stream).await.ends_with("hello"));
+}

@@ -100,10 +100,11 @@ pub struct AnswerBody {
 }
 
 impl Drop for AnswerBody {
-    /// After a whole answer the connection goes home, if it has one.
+    /// After a whole answer the connection goes home, if it has one. Not when the node answered in the middle of an
+    /// upload: the request still stands half written in it, and its client waits to be let go.
     fn drop(&mut self) {
         let Some(mut ready) = self.rest.take().filter(|_| self.body.is_end_stream()) else { return };
-        if let Some(home) = ready.home.take() {
+        if let Some(home) = ready.home.take().filter(|_| ready.still_open()) {
             home.put(ready);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::listing::poll;
-use crate::plan::{CHAT_MODEL, PI_MAC, Plan};
+use crate::plan::{CHAT_MODEL, EVIDENCE, PI_MAC, Plan};
 use crate::program::pause;
 use crate::sleeper::{Machine, Wakes};
 
@@ -33,6 +33,8 @@ fn assert_unseen(test: &str, wakes: Wakes, sleeps: bool) {
     let Some(lab) = plan.start() else { return };
     lab.until_catalog_knows(CHAT_MODEL);
     lab.client().chat(CHAT_MODEL).finish().assert_whole_chat();
+    // Within 5 s of an answer the host counts as in use and `/api/ps` may ask it; no PC falls asleep that soon.
+    poll_for(&lab, EVIDENCE);
     if sleeps {
         lab.gpu().sleep();
     }
@@ -65,4 +67,25 @@ fn a_sleeping_host_that_answers_arp_sees_no_frame_while_clients_poll_for_a_minut
 #[test]
 fn an_awake_but_dormant_host_sees_no_frame_while_clients_poll_for_a_minute() {
     assert_unseen("dormant_awake", Wakes::ByMagic, false);
+}
+
+#[test]
+fn polling_what_only_an_awake_host_can_answer_lets_it_become_dormant() {
+    let Some(lab) = Plan::named("dormant_unknown_paths").start() else { return };
+    lab.until_catalog_knows(CHAT_MODEL);
+    lab.client().chat(CHAT_MODEL).finish().assert_whole_chat();
+    let verbose = serde_json::json!({ "model": CHAT_MODEL, "verbose": true });
+    let poll_for = |time: Duration| {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            lab.client().post("/api/show", &verbose).finish();
+            lab.client().get("/api/experimental/model-recommendations").finish();
+            pause(PERIOD);
+        }
+    };
+    poll_for(SETTLING);
+    let mark = lab.gpu().mark();
+    poll_for(Duration::from_secs(5));
+    let frames = lab.gpu().frames_from(PI_MAC, mark);
+    assert!(frames.is_empty(), "{} frames from the Pi: {frames:#?}", frames.len());
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::calls::Client;
+use crate::calls::{Answer, Client};
 use crate::network::{Network, missing};
 use crate::program::eventually;
 use crate::proxy::Proxy;
@@ -270,7 +270,9 @@ impl Lab {
         let body = serde_json::json!({ "model": model });
         eventually("the proxy knows the models", Duration::from_secs(10), || {
             let tags = self.client.get("/api/tags").finish();
-            tags.body.contains(model) && self.client.post("/api/show", &body).finish().status == 200
+            // Only answers from memory say how old they are.
+            let known = |answer: Answer| answer.status == 200 && answer.header("x-ollama-proxy-cache").is_some();
+            tags.body.contains(model) && known(self.client.post("/api/show", &body).finish())
         });
     }
 

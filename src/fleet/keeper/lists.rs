@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::calls::Caller;
 use super::{Done, Keeper};
 use crate::catalog::{Stamp, Wanted};
+use crate::fleet::power::Power;
 use crate::fleet::{KnownMac, MacSource, neighbours};
 use crate::upstream::{Reply, Trouble};
 
@@ -50,8 +51,13 @@ impl Keeper {
         self.begin_job(async move { Done::Lists(lists(&caller, limit).await) });
     }
 
+    /// As [`crate::fleet::Node::may_be_asked`], by what is known here and not yet published.
+    fn may_be_asked(&self) -> bool {
+        self.node.config().always_on || (self.view.power == Power::Awake && self.node.is_busy())
+    }
+
     pub(super) fn read_lists_if_in_use(&mut self) {
-        if self.rules.health_interval.is_some() && self.node.may_be_asked() {
+        if self.rules.health_interval.is_some() && self.may_be_asked() {
             self.read_lists();
         }
     }
@@ -70,7 +76,7 @@ impl Keeper {
             return;
         }
         let old = self.view.holding.age(Instant::now()).is_none_or(|age| age >= self.rules.cache_ttl);
-        if self.node.may_be_asked() && old && self.reading.last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
+        if self.may_be_asked() && old && self.reading.last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
             self.read_lists();
         } else if !self.view.holding.is_known() {
             self.first_contact();
@@ -83,6 +89,12 @@ impl Keeper {
         self.call_awake_once_per_interval();
         if self.reading.last.is_none_or(|last| last.elapsed() >= SELDOM) {
             self.read_lists_if_in_use();
+        }
+    }
+
+    pub(super) fn mutated(&mut self, tell: oneshot::Sender<Result<(), String>>) {
+        if self.rules.health_interval.is_some() && self.node.may_be_asked() {
+            self.refresh(tell);
         }
     }
 
@@ -101,15 +113,18 @@ impl Keeper {
                 Err(trouble.to_string())
             }
         };
-        for tell in self.reading.waiting.drain(..) {
-            let _ = tell.send(outcome.clone());
-        }
         if let Some(idle) = self.node.idle() {
             idle.sweep();
             self.next_check = self.rules.health_interval.map(|interval| Instant::now() + interval);
         }
         if std::mem::take(&mut self.reading.again) && outcome.is_ok() {
+            // Whoever waits asked while this reading was under way: it may be older than what they want to see.
             self.read_lists();
+            return;
+        }
+        self.publish();
+        for tell in self.reading.waiting.drain(..) {
+            let _ = tell.send(outcome.clone());
         }
     }
 
@@ -132,7 +147,7 @@ impl Keeper {
     }
 
     fn read_shows(&mut self) {
-        while self.reading.shows < SHOWS_AT_ONCE && self.node.may_be_asked() {
+        while self.reading.shows < SHOWS_AT_ONCE && self.may_be_asked() {
             let Some(Wanted { name, digest }) = self.reading.wanted.pop_front() else { return };
             self.reading.shows += 1;
             let (caller, limit) = (self.caller(), self.rules.timeouts.metadata);

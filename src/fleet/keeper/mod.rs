@@ -152,7 +152,7 @@ impl Keeper {
             }
             Message::CheckLife(tell) => self.check_life(tell),
             Message::Inferred => self.inferred(),
-            Message::Mutated => self.read_lists_if_in_use(),
+            Message::Mutated(tell) => self.mutated(tell),
             Message::ListAsked => self.list_asked(),
             Message::Refresh(tell) => self.refresh(tell),
         }
@@ -276,6 +276,8 @@ impl Keeper {
         self.node.seen_now();
         self.met(Some(reply.peer.ip()));
         self.observe(Event::Answered, None);
+        // What follows from the answer asks whether the node is in use.
+        self.publish();
         self.learn_mac(reply.peer.ip());
     }
 

@@ -9,9 +9,10 @@ import json
 import re
 import time
 import unittest
+import urllib.error
 import urllib.request
 
-from surroundings import BASE, CHAT, VIA, Suite, counters
+from surroundings import BASE, CHAT, UNKNOWN, VIA, Suite, counters
 
 LIMIT = 5.0
 
@@ -58,6 +59,11 @@ class Polling(Suite):
             shown = post("/api/show", {"name": model["name"]})
             self.assertIsInstance(shown["model_info"], dict)
             self.assertTrue(shown["capabilities"])
+
+    def test_a_model_that_is_not_there_is_told_at_once(self):
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            post("/api/show", {"model": UNKNOWN})
+        self.assertEqual(caught.exception.code, 404)
 
     def test_stopping_a_model_is_answered_at_once(self):
         answer = post("/api/generate", {"model": CHAT, "keep_alive": 0})

@@ -64,7 +64,7 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("bad-input-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{}-{}-{}", env!("CARGO_CRATE_NAME"), std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -190,6 +190,24 @@ impl Proxy {
             pause();
         }
         panic!("{path} never held {text:?}; log:\n{}", self.log.0.lock().unwrap());
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended by itself; panics when it goes on running.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        ends(&mut self.child).expect("it goes on running").code()
+    }
+
+    /// The most memory it ever had, in KiB, as Linux counts it.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// Asserts that a client that does nothing wrong is still answered at once.

@@ -8,7 +8,8 @@ use std::io::Write as _;
 use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 
-#[path = "bad_input/rig.rs"]
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../shared/program.rs"]
 mod rig;
 
 use rig::{Node, Proxy, Scratch, ask, connect, get, listen, post, refused, say};

@@ -1,0 +1,254 @@
+//! README.md and CHANGELOG.md held to what the program does: their commands are run, their tables compared.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "bad_input/rig.rs"]
+#[allow(dead_code, reason = "the suite that it was made for uses the rest")]
+mod rig;
+
+#[path = "readme/markdown.rs"]
+mod markdown;
+#[path = "readme/program.rs"]
+mod program;
+
+use std::time::Duration;
+
+use program::{Line, Running, command, curl, output};
+use rig::{Node, Scratch};
+
+const DEMO: &str = "cargo run --release -- demo";
+const LIST: &str = "curl http://localhost:11434/api/tags";
+const CHAT: &str = r#"curl http://localhost:11434/api/chat -d '{"model":"llama3.2:3b","messages":[{"role":"user","content":"Why is the sky blue?"}]}'"#;
+const OPENAI: &str = r#"curl http://localhost:11434/v1/chat/completions -d '{"model":"llama3.2:3b","messages":[{"role":"user","content":"Hello"}]}'"#;
+const SERVE: &str = "OLLAMA_URL=http://192.168.1.20:11434 target/release/ollama-proxy --port 11434";
+const WITH_MAC: &str = "OLLAMA_URL=http://192.168.1.20:11434 WAKE_MAC=a8:a1:59:01:02:03 target/release/ollama-proxy --port 11434";
+const HEALTHCHECK: &str = "target/release/ollama-proxy healthcheck";
+const WAKE: &str = "curl -X POST 'http://localhost:11434/nodes/node1/wake?wait=1'";
+const WAKE_URL: &str = "OLLAMA_URL=http://192.168.1.20:11434 target/release/ollama-proxy --wake-url 'http://192.168.1.3:9090/wol?mac=a8:a1:59:01:02:03'";
+const WAKE_KEY: &str = "OLLAMA_URL=http://192.168.1.20:11434 WAKE_KEY=secret target/release/ollama-proxy --wake-url 'http://192.168.1.3:9090/wol?mac=a8:a1:59:01:02:03'";
+const SEVERAL: &str = "OLLAMA_URL=http://192.168.1.20:11434,http://192.168.1.21:11434 target/release/ollama-proxy --port 11434";
+
+/// Each is run by a test below.
+const RUN: [&str; 11] = [DEMO, LIST, CHAT, OPENAI, SERVE, WITH_MAC, HEALTHCHECK, WAKE, WAKE_URL, WAKE_KEY, SEVERAL];
+
+/// Lines that no test runs, each with its reason.
+const NOT_RUN: [(&str, &str); 6] = [
+    ("tests/all", "it runs this very test"),
+    ("cargo build --release", "the program under test has just been built, without the long optimisation"),
+    ("powercfg /setacvalueindex SCHEME_CURRENT SUB_SLEEP UNATTENDSLEEP 1800", "changes the power settings of a Windows PC"),
+    ("powercfg /setactive SCHEME_CURRENT", "changes the power settings of a Windows PC"),
+    ("sudo ethtool -s eth0 wol g", "changes the network card of this machine"),
+    ("sudo pmset -a womp 1", "changes the power settings of a Mac"),
+];
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// Repeats a `curl` line until its answer holds `part`.
+fn until(line: &str, address: std::net::SocketAddr, part: &str) {
+    for _ in 0..100 {
+        if curl(line, address).body.contains(part) {
+            return;
+        }
+        rig::pause();
+    }
+    panic!("{line} never held {part:?}");
+}
+
+#[test]
+fn every_command_in_the_readme_is_run_by_a_test_or_has_a_reason_why_not() {
+    for line in markdown::commands() {
+        let known = RUN.contains(&line) || NOT_RUN.iter().any(|(other, _)| *other == line);
+        assert!(known, "no test runs this line of README.md: {line}");
+    }
+    for line in RUN.iter().chain(NOT_RUN.iter().map(|(line, _)| line)) {
+        assert!(markdown::commands().contains(line), "README.md has this line no more: {line}");
+    }
+}
+
+#[test]
+fn a_command_line_is_taken_apart_as_a_shell_does() {
+    let scratch = Scratch::new();
+    let line = command("A_B=1 target/release/ollama-proxy --x 'a b' --y", "", &scratch);
+    assert_eq!(line.get_args().collect::<Vec<_>>(), ["--x", "a b", "--y"]);
+    assert!(line.get_envs().any(|(name, value)| name == "A_B" && value == Some("1".as_ref())));
+    drop(Line::new("curl x"));
+}
+
+/// What the program prints for a flag with which it ends well.
+fn said_to(flag: &str) -> String {
+    let scratch = Scratch::new();
+    let mut program = program::bare(&scratch);
+    program.arg(flag);
+    let printed = output(program);
+    assert!(printed.status.success(), "{flag}: {printed:?}");
+    String::from_utf8(printed.stdout).unwrap()
+}
+
+#[test]
+fn the_table_of_settings_says_what_help_says() {
+    let help = said_to("--help");
+    let (table, real) = (markdown::settings(), markdown::settings_of_help(&help));
+    assert!(real.len() > 30, "{help}");
+    for (flag, said) in &real {
+        assert_eq!(table.get(flag), Some(said), "{flag}: the table of README.md, then --help");
+    }
+    for flag in table.keys() {
+        assert!(real.contains_key(flag), "README.md tells of {flag}, which there is not");
+    }
+}
+
+#[test]
+fn help_keeps_within_100_columns_below_its_title_and_names_every_command() {
+    let help = said_to("--help");
+    for line in help.lines().skip(1) {
+        assert!(line.chars().count() <= 100, "{} columns: {line}", line.chars().count());
+    }
+    for command in ["serve", "healthcheck", "demo"] {
+        assert!(help.lines().any(|line| line.trim() == command), "{command}");
+    }
+}
+
+#[test]
+fn version_is_the_one_at_the_top_of_the_changelog_and_each_entry_is_one_line() {
+    let version = said_to("--version");
+    let number = version.trim().strip_prefix("ollama-proxy ").unwrap().to_owned();
+    let changelog = include_str!("../CHANGELOG.md");
+    let newest = changelog.lines().find_map(|line| line.strip_prefix("## ")).unwrap();
+    assert_eq!(newest.split(' ').next(), Some(number.as_str()));
+    for line in changelog.lines().skip(1) {
+        let entry = line.is_empty() || line.starts_with("## ") || line.starts_with("One line per change");
+        assert!(entry || (line.starts_with("- ") && line.ends_with('.')), "{line}");
+    }
+}
+
+#[test]
+fn every_link_within_the_readme_leads_somewhere() {
+    let (named, there) = markdown::anchors();
+    assert!(named.len() > 10);
+    for anchor in &named {
+        assert!(there.contains(anchor), "#{anchor} is not among {there:?}");
+    }
+    for file in ["CHANGELOG.md", "LICENSE", "tests/all"] {
+        assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{file}");
+    }
+}
+
+/// About half a minute: the simulated PC has to fall asleep first.
+#[test]
+fn the_demo_tells_its_story_while_its_three_lines_work_asleep_and_awake() {
+    let scratch = Scratch::new();
+    let demo = Running::start(command(DEMO, "", &scratch));
+    demo.tells("Ctrl-C ends the demo", SOON);
+    let address = demo.address();
+    let printed = demo.told();
+    let announced: Vec<&str> = printed.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
+    let here = |line: &str| line.replace("localhost:11434", &format!("localhost:{}", address.port()));
+    assert_eq!(announced, [here(LIST), here(CHAT), here(OPENAI)], "the lines of README.md with the demo's port");
+    let [list, chat, openai] = announced[..] else { panic!("{announced:?}") };
+    until(list, address, "llama3.2:3b");
+
+    demo.tells("The PC fell asleep", Duration::from_secs(60));
+    let asleep = curl(list, address);
+    assert!(asleep.body.contains("llama3.2:3b") && asleep.body.contains("nomic-embed-text"), "{}", asleep.body);
+    assert!(asleep.took < Duration::from_secs(1), "a list took {:?} while the PC slept", asleep.took);
+    assert!(healthcheck(address.port()).status.success());
+    assert!(!demo.told().contains("magic packet with its MAC"), "a list or a health check woke the PC");
+
+    let woken = curl(chat, address);
+    assert!(woken.status == 200 && woken.body.contains("\"done\":true"), "{}", woken.body);
+    assert!(woken.took > Duration::from_secs(3), "the PC needs 3 s to wake, and the answer came after {:?}", woken.took);
+    let second = curl(openai, address);
+    assert!(second.status == 200 && second.body.contains("\"finish_reason\":\"stop\""), "{}", second.body);
+    tells_what_the_readme_shows(&demo);
+}
+
+/// The block of README.md with the demo's words: numbers differ, words and order must not.
+fn tells_what_the_readme_shows(demo: &Running) {
+    let numberless = |line: &str| line.split(|c: char| c.is_ascii_digit() || c.is_whitespace()).collect::<String>();
+    let told: Vec<String> = demo.told().lines().map(numberless).collect();
+    let shown = markdown::block("text", "A simulated GPU PC");
+    let mut from = 0;
+    for line in shown.lines().filter(|line| !line.is_empty()) {
+        let at = told[from..].iter().position(|other| *other == numberless(line));
+        from += at.unwrap_or_else(|| panic!("the demo does not tell, or not in this order: {line}\n{}", demo.told())) + 1;
+    }
+}
+
+fn healthcheck(port: u16) -> std::process::Output {
+    let scratch = Scratch::new();
+    let mut check = command(HEALTHCHECK, "", &scratch);
+    check.env("PORT", port.to_string());
+    output(check)
+}
+
+#[test]
+fn the_line_for_real_use_lists_chats_wakes_by_hand_and_passes_its_health_check() {
+    let (node, scratch) = (Node::start(), Scratch::new());
+    let proxy = Running::start(command(SERVE, &node.url(), &scratch));
+    let address = proxy.address();
+    until(LIST, address, "llama3.2:3b");
+    let chat = curl(CHAT, address);
+    assert!(chat.status == 200 && chat.body.contains("\"done\":true"), "{}", chat.body);
+    let openai = curl(OPENAI, address);
+    assert!(openai.status == 200 && openai.body.contains("\"finish_reason\":\"stop\""), "{}", openai.body);
+    let wake = curl(WAKE, address);
+    assert!(wake.status == 200 && wake.body.contains("\"seconds\""), "{}", wake.body);
+    let check = healthcheck(address.port());
+    assert!(check.status.success() && String::from_utf8_lossy(&check.stdout).contains("healthy"), "{check:?}");
+
+    drop(proxy);
+    let check = healthcheck(address.port());
+    assert_eq!(check.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&check.stderr).contains(&address.port().to_string()), "{check:?}");
+}
+
+#[test]
+fn the_start_tells_where_it_listens_and_how_each_node_stands_and_is_woken() {
+    let (node, scratch) = (Node::start(), Scratch::new());
+    let proxy = Running::start(command(WITH_MAC, &node.url(), &scratch));
+    for part in ["listening on", "may sleep", "MAC a8:a1:59:01:02:03 (set)", "wakes by", "models known", "page at http://"] {
+        proxy.tells(part, SOON);
+    }
+}
+
+#[test]
+fn the_lines_for_a_wake_url_are_understood_and_the_key_stays_out_of_the_log() {
+    for line in [WAKE_URL, WAKE_KEY] {
+        let (node, scratch) = (Node::start(), Scratch::new());
+        let proxy = Running::start(command(line, &node.url(), &scratch));
+        proxy.tells("the wake URL http://127.0.0.3:9090/wol", SOON);
+        let nodes = rig::get(proxy.address(), "/nodes").body;
+        assert!(nodes.contains("\"wakeable\":true") && nodes.contains("\"always_on\":false"), "{nodes}");
+        assert!(!proxy.told().contains("secret") && !nodes.contains("secret"));
+    }
+}
+
+#[test]
+fn several_addresses_become_node1_and_node2() {
+    let (node, scratch) = (Node::start(), Scratch::new());
+    let proxy = Running::start(command(SEVERAL, &node.url(), &scratch));
+    let nodes = rig::get(proxy.address(), "/nodes").body;
+    assert!(nodes.contains("\"name\":\"node1\"") && nodes.contains("\"name\":\"node2\""), "{nodes}");
+}
+
+#[test]
+fn the_env_file_and_the_node_file_of_the_readme_are_understood() {
+    let (node, scratch) = (Node::start(), Scratch::new());
+    let local = |text: String| text.replace("192.168.1.20:11434", &node.address.to_string()).replace("192.168.1.", "127.0.0.");
+    std::fs::write(scratch.join(".env"), local(markdown::block("ini", "OLLAMA_URL="))).unwrap();
+    let proxy = Running::start(program::bare(&scratch));
+    let nodes = rig::get(proxy.address(), "/nodes").body;
+    assert!(nodes.contains("\"mac\":\"a8:a1:59:01:02:03\"") && nodes.contains(&node.address.port().to_string()), "{nodes}");
+
+    let scratch = Scratch::new();
+    // Several loopback addresses count as one machine, so its ports tell the nodes apart.
+    let ports = markdown::block("json", "\"nodes\"").replace("[\"192.168.1.", "[\"127.0.0.1:");
+    std::fs::write(scratch.join("node_config.json"), local(ports)).unwrap();
+    let proxy = Running::start(program::bare(&scratch));
+    for (node, class) in [("gaming-pc at 127.0.0.1:20:", "may sleep"), ("workshop", "may sleep"), ("nas", "always on")] {
+        let line = proxy.tells(&format!("INFO node {node}"), SOON);
+        assert!(line.ends_with(class), "{line}");
+    }
+    proxy.tells("the wake URL http://127.0.0.3:9090/wol", SOON);
+    assert!(!proxy.told().contains("has no effect"), "{}", proxy.told());
+}
