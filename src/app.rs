@@ -16,6 +16,7 @@ use crate::fleet::{self, Fleet, Rules};
 use crate::front::{Front, Origins};
 use crate::proxy::{self, Proxy};
 use crate::server::{self, Bounds};
+use crate::telemetry::metrics::Registry;
 
 /// What running answers get after the end was asked for; the container's grace must be longer.
 const GRACE: Duration = Duration::from_secs(30);
@@ -123,14 +124,15 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         health_interval: config.health_interval,
         cache_ttl: config.cache_ttl,
     };
-    let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &mut tasks)?;
+    let registry = Registry::default();
+    let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut tasks)?;
     say_hello(&config, &fleet, &addresses);
-    let proxy = Proxy::new(fleet.clone(), proxy_settings(&config), end.clone());
+    let proxy = Proxy::new(fleet.clone(), proxy_settings(&config), proxy::Metrics::register(&registry), end.clone());
     let missing = config
         .nodes
         .is_empty()
         .then(|| "No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.".to_owned());
-    let front = Front::new(proxy, Origins::new(&config.cors_origins), missing);
+    let front = Front::new(proxy, registry, Origins::new(&config.cors_origins), missing);
     if let Some(dir) = config.data_dir.clone() {
         tasks.spawn(keep_state(fleet.clone(), dir, snapshot));
     }
@@ -202,13 +204,15 @@ fn say_hello(config: &Config, fleet: &Fleet, addresses: &[SocketAddr]) {
         let view = node.view();
         let class = if node.config().always_on { "always on" } else { "may sleep" };
         tracing::info!("node {} at {}: {}, {class}", node.name(), node.host().to_str().unwrap_or_default(), view.power.word());
+        tracing::info!("node {}: {} models known from before", node.name(), view.holding.models().len());
+        if node.config().always_on {
+            continue;
+        }
         match view.mac {
             Some(known) => tracing::info!("node {}: MAC {} ({})", node.name(), known.mac, known.source.word()),
             None => tracing::info!("node {}: MAC unknown; it is learnt when the node answers, or set --wake-mac", node.name()),
         }
         tracing::info!("node {}: wakes by {}", node.name(), fleet::wake_path(node));
-        let models = view.holding.models().len();
-        tracing::info!("node {}: {models} models known from before", node.name());
     }
     if fleet.nodes().is_empty() {
         tracing::warn!("no node is set: set OLLAMA_URL=http://<address of the GPU PC>:11434");

@@ -1,5 +1,5 @@
 //! What is known about the nodes, carried over a restart so that a sleeping node's models are listed at once and it can
-//! be woken: the content of `state.json`. [`file`] reads and writes it.
+//! be woken: the content of `state.json`. [`mod@file`] reads and writes it.
 
 mod file;
 

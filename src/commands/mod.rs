@@ -1,8 +1,13 @@
 //! What the binary can do. Each command ends with an exit code: 0 yes, 1 no, 2 usage or settings.
 
+mod check;
 mod demo;
 mod healthcheck;
+mod nodes;
+mod quiet;
+mod running;
 mod serve;
+mod wake;
 
 use std::process::ExitCode;
 
@@ -23,6 +28,9 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args, &env),
         Command::Healthcheck(args) => healthcheck::run(&args, &env),
         Command::Demo(args) => demo::run(&args, &env),
+        Command::Wake(args) => wake::run(&args, &env),
+        Command::Nodes(args) => nodes::run(&args, &env),
+        Command::Check(args) => check::run(&args, &env),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,6 +46,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(2);
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
     built.map_err(|error| Failure::Other(error.into()))
+}
+
+/// Writes to the standard output. `false`: its reader has gone (`| head`), which is no failure.
+fn say(text: &str) -> bool {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }
 
 fn settings(faults: &crate::config::Faults) -> Failure {

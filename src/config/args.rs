@@ -6,6 +6,8 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
+use crate::config::HostPort;
+use crate::config::address;
 use crate::config::settings;
 use crate::config::settings::Setting;
 
@@ -36,6 +38,72 @@ pub enum Command {
     Healthcheck(ServeArgs),
     /// Try everything with a simulated PC, without any Ollama
     Demo(ServeArgs),
+    /// Wake a node and wait until it answers: exit code 0 or 1
+    Wake(WakeArgs),
+    /// Show the nodes of the running proxy as a table; wakes nothing
+    Nodes(NodesArgs),
+    /// Look for faults in settings, network and nodes; contacts the nodes, wakes none on purpose
+    Check(CheckArgs),
+}
+
+/// The flags of `wake`.
+#[derive(Clone, Debug, Args)]
+pub struct WakeArgs {
+    /// Name of the node, as `nodes` shows it; needed when several could be woken
+    pub node: Option<String>,
+    /// Where the proxy runs
+    #[command(flatten)]
+    pub proxy: ProxyArg,
+    /// Used when no proxy answers: then the node is woken from here
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// The flags of `nodes`.
+#[derive(Clone, Debug, Args)]
+pub struct NodesArgs {
+    /// Draw the table again every two seconds until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// Where the proxy runs
+    #[command(flatten)]
+    pub proxy: ProxyArg,
+    /// Where to listen says where to ask
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// The flags of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Also call each wake URL, which wakes its PC, and compare the clocks
+    #[arg(long)]
+    pub call_wake_url: bool,
+    /// What is checked
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// Which running proxy to ask.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ProxyArg {
+    /// The proxy to ask; else the one on this machine
+    #[arg(long, value_name = "OLLAMA_PROXY_URL", env = "OLLAMA_PROXY_URL", value_parser = proxy_url, hide_env_values = true)]
+    pub url: Option<ProxyUrl>,
+}
+
+/// The address of a running proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyUrl {
+    /// Host and port.
+    pub at: HostPort,
+    /// Path in front of the proxy's own paths, without trailing slash; usually empty.
+    pub prefix: String,
+}
+
+fn proxy_url(text: &str) -> Result<ProxyUrl, String> {
+    let url = address::node_host(text.trim(), address::OLLAMA_PORT)?;
+    Ok(ProxyUrl { at: url.at, prefix: url.prefix })
 }
 
 impl Cli {
@@ -47,6 +115,9 @@ impl Cli {
             Some(Command::Serve(args)) => Command::Serve(args.over(before)),
             Some(Command::Healthcheck(args)) => Command::Healthcheck(args.over(before)),
             Some(Command::Demo(args)) => Command::Demo(args.over(before)),
+            Some(Command::Wake(args)) => Command::Wake(WakeArgs { serve: args.serve.over(before), ..args }),
+            Some(Command::Nodes(args)) => Command::Nodes(NodesArgs { serve: args.serve.over(before), ..args }),
+            Some(Command::Check(args)) => Command::Check(CheckArgs { serve: args.serve.over(before), ..args }),
         }
     }
 }
@@ -183,6 +254,20 @@ mod tests {
         assert!(matches!(check, Command::Healthcheck(args) if args.get("port") == Some("1")));
         let demo = parse_cli(["ollama-proxy", "demo", "--log", "debug", "--max-held", "3"]).unwrap().command();
         assert!(matches!(demo, Command::Demo(args) if args.get("log") == Some("debug")));
+    }
+
+    #[test]
+    fn wake_nodes_and_check_have_flags_of_their_own_beside_those_of_serve() {
+        let line = ["ollama-proxy", "--wake-port", "9", "wake", "gpu", "--url", "pi", "--wake-timeout", "5s"];
+        let Command::Wake(wake) = parse_cli(line).unwrap().command() else { panic!() };
+        assert_eq!(wake.node.as_deref(), Some("gpu"));
+        assert_eq!(wake.proxy.url.unwrap().at, HostPort { host: "pi".to_owned(), port: 11434 });
+        assert_eq!((wake.serve.get("wake-port"), wake.serve.get("wake-timeout")), (Some("9"), Some("5s")));
+        let Command::Nodes(nodes) = parse_cli(["ollama-proxy", "nodes", "--watch"]).unwrap().command() else { panic!() };
+        assert!(nodes.watch && nodes.proxy.url.is_none());
+        let Command::Check(check) = parse_cli(["ollama-proxy", "check", "--port", "1"]).unwrap().command() else { panic!() };
+        assert_eq!((check.call_wake_url, check.serve.get("port")), (false, Some("1")));
+        assert_eq!(parse_cli(["ollama-proxy", "nodes", "--url", "ftp://x"]).unwrap_err().exit_code(), 2);
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod wake_flags;
 mod wake_values;
 
 pub use access::{BadCidr, Cidr, Glob};
-pub use args::{Cli, Command, ServeArgs, parse_cli};
+pub use args::{CheckArgs, Cli, Command, NodesArgs, ProxyArg, ProxyUrl, ServeArgs, WakeArgs, parse_cli};
 pub use env_file::{Env, environment};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
@@ -225,11 +225,24 @@ pub struct WakeUrl {
     pub key: Option<String>,
 }
 
+impl WakeUrl {
+    /// The URL as it may be shown: without user and query, which may hold secrets.
+    pub fn shown(&self) -> String {
+        layers::shown_url(&self.template)
+    }
+
+    /// The server that it calls; `None` when that depends on a placeholder.
+    pub fn server(&self) -> Option<HostPort> {
+        let (_, rest) = self.template.split_once("://")?;
+        let authority = rest.split('/').next().unwrap_or_default();
+        if authority.contains('{') { None } else { address::wake_target(&self.template).ok() }
+    }
+}
+
 impl std::fmt::Debug for WakeUrl {
     /// Without the key, the headers, and the user and query of the URL, which may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = layers::shown_url(&self.template);
-        f.debug_struct("WakeUrl").field("url", &shown).field("method", &self.method).finish_non_exhaustive()
+        f.debug_struct("WakeUrl").field("url", &self.shown()).field("method", &self.method).finish_non_exhaustive()
     }
 }
 

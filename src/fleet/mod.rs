@@ -4,9 +4,11 @@
 //! account. Requests read the published [`View`], report what they observed, and say what they want.
 
 mod keeper;
+mod metrics;
 mod neighbours;
 mod node;
 pub mod power;
+pub mod survey;
 mod view;
 mod wake;
 
@@ -18,7 +20,8 @@ use tokio::task::JoinSet;
 use crate::catalog::{NodeSnapshot, Shows, Snapshot};
 use crate::config::{NodeConfig, Timeouts, WakeRules};
 
-pub use node::{InFlight, Node, Want};
+pub use metrics::{Metrics, NodeMetrics, UpstreamError};
+pub use node::{InFlight, Node, Trigger, Want};
 pub use view::{KnownMac, MacSource, View};
 
 /// All nodes, in the order of the settings.
@@ -51,6 +54,7 @@ impl Fleet {
         configs: &[NodeConfig],
         rules: &Rules,
         snapshot: &Snapshot,
+        metrics: &Metrics,
         tasks: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<Self> {
         let shows = Shows::default();
@@ -58,7 +62,7 @@ impl Fleet {
         let mut nodes = Vec::new();
         for config in configs.iter().filter(|config| config.enabled) {
             let known = snapshot.nodes.get(config.name.as_str()).cloned().unwrap_or_default();
-            let (node, keeper) = keeper::Keeper::new(config, rules, known, shows.clone(), changed.clone())?;
+            let (node, keeper) = keeper::Keeper::new(config, rules, known, metrics, shows.clone(), changed.clone())?;
             tasks.spawn(keeper.run());
             nodes.push(node);
         }

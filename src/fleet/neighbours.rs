@@ -22,10 +22,15 @@ struct Neighbour {
 pub(super) fn mac_of(address: IpAddr) -> Option<Mac> {
     let table = table();
     let entry = table.iter().find(|entry| entry.address == address && entry.reachable)?;
-    let gateways = gateways(&std::fs::read_to_string("/proc/net/route").unwrap_or_default());
+    let gateways = default_gateways();
     let behind_a_router =
         table.iter().any(|other| gateways.contains(&other.address) && other.mac == entry.mac && other.address != address);
     if behind_a_router || gateways.contains(&address) { None } else { Mac::new(entry.mac).ok() }
+}
+
+/// The IPv4 addresses of the default gateways; empty where the system does not tell them in `/proc`.
+pub(super) fn default_gateways() -> Vec<IpAddr> {
+    gateways(&std::fs::read_to_string("/proc/net/route").unwrap_or_default())
 }
 
 /// The addresses of the default gateways, from the text of `/proc/net/route`.

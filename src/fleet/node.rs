@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::View;
+use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     failed: AtomicU64,
     held: AtomicUsize,
     idle: Idle,
+    metrics: NodeMetrics,
 }
 
 /// What requests tell a keeper.
@@ -66,6 +68,29 @@ pub struct Want {
     pub preload: Option<Preload>,
     /// Only joins what is under way; starts nothing.
     pub joins: bool,
+    /// What makes it wanted, for the count of wakes.
+    pub trigger: Trigger,
+}
+
+/// What starts a wake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trigger {
+    /// A request that needs the GPU.
+    #[default]
+    Request,
+    /// A person's explicit wish.
+    Manual,
+}
+
+impl Trigger {
+    pub(super) const ALL: [Self; 2] = [Self::Request, Self::Manual];
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Manual => "manual",
+        }
+    }
 }
 
 impl Node {
@@ -73,6 +98,7 @@ impl Node {
         config: NodeConfig,
         inbox: mpsc::Sender<Message>,
         view: watch::Receiver<Arc<View>>,
+        metrics: NodeMetrics,
     ) -> Result<Self, hyper::header::InvalidHeaderValue> {
         let host = HeaderValue::from_str(&config.hosts.first().map(ToString::to_string).unwrap_or_default())?;
         let counters = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicUsize::new(0));
@@ -90,6 +116,7 @@ impl Node {
             failed,
             held,
             idle: Idle::default(),
+            metrics,
         })))
     }
 
@@ -111,6 +138,11 @@ impl Node {
     /// Where its connections rest between requests: only those of an always-on node do.
     pub fn idle(&self) -> Option<&Idle> {
         self.config().always_on.then_some(&self.0.idle)
+    }
+
+    /// What is counted of it.
+    pub fn metrics(&self) -> &NodeMetrics {
+        &self.0.metrics
     }
 
     /// What is known now.
@@ -157,9 +189,9 @@ impl Node {
         self.is_busy() && self.0.view.borrow().power == Power::Awake
     }
 
-    /// A request is in flight, or it answered just now.
+    /// A request is in flight and not held for a wake, or it answered just now.
     pub(super) fn is_busy(&self) -> bool {
-        self.0.in_flight.load(Ordering::Relaxed) > 0 || self.last_seen().is_some_and(|seen| seen.elapsed() < FRESH)
+        self.active() > self.held() || self.last_seen().is_some_and(|seen| seen.elapsed() < FRESH)
     }
 
     /// Whether a listing, a show or a ps may be asked of it now.

@@ -335,6 +335,9 @@ impl Power {
         matches!(self, Self::Waking(_) | Self::ServiceDown(Refused::Polled { .. }))
     }
 
+    /// Every word of [`Power::word`].
+    pub const WORDS: [&'static str; 7] = ["unknown", "awake", "service_down", "asleep", "waking", "suspending", "wake_failed"];
+
     /// The word in logs, pages and JSON.
     pub fn word(&self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 //! Nothing here ever contacts a node, except a person's explicit wake or refresh.
 
 mod cors;
+mod metrics;
 mod nodes;
 mod page;
 
@@ -17,6 +18,7 @@ use serde_json::json;
 use crate::http::{Body, body, reply};
 use crate::proxy::Proxy;
 use crate::server::Handler;
+use crate::telemetry::metrics::Registry;
 use crate::values::{Dialect, Fault, Kind};
 pub use cors::Origins;
 
@@ -26,6 +28,7 @@ pub struct Front(Arc<Shared>);
 
 struct Shared {
     proxy: Proxy,
+    metrics: metrics::Metrics,
     origins: Origins,
     /// What is missing in the settings, for the page.
     missing: Option<String>,
@@ -33,8 +36,8 @@ struct Shared {
 
 impl Front {
     /// `missing` is what the owner still has to set, in words.
-    pub fn new(proxy: Proxy, origins: Origins, missing: Option<String>) -> Self {
-        Self(Arc::new(Shared { proxy, origins, missing }))
+    pub fn new(proxy: Proxy, registry: Registry, origins: Origins, missing: Option<String>) -> Self {
+        Self(Arc::new(Shared { proxy, metrics: metrics::Metrics::new(registry), origins, missing }))
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
@@ -63,11 +66,12 @@ impl Front {
             "/" if looks => self.root(request.headers()),
             "/health" if looks => reply::json(StatusCode::OK, &nodes::health(fleet)),
             "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet)),
+            "/metrics" if looks => self.0.metrics.page(fleet, request.headers()),
             "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
             "/ui/page.js" if looks => page::asset("text/javascript; charset=utf-8", page::JS),
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
                 Some((name, action)) => self.act(request, name, action).await,
-                None if matches!(path, "/" | "/health" | "/nodes") => wrong_method("GET, HEAD"),
+                None if matches!(path, "/" | "/health" | "/nodes" | "/metrics") => wrong_method("GET, HEAD"),
                 None => return None,
             },
         };

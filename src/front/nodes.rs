@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::fleet::power::Power;
-use crate::fleet::{Fleet, Node, View, Want};
+use crate::fleet::{Fleet, Node, Trigger, View, Want};
 use crate::http::{Body, reply};
 
 /// Whether a node serves, or would after a wake.
@@ -98,7 +98,7 @@ pub(super) fn info(missing: Option<&str>) -> Value {
         "name": "ollama-proxy",
         "version": env!("CARGO_PKG_VERSION"),
         "missing": missing,
-        "endpoints": ["/health", "/nodes", "/api/tags", "/v1/models"],
+        "endpoints": ["/health", "/nodes", "/metrics", "/api/tags", "/v1/models"],
     })
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn wake(node: &Node, waits: bool) -> Response<Body> {
     let started = Instant::now();
     let mut watch = node.watch();
     if !(before.power == Power::Awake && node.in_use()) {
-        node.want(Want { cause: "a person's wake".to_owned(), ..Want::default() }).await;
+        node.want(Want { cause: "a person's wake".to_owned(), trigger: Trigger::Manual, ..Want::default() }).await;
     }
     if !waits {
         return reply::json(StatusCode::ACCEPTED, &json!({ "node": name, "state": node.view().power.word() }));

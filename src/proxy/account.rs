@@ -2,33 +2,40 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use hyper::Request;
-use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use tokio::time::Instant;
 
-use crate::classify::Ask;
+use super::metrics::{Account, End, Metrics, method_label};
+use super::tally::Figures;
+use crate::classify::{Ask, Class};
 use crate::fleet::Node;
 use crate::http::headers;
-use crate::values::Fault;
+use crate::values::{Fault, Kind};
 
 /// What all steps of a request share. Its drop accounts for the request.
 pub struct Trace {
     id: HeaderValue,
     client: SocketAddr,
     agent: String,
-    method: String,
+    metrics: Metrics,
+    method: Method,
     route: &'static str,
     model: Option<String>,
-    node: Option<String>,
+    infers: bool,
+    node: Option<Node>,
     started: Instant,
     held: Option<f64>,
     first_byte: Option<f64>,
     bytes: u64,
     status: u16,
     outcome: Outcome,
+    failed_by: Option<Kind>,
+    streams: bool,
+    figures: Figures,
     fault: Option<String>,
     moved: bool,
 }
@@ -46,15 +53,17 @@ pub enum Outcome {
 
 impl Trace {
     /// Begins the account of a request.
-    pub fn begin(request: &Request<Incoming>, client: SocketAddr) -> Self {
+    pub fn begin(request: &Request<Incoming>, client: SocketAddr, metrics: Metrics) -> Self {
         let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         Self {
             id: headers::given_request_id(request.headers()).unwrap_or_else(new_id),
             client,
             agent: agent.chars().take(60).collect(),
-            method: request.method().to_string(),
+            metrics,
+            method: request.method().clone(),
             route: "other",
             model: None,
+            infers: false,
             node: None,
             started: Instant::now(),
             held: None,
@@ -62,6 +71,9 @@ impl Trace {
             bytes: 0,
             status: 0,
             outcome: Outcome::Open,
+            failed_by: None,
+            streams: false,
+            figures: Figures::default(),
             fault: None,
             moved: false,
         }
@@ -81,20 +93,23 @@ impl Trace {
     pub fn classified(&mut self, ask: &Ask) {
         self.route = ask.route;
         self.model.clone_from(&ask.model);
+        self.infers = ask.class == Class::Inference;
     }
 
     /// Who shall serve it.
     pub fn on_node(&mut self, node: &Node) {
-        self.node = Some(node.name().to_string());
+        self.node = Some(node.clone());
     }
 
     /// It waited for a wake.
-    pub fn held_for(&mut self, time: std::time::Duration) {
+    pub fn held_for(&mut self, time: Duration) {
+        self.metrics.waited_for_wake(time);
         self.held = Some(self.held.unwrap_or_default() + time.as_secs_f64());
     }
 
     /// It failed.
     pub fn failed(&mut self, fault: &Fault) {
+        self.failed_by = Some(fault.kind);
         self.broke(&fault.text);
     }
 
@@ -120,6 +135,16 @@ impl Trace {
         self.bytes += bytes as u64;
     }
 
+    /// It is an answer in pieces: the first of them is worth timing.
+    pub fn streams(&mut self) {
+        self.streams = self.infers;
+    }
+
+    /// What its end told.
+    pub(super) fn told(&mut self, figures: Figures) {
+        self.figures = figures;
+    }
+
     /// Whole.
     pub fn done(&mut self) {
         if self.outcome == Outcome::Open {
@@ -138,7 +163,8 @@ impl Trace {
         Self {
             id: self.id.clone(),
             agent: std::mem::take(&mut self.agent),
-            method: std::mem::take(&mut self.method),
+            metrics: self.metrics.clone(),
+            method: self.method.clone(),
             model: self.model.take(),
             node: self.node.take(),
             fault: self.fault.take(),
@@ -160,6 +186,28 @@ impl Trace {
     }
 }
 
+impl Trace {
+    fn count(&self) {
+        let end = match self.outcome {
+            Outcome::Open => End::Left,
+            Outcome::Failed if self.failed_by == Some(Kind::Timeout) => End::Timeout,
+            Outcome::Failed if self.first_byte.is_some() => End::Error,
+            Outcome::Done | Outcome::Failed => End::Status(self.status),
+        };
+        let first_token = self.first_byte.filter(|_| self.streams).map(|first| first - self.held.unwrap_or_default());
+        self.metrics.account(&Account {
+            method: method_label(&self.method),
+            route: self.route,
+            node: self.node.as_ref(),
+            end,
+            took: self.started.elapsed(),
+            model: self.model.as_deref().filter(|_| self.infers),
+            figures: self.figures,
+            first_token: first_token.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        });
+    }
+}
+
 impl Drop for Trace {
     fn drop(&mut self) {
         if self.moved {
@@ -175,10 +223,10 @@ impl Drop for Trace {
         tracing::info!(
             id = self.id.to_str().unwrap_or_default(),
             client = %self.client.ip(),
-            method = self.method,
+            method = self.method.as_str(),
             route = self.route,
             model = self.model,
-            node = self.node,
+            node = self.node.as_ref().map(|node| node.name().as_str()),
             status,
             outcome,
             held = self.held.map(rounded),
@@ -188,6 +236,7 @@ impl Drop for Trace {
             why = self.fault,
             "request"
         );
+        self.count();
     }
 }
 

@@ -59,7 +59,8 @@ impl Proxy {
             Some(name) => holds(node, &view, name),
         };
         let failed = failed.iter().filter(|other| **other == index).count();
-        Candidate { index, model, readiness: self.readiness(node, &view), failed: u32::try_from(failed).unwrap_or(u32::MAX) }
+        let failed = u32::try_from(failed).unwrap_or(u32::MAX);
+        Candidate { index, model, readiness: self.readiness(node, &view), seen: node.last_seen(), failed }
     }
 
     fn readiness(&self, node: &Node, view: &View) -> Readiness {

@@ -1,4 +1,4 @@
-//! Answers that need no GPU: metadata from the catalog, unloads of what sleeps. None of it waits for a sleeping node.
+//! Answers that need no GPU: metadata from the catalog, the unload of what is not there. None of it waits for a sleeping node.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Proxy;
+use super::metrics::Recall;
 use crate::catalog::{self, Cached, Lookup};
 use crate::classify::{Ask, Class, Metadata, Shape};
-use crate::fleet::{Node, View};
+use crate::fleet::Node;
 use crate::http::{Body, body, headers, reply};
 use crate::upstream::{self, Call};
 use crate::values::{Fault, Kind, Retry};
@@ -25,35 +26,28 @@ impl Proxy {
     pub(super) async fn answer_from_catalog(&self, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         match &ask.class {
             Class::Metadata(metadata) => self.metadata(metadata, ask, head).await,
-            Class::Unload(shape) => Ok(self.unload_of_a_sleeper(*shape, ask).await),
-            Class::Inference | Class::Mutation(_) | Class::Other { .. } => Ok(None),
+            Class::Unload(_) | Class::Inference | Class::Mutation(_) | Class::Other { .. } => Ok(None),
         }
     }
 
     async fn metadata(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         let nodes = self.0.fleet.nodes();
-        let askable = nodes.iter().any(Node::may_be_asked);
         // For strict test servers: what they get is what the client sent, no more.
-        if self.0.settings.no_own_calls && askable {
+        let can_answer = |node: &Node| node.may_be_asked() && !node.view().power.in_progress();
+        if self.0.settings.no_own_calls && nodes.iter().any(can_answer) {
+            self.0.metrics.recalled(ask.route, Recall::Bypass);
             return Ok(None);
         }
         if *metadata == Metadata::Ps {
+            self.0.metrics.recalled(ask.route, Recall::Bypass);
             return Ok(Some(self.running().await));
         }
         let lookup = self.look_up(metadata, ask, head);
+        self.0.metrics.recalled(ask.route, recall(&lookup));
         for node in nodes {
             node.list_asked();
         }
-        match lookup {
-            // A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
-            Lookup::Unlisted | Lookup::Unknown if askable => Ok(None),
-            lookup => told(lookup, ask, head).map(Some),
-        }
-    }
-
-    /// The answer when no node can be asked, though one seemed to be awake.
-    pub(super) fn answer_from_memory(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Result<Response<Body>, Fault> {
-        told(self.look_up(metadata, ask, head), ask, head)
+        self.looked_up(lookup, ask, head)
     }
 
     fn look_up(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Lookup {
@@ -74,58 +68,53 @@ impl Proxy {
                 }
                 _ => Lookup::Unknown,
             },
+            // What runs is never remembered.
             Metadata::Ps => Lookup::Unknown,
+        }
+    }
+
+    /// A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
+    fn looked_up(&self, lookup: Lookup, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
+        let name = ask.model.as_deref().unwrap_or_default();
+        let askable = self.0.fleet.nodes().iter().any(Node::may_be_asked);
+        match lookup {
+            Lookup::Found(cached) => Ok(Some(answer(cached, &head.method))),
+            Lookup::Unlisted | Lookup::Unknown if askable => Ok(None),
+            _ if ask.malformed => Err(Fault::client(Kind::BadRequest, "the request body is not valid JSON")),
+            Lookup::Unknown if ask.model.is_none() => Err(Fault::client(Kind::BadRequest, "model is required")),
+            Lookup::Unlisted => Err(Fault::client(Kind::NotFound, catalog::not_found_text(ask.route, name))),
+            Lookup::Unknown => {
+                let text =
+                    format!("the GPU host sleeps, and what is known of it does not answer this about {name:?}; a chat wakes it");
+                Err(Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text))
+            }
         }
     }
 
     /// Only nodes in use are asked what runs on them; on the others nothing runs.
     async fn running(&self) -> Response<Body> {
         let mut asking = JoinSet::new();
-        for node in self.0.fleet.nodes().iter().filter(|node| node.may_be_asked() && !holds_up(&node.view())) {
+        for node in self.0.fleet.nodes().iter().filter(|node| node.may_be_asked()) {
             asking.spawn(running_on(node.clone(), self.0.settings.timeouts.connect));
         }
         let answers: Vec<Bytes> = asking.join_all().await.into_iter().flatten().collect();
         reply::whole(StatusCode::OK, reply::JSON, catalog::ps_merged(&answers))
     }
-
-    /// `ollama stop` of a sleeping PC: nothing is loaded there. One plain connect makes sure that it sleeps.
-    async fn unload_of_a_sleeper(&self, shape: Shape, ask: &Ask) -> Option<Response<Body>> {
-        let nodes = self.0.fleet.nodes();
-        if nodes.is_empty() || nodes.iter().any(|node| node.config().always_on || holds_up(&node.view())) {
-            return None;
-        }
-        for node in nodes {
-            let began = Instant::now();
-            let addresses = node.addresses().await.unwrap_or_default();
-            match upstream::connect(&addresses, self.0.settings.timeouts.connect).await {
-                Ok(_awake) => return None,
-                Err(trouble) => node.failed_to(&trouble, began),
-            }
-        }
-        let model = ask.model.as_deref().unwrap_or_default();
-        let bytes = catalog::unload_answer(shape == Shape::Chat, model, SystemTime::now());
-        Some(reply::whole(StatusCode::OK, reply::JSON, bytes))
-    }
 }
 
-fn told(lookup: Lookup, ask: &Ask, head: &Parts) -> Result<Response<Body>, Fault> {
-    let name = ask.model.as_deref().unwrap_or_default();
+/// How the catalog did, for the count.
+fn recall(lookup: &Lookup) -> Recall {
     match lookup {
-        Lookup::Found(cached) => Ok(answer(cached, &head.method)),
-        _ if ask.malformed => Err(Fault::client(Kind::BadRequest, "the request body is not valid JSON")),
-        Lookup::Unknown if ask.model.is_none() => Err(Fault::client(Kind::BadRequest, "model is required")),
-        Lookup::Unlisted => Err(Fault::client(Kind::NotFound, catalog::not_found_text(ask.route, name))),
-        Lookup::Unknown => {
-            let text =
-                format!("the GPU host sleeps, and what is known of it does not answer this about {name:?}; a chat wakes it");
-            Err(Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text))
-        }
+        Lookup::Found(cached) if cached.fresh => Recall::Hit,
+        Lookup::Found(_) => Recall::Stale,
+        Lookup::Unlisted | Lookup::Unknown => Recall::Miss,
     }
 }
 
-/// A wake is under way: then the node itself shall answer.
-fn holds_up(view: &View) -> bool {
-    view.power.in_progress()
+/// `ollama stop` of a PC that is not there: nothing is loaded on it, so this is Ollama's own answer.
+pub(super) fn unloaded(shape: Shape, ask: &Ask) -> Response<Body> {
+    let model = ask.model.as_deref().unwrap_or_default();
+    reply::whole(StatusCode::OK, reply::JSON, catalog::unload_answer(shape == Shape::Chat, model, SystemTime::now()))
 }
 
 async fn running_on(node: Node, connect: Duration) -> Option<Bytes> {

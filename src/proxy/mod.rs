@@ -15,9 +15,11 @@
 mod account;
 mod admit;
 mod local;
+mod metrics;
 mod reach;
 mod relay;
 mod send;
+mod tally;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use crate::fleet::Fleet;
 use crate::http::{Body, Budget, body, headers, reply};
 use crate::values::{Dialect, Fault, Kind, Retry, Whose};
 pub use account::Trace;
+pub use metrics::Metrics;
 use send::Payload;
 
 /// The proxy, shared by all requests.
@@ -45,6 +48,7 @@ pub struct Proxy(Arc<Shared>);
 struct Shared {
     fleet: Fleet,
     settings: Settings,
+    metrics: Metrics,
     budget: Budget,
     held: Arc<Semaphore>,
     via: HeaderValue,
@@ -78,12 +82,13 @@ struct Job<'a> {
 
 impl Proxy {
     /// `end` turns true when the process is asked to end; then held requests are told.
-    pub fn new(fleet: Fleet, settings: Settings, end: watch::Receiver<bool>) -> Self {
+    pub fn new(fleet: Fleet, settings: Settings, metrics: Metrics, end: watch::Receiver<bool>) -> Self {
+        fleet.nodes().iter().for_each(|node| metrics.expect(node));
         let budget = Budget::new(settings.limits.buffer);
         let held = Arc::new(Semaphore::new(settings.limits.held));
         let via =
             HeaderValue::from_str(&format!("1.1 {}", settings.instance)).unwrap_or(HeaderValue::from_static("1.1 ollama-proxy"));
-        Self(Arc::new(Shared { fleet, settings, budget, held, via, end }))
+        Self(Arc::new(Shared { fleet, settings, metrics, budget, held, via, end }))
     }
 
     /// The nodes.
@@ -94,7 +99,7 @@ impl Proxy {
     /// Answers any request; every fault becomes a reply in the client's dialect.
     pub async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         let dialect = Dialect::of_path(request.uri().path());
-        let mut trace = Trace::begin(&request, client);
+        let mut trace = Trace::begin(&request, client, self.0.metrics.clone());
         let id = trace.id().clone();
         let mut response = match self.answer(request, client, &mut trace).await {
             Ok(response) => response,
@@ -132,9 +137,8 @@ impl Proxy {
             None => self.serve(&job, trace).await,
         };
         match (&job.ask.class, served) {
-            // It fell asleep since it was heard of.
-            (Class::Metadata(metadata), Err(fault)) if fault.kind == Kind::Asleep => {
-                self.answer_from_memory(metadata, &job.ask, &head)
+            (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing) => {
+                Ok(local::unloaded(*shape, &job.ask))
             }
             (_, served) => served,
         }
@@ -148,6 +152,9 @@ impl Proxy {
             let Some((index, permission)) = self.admit(job, &failed)? else { break };
             let node = &self.0.fleet.nodes()[index];
             trace.on_node(node);
+            if let Some(before) = failed.last() {
+                self.0.fleet.nodes()[*before].metrics().retried();
+            }
             match self.attempt(node, permission, job, trace).await {
                 Ok(answer) => return Ok(answer),
                 Err(fault) if fault.retry == Retry::Now && job.may_be_repeated() => {

@@ -32,7 +32,7 @@ impl Proxy {
             let view = node.view();
             if must_wait(&view, job) {
                 if permission != Permission::Wake {
-                    return Err(asleep(node, &view, permission));
+                    return Err(not_waited_for(node, &view, permission));
                 }
                 self.wait(node, job, trace).await?;
             }
@@ -41,7 +41,8 @@ impl Proxy {
             }
             let began = Instant::now();
             let trouble = match self.dial(node, permission, job, trace).await {
-                Ok(link) => return Ok(link),
+                Ok(Some(link)) => return Ok(link),
+                Ok(None) => continue,
                 Err(trouble) => trouble,
             };
             node.failed_to(&trouble, began);
@@ -68,21 +69,22 @@ impl Proxy {
         if may { Ok(()) } else { Err(asleep(node, &node.view(), permission)) }
     }
 
-    async fn dial(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &mut Trace) -> Result<Link, Trouble> {
+    /// `None`: it woke meanwhile. What its wake has begun goes before this request, so all is to be looked at again.
+    async fn dial(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &Trace) -> Result<Option<Link>, Trouble> {
         let addresses = node.addresses().await?;
         let mut connecting = std::pin::pin!(upstream::connect(&addresses, self.0.settings.timeouts.connect));
         if permission != Permission::Wake || !node.view().means.any() {
-            return connecting.await;
+            return connecting.await.map(Some);
         }
         tokio::select! {
-            connected = &mut connecting => return connected,
+            connected = &mut connecting => return connected.map(Some),
             () = tokio::time::sleep(HEDGE) => node.want(want(job, trace)).await,
         }
         let mut watch = node.watch();
         tokio::select! {
-            connected = &mut connecting => connected,
-            // It woke meanwhile; the first connect is lost in the kernel's back-off.
-            () = woken(&mut watch) => upstream::connect(&addresses, self.0.settings.timeouts.connect).await,
+            connected = &mut connecting => connected.map(Some),
+            // This connect is lost in the kernel's back-off.
+            () = woken(&mut watch) => Ok(None),
         }
     }
 
@@ -120,7 +122,7 @@ impl Proxy {
 }
 
 fn want(job: &Job<'_>, trace: &Trace) -> Want {
-    Want { cause: trace.cause(), preload: job.ask.preload.clone(), joins: false }
+    Want { cause: trace.cause(), preload: job.ask.preload.clone(), ..Want::default() }
 }
 
 async fn woken(watch: &mut watch::Receiver<Arc<View>>) {
@@ -194,6 +196,14 @@ fn refusing(node: &Node) -> Fault {
     Fault::node(Kind::Refusing, Retry::After(Duration::from_secs(10)), text)
 }
 
+/// It is on its way up, and this ask waits for nothing.
+fn not_waited_for(node: &Node, view: &View, permission: Permission) -> Fault {
+    match view.power {
+        Power::ServiceDown(_) => refusing(node),
+        _ => asleep(node, view, permission),
+    }
+}
+
 /// It sleeps, and this ask may not wake it.
 fn asleep(node: &Node, view: &View, permission: Permission) -> Fault {
     let text = match permission {
@@ -209,7 +219,6 @@ fn not_reached(node: &Node, view: &View, trouble: &Trouble, permission: Permissi
     match (&view.power, trouble) {
         (Power::WakeFailed { .. }, _) => backing_off(node, view).unwrap_or_else(|| asleep(node, view, permission)),
         (_, Trouble::Refused(_)) => refusing(node),
-        _ if permission != Permission::Wake => asleep(node, view, permission),
         (_, Trouble::NoAddress(_)) => {
             let text = format!("{}: {trouble}; check the host name in OLLAMA_URL, or use its address", who(node));
             Fault::node(Kind::NoNode, Retry::After(Duration::from_secs(10)), text)
@@ -218,6 +227,7 @@ fn not_reached(node: &Node, view: &View, trouble: &Trouble, permission: Permissi
             let text = format!("{} is declared always on and does not answer ({trouble})", who(node));
             Fault::node(Kind::NoNode, Retry::Now, text)
         }
+        _ if permission != Permission::Wake => asleep(node, view, permission),
         _ => {
             let text = format!(
                 "{} is asleep or off ({trouble}), and its MAC is not known yet: switch it on once, or set --wake-mac or --wake-url",

@@ -14,8 +14,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::account::{Outcome, Trace};
 use super::send::is_use;
+use super::tally::Tally;
 use crate::classify::{Ask, Class};
-use crate::fleet::{InFlight, Node};
+use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::BoxError;
 use crate::translate::{EndWatch, Form, in_band_error};
 use crate::upstream::AnswerBody;
@@ -43,6 +44,8 @@ pub(super) struct Relay {
     rest: Option<AnswerBody>,
     form: Form,
     watch: EndWatch,
+    /// Of inference: what its end tells about tokens.
+    tally: Option<Tally>,
     tail: Tail,
     last: Instant,
     clock: Pin<Box<Sleep>>,
@@ -59,6 +62,7 @@ impl Relay {
         // Into a body of fixed length no mark fits.
         let fixed = head.headers.contains_key(header::CONTENT_LENGTH);
         let form = if fixed { Form::Whole } else { Form::of(ask.dialect, ask.route, content_type) };
+        let tally = (tail.class == Class::Inference && tells_figures(content_type)).then(Tally::default);
         let now = Instant::now();
         let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));
         let ended = first.is_none();
@@ -66,9 +70,13 @@ impl Relay {
         // Of a whole answer the lists were told before it began.
         let lists_told = form == Form::Whole;
         let rest = Some(rest);
-        let mut relay = Self { first, rest, form, watch, tail, last: now, clock, check: None, news: None, lists_told, ended };
+        let mut relay =
+            Self { first, rest, form, watch, tally, tail, last: now, clock, check: None, news: None, lists_told, ended };
         if relay.ended {
             relay.tail.trace.done();
+        }
+        if form != Form::Whole {
+            relay.tail.trace.streams();
         }
         relay
     }
@@ -76,6 +84,10 @@ impl Relay {
     fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
             self.watch.feed(data);
+            if let Some(tally) = &mut self.tally {
+                tally.feed(data);
+            }
+            self.tail.node.metrics().received().add(data.len() as u64);
             self.tail.trace.passed(data.len());
         }
         self.last = Instant::now();
@@ -119,6 +131,7 @@ impl Relay {
         let text = format!("node {}: {why}", self.tail.node.name());
         self.tail.trace.broke(&text);
         self.tail.node.count_failure();
+        self.tail.node.metrics().failed(UpstreamError::Body);
         match in_band_error(self.form, &text, self.watch.mid_line()) {
             Some(mark) => Ok(Frame::data(mark)),
             None => Err(text.into()),
@@ -153,6 +166,11 @@ impl Relay {
             }
         }
     }
+}
+
+/// Whether such a body may end with a summary that we can read.
+fn tells_figures(content_type: Option<&str>) -> bool {
+    content_type.is_some_and(|kind| kind.contains("json") || kind.contains("event-stream"))
 }
 
 fn changes_lists(class: &Class) -> bool {
@@ -211,6 +229,9 @@ impl Drop for Relay {
         }
         if self.tail.trace.outcome() == Outcome::Done && is_use(&self.tail.class) {
             self.tail.node.seen_now();
+        }
+        if let Some(tally) = &self.tally {
+            self.tail.trace.told(tally.figures());
         }
         if self.tail.class == Class::Inference {
             self.tail.node.inferred();

@@ -16,8 +16,9 @@ use super::admit::Permission;
 use super::relay::{Relay, Tail};
 use super::{Job, Proxy, Trace};
 use crate::classify::{Class, Metadata};
-use crate::fleet::{InFlight, Node};
+use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::{Body, Buffered, body, headers};
+use crate::telemetry::metrics::Counter;
 use crate::upstream::{self, AnswerBody, Idle, Ready, Trouble};
 use crate::values::{Fault, Kind, Retry};
 
@@ -42,11 +43,22 @@ impl Payload {
         }
     }
 
-    fn body(&self) -> Body {
+    /// Its bytes are counted as they go.
+    fn body(&self, sent: &Counter) -> Body {
         match self {
-            Self::Buffered(buffered) => body::full(buffered.bytes().clone()),
+            Self::Buffered(buffered) => {
+                sent.add(buffered.bytes().len() as u64);
+                body::full(buffered.bytes().clone())
+            }
             Self::Streaming(incoming) => match incoming.lock().ok().and_then(|mut incoming| incoming.take()) {
-                Some(incoming) => incoming.map_err(Into::into).boxed_unsync(),
+                Some(incoming) => {
+                    let sent = sent.clone();
+                    let counted = incoming.map_frame(move |frame| {
+                        sent.add(frame.data_ref().map_or(0, Bytes::len) as u64);
+                        frame
+                    });
+                    counted.map_err(Into::into).boxed_unsync()
+                }
                 None => body::empty(),
             },
         }
@@ -77,19 +89,12 @@ impl Proxy {
     ) -> Result<Response<Body>, Fault> {
         self.may_connect(node, permission)?;
         let lease = node.enter();
-        let Try { peer, began, begun } = self.try_once(node, permission, job, trace).await?;
-        let begun = match begun {
-            Ok(begun) => begun,
-            Err(Ended::Trouble(trouble)) => {
-                node.failed_to(&trouble, began);
-                return Err(died(node, job, &trouble.to_string()));
-            }
-            Err(Ended::Dead) => return Err(died(node, job, "it stopped answering")),
-            Err(Ended::Late(limit)) => {
-                let text = format!("node {} gave no answer within {}", node.name(), humantime::format_duration(limit));
-                return Err(Fault::node(Kind::Timeout, Retry::Never, text));
-            }
-        };
+        let tried = self.try_once(node, permission, job, trace).await;
+        let Try { peer, began, begun } = tried.inspect_err(|fault| count_unreached(node, fault))?;
+        let begun = begun.map_err(|ended| unanswered(node, job, ended, began))?;
+        if begun.head.status.is_server_error() {
+            node.metrics().failed(UpstreamError::Status5xx);
+        }
         if is_use(&job.ask.class) {
             node.answered(peer);
         }
@@ -158,7 +163,7 @@ impl Proxy {
     }
 
     fn request(&self, node: &Node, job: &Job<'_>) -> Result<Request<Body>, String> {
-        let mut request = Request::new(job.payload.body());
+        let mut request = Request::new(job.payload.body(node.metrics().sent()));
         *request.method_mut() = job.head.method.clone();
         *request.uri_mut() = target(&node.config().path_prefix, &job.head.uri)?;
         *request.headers_mut() = self.headers_for(node, job.head);
@@ -203,6 +208,33 @@ enum Ended {
     Trouble(Trouble),
     Dead,
     Late(Duration),
+}
+
+/// What the client, the metrics and the node's keeper are told of an answer that never began.
+fn unanswered(node: &Node, job: &Job<'_>, ended: Ended, began: Instant) -> Fault {
+    let error = match ended {
+        Ended::Trouble(_) => UpstreamError::Reset,
+        Ended::Dead | Ended::Late(_) => UpstreamError::Timeout,
+    };
+    node.metrics().failed(error);
+    match ended {
+        Ended::Trouble(trouble) => {
+            node.failed_to(&trouble, began);
+            died(node, job, &trouble.to_string())
+        }
+        Ended::Dead => died(node, job, "it stopped answering"),
+        Ended::Late(limit) => {
+            let text = format!("node {} gave no answer within {}", node.name(), humantime::format_duration(limit));
+            Fault::node(Kind::Timeout, Retry::Never, text)
+        }
+    }
+}
+
+/// A node that could not be reached: by its fault, unless it merely sleeps or did not wake.
+fn count_unreached(node: &Node, fault: &Fault) {
+    if matches!(fault.kind, Kind::Refusing | Kind::NoNode | Kind::Died) {
+        node.metrics().failed(UpstreamError::Connect);
+    }
 }
 
 /// Whether a whole answer (not a stream, whose last line tells) says that the models were changed.

@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+use tokio::time::Instant;
+
 /// What the choice knows of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -11,6 +13,8 @@ pub struct Candidate {
     pub model: Holds,
     /// How soon it could answer.
     pub readiness: Readiness,
+    /// When it last answered; ranks those that are only probably awake.
+    pub seen: Option<Instant>,
     /// Attempts of this request that it has already failed.
     pub failed: u32,
 }
@@ -42,13 +46,16 @@ pub enum Readiness {
 /// Attempts on one node; a second one only after the first found it asleep or lost it.
 const PER_NODE: u32 = 2;
 
-/// The best candidate: not yet failed before failed, then who holds the model, then the readiest, then the first in the
-/// settings. `None` when all have had their attempts.
+/// The best candidate: not yet failed before failed, then who holds the model, then the readiest, then (probably awake) the
+/// last to answer, then the first in the settings. `None` when all have had their attempts.
 pub fn choose(candidates: &[Candidate]) -> Option<usize> {
     candidates
         .iter()
         .filter(|candidate| candidate.failed < PER_NODE)
-        .max_by_key(|candidate| (Reverse(candidate.failed), candidate.model, candidate.readiness, Reverse(candidate.index)))
+        .max_by_key(|candidate| {
+            let evidence = candidate.seen.filter(|_| candidate.readiness == Readiness::ProbablyAwake);
+            (Reverse(candidate.failed), candidate.model, candidate.readiness, evidence, Reverse(candidate.index))
+        })
         .map(|candidate| candidate.index)
 }
 
@@ -57,7 +64,7 @@ mod tests {
     use super::*;
 
     fn candidate(index: usize, model: Holds, readiness: Readiness) -> Candidate {
-        Candidate { index, model, readiness, failed: 0 }
+        Candidate { index, model, readiness, seen: None, failed: 0 }
     }
 
     #[test]
@@ -69,6 +76,14 @@ mod tests {
     #[test]
     fn no_machine_is_woken_while_an_awake_one_can_serve() {
         let all = [candidate(0, Holds::Yes, Readiness::Asleep), candidate(1, Holds::Yes, Readiness::Awake)];
+        assert_eq!(choose(&all), Some(1));
+    }
+
+    #[test]
+    fn among_those_that_are_probably_awake_the_last_to_answer_is_taken() {
+        let mut all = [candidate(0, Holds::Yes, Readiness::ProbablyAwake), candidate(1, Holds::Yes, Readiness::ProbablyAwake)];
+        let now = Instant::now();
+        (all[0].seen, all[1].seen) = (Some(now), Some(now + std::time::Duration::from_secs(1)));
         assert_eq!(choose(&all), Some(1));
     }
 

@@ -1,7 +1,7 @@
 //! What the program does with bad settings, bad disks and bad clients: it says what is wrong, in the words clients know,
 //! and goes on serving everybody else.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 
 use std::fmt::Write as _;
 use std::io::Write as _;

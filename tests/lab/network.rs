@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 const PREFIX: &str = "ollama-lab";
 /// What `ip netns exec NAME` finds here in a directory NAME, it binds over the files of the same names in `/etc`.
@@ -74,6 +75,13 @@ impl Network {
         ip(&format!("-n {switches} link set {socket} master {lan} up"));
         ip(&format!("-n {inside} addr add {address} dev {interface}"));
         ip(&format!("-n {inside} link set {interface} up"));
+    }
+
+    /// Waits until every plug passes frames: a bridge learns of a new link up to a second late, and swallows frames until then.
+    pub fn until_it_passes_frames(&self) {
+        crate::program::eventually("the bridges pass frames", Duration::from_secs(10), || {
+            self.run("switches", "bridge link show").lines().all(|plug| plug.contains("state forwarding"))
+        });
     }
 
     /// Runs `ip` inside a namespace, for instance `route add default via 10.77.0.1`.

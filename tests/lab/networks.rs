@@ -35,7 +35,7 @@ fn a_pi_with_two_interfaces_wakes_a_host_that_is_not_on_the_default_route() {
     let Some(lab) = plan.start() else { return };
     assert_wakes(&lab);
     let seen = destinations(&lab);
-    assert!(seen.iter().any(|what| what.contains("> 10.88.0.255:9")), "{seen:?}");
+    assert!(seen.iter().any(|what| what.contains("> 10.88.0.255:9,")), "{seen:?}");
 }
 
 #[test]
@@ -44,7 +44,25 @@ fn a_network_with_23_bits_is_broadcast_to_at_its_own_last_address() {
     let Some(lab) = Plan::named("a_23_network").host(host).pi_at("10.77.0.2/23").start() else { return };
     assert_wakes(&lab);
     let seen = destinations(&lab);
-    assert!(seen.iter().any(|what| what.contains("> 10.77.1.255:9")), "{seen:?}");
+    assert!(seen.iter().any(|what| what.contains("> 10.77.1.255:9,")), "{seen:?}");
+}
+
+#[test]
+fn addresses_and_ports_that_the_owner_sets_replace_all_others() {
+    let plan = Plan::named("own_targets").setting("--wake-broadcast", "10.77.0.255").setting("--wake-port", "4009");
+    let Some(lab) = plan.start() else { return };
+    assert_wakes(&lab);
+    let seen = destinations(&lab);
+    assert!(seen.iter().all(|what| what.contains("> 10.77.0.255:4009,")), "{seen:?}");
+}
+
+#[test]
+fn a_secure_on_password_follows_the_magic_packet() {
+    let plan = Plan::named("secure_on").setting("--wake-secure-on", "01:02:03:04:05:06");
+    let Some(lab) = plan.start() else { return };
+    assert_wakes(&lab);
+    let seen = destinations(&lab);
+    assert!(seen.iter().all(|what| what.ends_with(", 108 bytes")), "{seen:?}");
 }
 
 fn behind_a_router(test: &str, host: Machine) -> Plan {

@@ -138,6 +138,7 @@ impl Plan {
         let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("lab").join(&self.test);
         let _ = std::fs::remove_dir_all(&logs);
         let network = self.wire();
+        network.until_it_passes_frames();
         let hosts = self.machines.iter().map(|machine| {
             let namespace = network.namespace(&machine.name);
             (machine.clone(), Sleeper::start(&namespace, &logs, machine))

@@ -79,7 +79,7 @@ fn the_first_segment_of_a_connection_wakes_a_host_with_windows_patterns() {
 
 #[test]
 fn a_host_that_boots_refuses_before_its_ollama_listens() {
-    let machine = Machine::usual().resume(Duration::from_millis(200)).boot(Duration::from_secs(1));
+    let machine = Machine::usual().resume(Duration::from_millis(200)).boot(Duration::from_secs(3));
     let plan = Plan::named("a_host_that_boots").host(machine).wake_service(WakeService::open());
     let Some(lab) = plan.without_proxy().start() else { return };
     lab.gpu().sleep();

@@ -11,8 +11,8 @@ fn two(test: &str) -> Option<Lab> {
     let lab = Plan::named(test).host(Machine::usual()).host(second).start()?;
     lab.until_catalog_knows(CHAT_MODEL);
     for name in ["gpu", "gpu2"] {
-        eventually("the proxy has read both lists", Duration::from_secs(10), || {
-            lab.host(name).counters()["requests"]["GET /api/tags"].as_u64().unwrap_or(0) > 0
+        eventually("the proxy has read all of both hosts", Duration::from_secs(10), || {
+            lab.host(name).counters()["requests"]["POST /api/show"].as_u64() == Some(2)
         });
     }
     Some(lab)

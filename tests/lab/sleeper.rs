@@ -36,6 +36,7 @@ pub struct Machine {
     /// Its gateway, if the network has one.
     pub gateway: Option<String>,
     wakes: Wakes,
+    arms: Duration,
     resume: Duration,
     boot: Duration,
     simulator: Vec<(String, String)>,
@@ -51,6 +52,7 @@ impl Machine {
             lan: "home".into(),
             gateway: None,
             wakes: Wakes::ByMagic,
+            arms: Duration::ZERO,
             resume: Duration::from_secs(1),
             boot: Duration::ZERO,
             simulator: Vec::new(),
@@ -69,6 +71,12 @@ impl Machine {
     /// What wakes it.
     pub fn wakes(mut self, wakes: Wakes) -> Self {
         self.wakes = wakes;
+        self
+    }
+
+    /// For so long after it fell asleep its card does not wake it yet: packets that come then are lost.
+    pub fn arms_after(mut self, time: Duration) -> Self {
+        self.arms = time;
         self
     }
 
@@ -122,7 +130,7 @@ impl Machine {
         };
         let text = |path: std::path::PathBuf| path.to_str().unwrap().to_owned();
         let mut command = vec![text(example("lab_host")), self.mac.clone(), mode.into()];
-        command.extend([self.resume, self.boot].map(|time| time.as_millis().to_string()));
+        command.extend([self.arms, self.resume, self.boot].map(|time| time.as_millis().to_string()));
         command.extend([text(example("simulated_ollama")), "--listen".into(), "0.0.0.0:11434".into(), "--control".into()]);
         command.extend(self.simulator.iter().flat_map(|(flag, value)| [flag.clone(), value.clone()]));
         command

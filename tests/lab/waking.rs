@@ -46,6 +46,17 @@ fn a_chat_wakes_a_host_that_boots_and_adds_at_most_1_5_s() {
 }
 
 #[test]
+fn packets_that_are_lost_while_the_host_is_still_falling_asleep_are_repeated() {
+    let host = Machine::usual().arms_after(Duration::from_millis(2500));
+    let Some(lab) = asleep(Plan::named("still_falling_asleep").host(host)) else { return };
+    let answer = lab.client().chat(CHAT_MODEL).finish();
+    answer.assert_whole_chat();
+    assert_eq!(lab.gpu().status().woken, 1);
+    // The next packets after 2.5 s come at 4 s, 300 ms after the request at the latest.
+    assert!(answer.took < Duration::from_secs(4) + lab.gpu().status().took() + CHAT + OVERHEAD, "{:?}", answer.took);
+}
+
+#[test]
 fn fifty_chats_make_one_campaign_and_fifty_answers() {
     let host = Machine::usual().resume(Duration::from_millis(2500)).simulates("--tokens", "2").simulates("--token-gap", "1ms");
     let host = host.simulates("--first-token", "5ms");

@@ -38,10 +38,10 @@ pub fn request(asked: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) ->
     let body = body.as_ref();
     let mut text = format!("{asked} HTTP/1.1\r\nHost: proxy.lan:11434\r\n");
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text += &format!("{name}: {value}\r\n");
     }
     if !body.is_empty() {
-        text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        text += &format!("Content-Length: {}\r\n", body.len());
     }
     [text.as_bytes(), b"\r\n", body].concat()
 }

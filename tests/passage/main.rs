@@ -2,13 +2,24 @@
 //! back. Nodes are scripted byte by byte; nothing here sleeps to hope for the best, except where silence is asserted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
+#![allow(clippy::format_push_string, clippy::format_collect, reason = "a test writes HTTP by hand")]
+#![allow(clippy::unused_async, clippy::large_stack_arrays, reason = "a test reads the same whether a step waits or not")]
 
+mod after_first_byte;
+mod before_first_byte;
 mod bytes;
+mod catalog;
 mod client;
+mod connections;
 mod departure;
+mod end;
 mod headers;
+mod keep_awake;
 mod node;
+mod own_endpoints;
 mod proxy;
+mod several_nodes;
+mod sleepers;
 mod uploads;
 mod wire;
 

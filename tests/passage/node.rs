@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -17,6 +18,11 @@ pub struct Node {
     arrivals: UnboundedReceiver<Exchange>,
     seen: Seen,
     accepting: Option<JoinHandle<()>>,
+    listener: Option<Arc<TcpListener>>,
+    lists: Lists,
+    arrive: UnboundedSender<Exchange>,
+    /// Connections that keep the listener's queue full, so that the kernel answers no further one.
+    filling: Vec<std::net::TcpStream>,
 }
 
 /// Method and target of every request, in order.
@@ -66,12 +72,39 @@ impl Node {
     }
 
     async fn serving(address: SocketAddr, lists: Lists) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        let listener = Arc::new(socket.listen(QUEUE).unwrap());
         let address = listener.local_addr().unwrap();
         let (arrive, arrivals) = unbounded_channel();
-        let seen = Seen::default();
-        let accepting = tokio::spawn(accept(listener, lists, seen.clone(), arrive));
-        Self { address, arrivals, seen, accepting: Some(accepting) }
+        let (accepting, listener, filling) = (None, Some(listener), Vec::new());
+        let mut node = Self { address, arrivals, seen: Seen::default(), accepting, listener, lists, arrive, filling };
+        node.wake();
+        node
+    }
+
+    /// Accepts connections, those included that came while it slept.
+    pub fn wake(&mut self) {
+        self.filling.clear();
+        let listener = self.listener.clone().unwrap();
+        self.accepting = Some(tokio::spawn(accept(listener, self.lists.clone(), self.seen.clone(), self.arrive.clone())));
+    }
+
+    /// Falls asleep: connects get no answer at all, neither yes nor no.
+    pub async fn sleep(&mut self) {
+        self.stop_accepting().await;
+        let patience = Duration::from_millis(100);
+        while let Ok(stream) = std::net::TcpStream::connect_timeout(&self.address, patience) {
+            self.filling.push(stream);
+        }
+    }
+
+    async fn stop_accepting(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+            drop(accepting.await);
+        }
     }
 
     pub fn url(&self) -> String {
@@ -95,14 +128,15 @@ impl Node {
 
     /// Stops listening: from now on connects are refused.
     pub async fn close(&mut self) {
-        if let Some(accepting) = self.accepting.take() {
-            accepting.abort();
-            drop(accepting.await);
-        }
+        self.stop_accepting().await;
+        self.listener = None;
     }
 }
 
-async fn accept(listener: TcpListener, lists: Lists, seen: Seen, arrive: UnboundedSender<Exchange>) {
+/// Connections that the kernel keeps for a listener that does not accept them.
+const QUEUE: u32 = 8;
+
+async fn accept(listener: Arc<TcpListener>, lists: Lists, seen: Seen, arrive: UnboundedSender<Exchange>) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(hear(stream, lists.clone(), seen.clone(), arrive.clone()));
     }

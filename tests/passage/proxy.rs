@@ -1,9 +1,10 @@
 //! The proxy itself, in this process, wired as the program wires it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ollama_proxy::app;
-use ollama_proxy::config::{self, Env, ServeArgs};
+use ollama_proxy::config::{self, Config, Env, ServeArgs};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -18,6 +19,7 @@ pub struct Proxy {
     pub address: SocketAddr,
     end: watch::Sender<bool>,
     serving: JoinHandle<()>,
+    _scratch: Arc<Scratch>,
 }
 
 /// No calls of the proxy's own: a node sees what the client sent and nothing else.
@@ -31,27 +33,33 @@ impl Proxy {
 
     /// In front of nodes `node1`, `node2` … with further flags.
     pub async fn before(nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
-        Self::remembering(&Scratch::new(), nodes, flags).await
+        Self::remembering(&Arc::new(Scratch::new()), nodes, flags).await
     }
 
-    /// The same with a data directory that outlives it.
-    pub async fn remembering(scratch: &Scratch, nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
+    /// The same with a data directory that the next one finds again.
+    pub async fn remembering(scratch: &Arc<Scratch>, nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
         let urls: Vec<String> = nodes.iter().map(|node| node.url()).collect();
+        Self::start(scratch, &[&[("ollama-url", &*urls.join(","))], flags].concat(), |_| {}).await
+    }
+
+    /// With its usual node left out, as when that would be the proxy itself.
+    pub async fn without_a_node() -> Self {
+        Self::start(&Arc::new(Scratch::new()), &[], |config| config.nodes.clear()).await
+    }
+
+    async fn start(scratch: &Arc<Scratch>, flags: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
         let data = scratch.join("data");
-        let mut args = ServeArgs::default()
-            .with("host", "127.0.0.1")
-            .with("port", "0")
-            .with("data-dir", &data)
-            .with("ollama-url", &urls.join(","));
+        let mut args = ServeArgs::default().with("host", "127.0.0.1").with("port", "0").with("data-dir", &data);
         for (flag, value) in flags {
             args = args.with(flag, value);
         }
-        let config = config::load(&args, &Env::new(), scratch.path()).unwrap();
+        let mut config = config::load(&args, &Env::new(), scratch.path()).unwrap();
+        change(&mut config);
         let listeners = app::bind(&config.listen).unwrap();
         let address = listeners[0].local_addr().unwrap();
         let (end, ended) = watch::channel(false);
         let serving = tokio::spawn(async move { app::serve(config, listeners, ended).await.unwrap() });
-        Self { address, end, serving }
+        Self { address, end, serving, _scratch: scratch.clone() }
     }
 
     /// Ends it in order; its state is on disk then.

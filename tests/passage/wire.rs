@@ -191,7 +191,8 @@ impl Wire {
         }
     }
 
-    async fn chunks(&mut self) -> (Vec<u8>, End) {
+    /// The chunks up to the last one, joined.
+    pub async fn chunks(&mut self) -> (Vec<u8>, End) {
         let mut all = Vec::new();
         loop {
             match self.chunk().await {

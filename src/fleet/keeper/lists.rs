@@ -24,7 +24,10 @@ const SHOWS_AT_ONCE: usize = 2;
 #[derive(Default)]
 pub(super) struct Reading {
     lists: bool,
+    /// Something changed while they were read.
     again: bool,
+    /// The node came up while they were read: worth another try if that fails, and none if it succeeds.
+    came_up: bool,
     last: Option<Instant>,
     contacted: Option<Instant>,
     shows: usize,
@@ -62,6 +65,15 @@ impl Keeper {
         }
     }
 
+    /// It came up; perhaps by the very reading that is under way.
+    pub(super) fn read_lists_after_coming_up(&mut self) {
+        if self.reading.lists {
+            self.reading.came_up = true;
+        } else {
+            self.read_lists_if_in_use();
+        }
+    }
+
     /// A sleeper whose list was never read: one plain connect, at most one a minute, never a wake.
     pub(super) fn first_contact(&mut self) {
         let now = Instant::now();
@@ -72,7 +84,8 @@ impl Keeper {
     }
 
     pub(super) fn list_asked(&mut self) {
-        if self.rules.health_interval.is_none() {
+        // A reading that is under way answers this wish too.
+        if self.rules.health_interval.is_none() || self.reading.lists {
             return;
         }
         let old = self.view.holding.age(Instant::now()).is_none_or(|age| age >= self.rules.cache_ttl);
@@ -93,7 +106,7 @@ impl Keeper {
     }
 
     pub(super) fn mutated(&mut self, tell: oneshot::Sender<Result<(), String>>) {
-        if self.rules.health_interval.is_some() && self.node.may_be_asked() {
+        if self.rules.health_interval.is_some() && self.may_be_asked() {
             self.refresh(tell);
         }
     }
@@ -104,7 +117,6 @@ impl Keeper {
     }
 
     pub(super) fn have_lists(&mut self, result: Result<Lists, Trouble>, began: Instant) {
-        self.reading.lists = false;
         self.reading.last = Some(Instant::now());
         let outcome = match result {
             Ok(lists) => self.keep_lists(lists),
@@ -113,11 +125,15 @@ impl Keeper {
                 Err(trouble.to_string())
             }
         };
+        self.reading.lists = false;
         if let Some(idle) = self.node.idle() {
             idle.sweep();
             self.next_check = self.rules.health_interval.map(|interval| Instant::now() + interval);
         }
-        if std::mem::take(&mut self.reading.again) && outcome.is_ok() {
+        let changed_since = std::mem::take(&mut self.reading.again);
+        let came_up_since = std::mem::take(&mut self.reading.came_up);
+        let again = if outcome.is_ok() { changed_since } else { came_up_since };
+        if again {
             // Whoever waits asked while this reading was under way: it may be older than what they want to see.
             self.read_lists();
             return;

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::node::{Message, Node, Want, event_of};
 use super::power::{self, Act, Event, Power};
 use super::view::View;
-use super::{KnownMac, MacSource, Rules, wake};
+use super::{KnownMac, MacSource, Metrics, Rules, wake};
 use crate::catalog::{NodeSnapshot, Shows, Stamp};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
@@ -48,6 +48,8 @@ pub(super) struct Keeper {
     life: Vec<oneshot::Sender<bool>>,
     next_check: Option<Instant>,
     last_inference: Option<Instant>,
+    /// When it last refused a call of ours.
+    refused: Option<Instant>,
 }
 
 /// What a job of the keeper brings back.
@@ -56,7 +58,7 @@ enum Done {
     Called(wake::url::Called),
     Lists(Result<lists::Lists, Trouble>),
     Show { digest: String, body: Result<Reply, Trouble> },
-    Loaded { key: String, result: Result<Reply, Trouble> },
+    Loaded { key: String, model: String, result: Result<Reply, Trouble> },
     OnGpu(Result<Reply, Trouble>),
     Alive(Result<Reply, Trouble>),
 }
@@ -66,6 +68,7 @@ impl Keeper {
         config: &NodeConfig,
         rules: &Rules,
         known: NodeSnapshot,
+        metrics: &Metrics,
         shows: Shows,
         changed: Arc<Notify>,
     ) -> anyhow::Result<(Node, Self)> {
@@ -88,7 +91,7 @@ impl Keeper {
             woken: None,
         };
         let (publish, published) = watch::channel(Arc::new(view.clone()));
-        let node = Node::new(config.clone(), tell, published)?;
+        let node = Node::new(config.clone(), tell, published, metrics.of_node(config.name.as_str()))?;
         let waking = waking::Waking::new(config)?;
         let keeper = Self {
             node: node.clone(),
@@ -105,6 +108,7 @@ impl Keeper {
             life: Vec::new(),
             next_check: None,
             last_inference: None,
+            refused: None,
         };
         Ok((node, keeper))
     }
@@ -178,16 +182,20 @@ impl Keeper {
             Done::Called(called) => self.called(called),
             Done::Lists(result) => self.have_lists(result, began),
             Done::Show { digest, body } => self.have_show(&digest, body, began),
-            Done::Loaded { key, result } => self.loaded(&key, result, began),
+            Done::Loaded { key, model, result } => self.loaded(&key, &model, result, began),
             Done::OnGpu(result) => self.seen_on_gpu(result),
             Done::Alive(result) => self.life_checked(result),
         }
     }
 
-    /// Something begun at `began` met trouble. Old news is dropped: the node has answered since then.
+    /// Something begun at `began` met trouble. Old news is dropped: the node has answered or refused since then. A poll that
+    /// began just before the resume ends in silence when later ones are refused already.
     fn missed(&mut self, trouble: &Trouble, began: Instant) {
-        let answered_since = self.node.last_seen().is_some_and(|seen| seen > began);
-        if let Some(event) = event_of(trouble).filter(|_| !answered_since) {
+        let heard_since = [self.node.last_seen(), self.refused].into_iter().flatten().any(|heard| heard > began);
+        if let Some(event) = event_of(trouble).filter(|_| !heard_since) {
+            if matches!(event, Event::Refused(_)) {
+                self.refused = Some(Instant::now());
+            }
             self.observe(event, Some(trouble.to_string()));
         }
     }
@@ -252,6 +260,7 @@ impl Keeper {
         self.view.hindrance = None;
         if let Some(took) = took {
             self.view.woken = Some(Instant::now());
+            self.node.metrics().woken(self.waking.trigger, took);
             self.view.wake_history.push(took.as_secs_f64());
             let surplus = self.view.wake_history.len().saturating_sub(WAKES);
             self.view.wake_history.drain(..surplus);
@@ -259,7 +268,7 @@ impl Keeper {
             self.changed.notify_one();
         }
         self.load_wanted();
-        self.read_lists_if_in_use();
+        self.read_lists_after_coming_up();
     }
 
     /// Remembers the address that answered.
@@ -276,8 +285,6 @@ impl Keeper {
         self.node.seen_now();
         self.met(Some(reply.peer.ip()));
         self.observe(Event::Answered, None);
-        // What follows from the answer asks whether the node is in use.
-        self.publish();
         self.learn_mac(reply.peer.ip());
     }
 
@@ -323,6 +330,7 @@ impl Keeper {
             self.waking.loads.add(preload);
         }
         if !was_in_progress {
+            self.waking.trigger = want.trigger;
             tracing::info!(node = %self.node.name(), cause = want.cause, "wanted");
         }
     }

@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use super::{Done, Keeper, WantedLoads};
 use crate::config::{KeepAwake, LocalTime, NodeConfig};
-use crate::fleet::KnownMac;
+use crate::fleet::metrics::WakeEnd;
 use crate::fleet::power::{Event, Means, Power};
 use crate::fleet::wake::{interfaces, packet, url};
+use crate::fleet::{KnownMac, Trigger};
 use crate::upstream::{Reply, Trouble};
 
 /// Ollama gives a load up after five minutes without progress; beyond this even a slow one is not worth waiting for.
@@ -32,12 +33,14 @@ pub(super) struct Waking {
     skew: i64,
     last_call: Option<Instant>,
     pub(super) loads: WantedLoads,
+    /// What started the campaign under way, or the last one.
+    pub(super) trigger: Trigger,
 }
 
 impl Waking {
     pub(super) fn new(config: &NodeConfig) -> anyhow::Result<Self> {
         let client = config.wake.url.as_ref().map(|_| url::client()).transpose()?;
-        Ok(Self { client, skew: 0, last_call: None, loads: WantedLoads::default() })
+        Ok(Self { client, skew: 0, last_call: None, loads: WantedLoads::default(), trigger: Trigger::default() })
     }
 }
 
@@ -57,7 +60,9 @@ impl Keeper {
         let targets = packet::targets(&interfaces, address, wake);
         let unreached =
             wake.broadcast.is_empty() && address.is_some_and(|address| !interfaces.iter().any(|own| own.reaches(address)));
-        let hindrance = match packet::send(&targets, &packet::bytes(known.mac, wake.secure_on.as_ref())) {
+        let sent = packet::send(&targets, &packet::bytes(known.mac, wake.secure_on.as_ref()));
+        self.node.metrics().packets_sent(*sent.as_ref().unwrap_or(&0));
+        let hindrance = match sent {
             _ if targets.is_empty() => Some(
                 "no network interface of this machine can carry a magic packet (in a container use host networking)".to_owned(),
             ),
@@ -80,6 +85,7 @@ impl Keeper {
         let ip = self.view.address.or_else(|| self.node.config().hosts.first()?.host.parse().ok());
         let fill = url::Fill { node: self.node.name().clone(), mac: self.view.mac.map(|known| known.mac), ip };
         let skew = self.waking.skew;
+        self.node.metrics().url_called();
         self.begin_job(async move { Done::Called(url::call(&client, &wake, &fill, skew).await) });
     }
 
@@ -116,6 +122,10 @@ impl Keeper {
     }
 
     pub(super) fn gave_up(&mut self) {
+        if let Power::WakeFailed { refused, .. } = self.view.power {
+            let end = if refused || self.view.hindrance.is_some() { WakeEnd::Error } else { WakeEnd::Timeout };
+            self.node.metrics().wake_ended(self.waking.trigger, end);
+        }
         self.waking.loads = WantedLoads::default();
         let last = self.view.trouble.as_deref().unwrap_or_default();
         tracing::warn!(node = %self.node.name(), last, hindrance = self.view.hindrance.as_deref().unwrap_or_default(), "did not come up");
@@ -130,25 +140,36 @@ impl Keeper {
         for preload in wanted.0 {
             let (caller, key) = (self.caller(), preload.key.clone());
             self.view.loading.push(preload.key);
-            let body = preload.body;
-            self.begin_job(async move { Done::Loaded { key, result: caller.post(preload.path, body, LOAD).await } });
+            let (model, body) = (preload.model, preload.body);
+            self.begin_job(async move { Done::Loaded { key, model, result: caller.post(preload.path, body, LOAD).await } });
         }
         self.dirty = true;
     }
 
     /// A failed load is nobody's failure: the ask itself is forwarded and tells the truth.
-    pub(super) fn loaded(&mut self, key: &str, result: Result<Reply, Trouble>, began: Instant) {
+    pub(super) fn loaded(&mut self, key: &str, model: &str, result: Result<Reply, Trouble>, began: Instant) {
         self.view.loading.retain(|loading| loading != key);
         self.dirty = true;
         match result {
             Ok(reply) => {
                 self.answered(&reply);
+                if reply.status.is_success() {
+                    self.count_load(model, began.elapsed());
+                }
                 let caller = self.caller();
                 self.begin_job(async move { Done::OnGpu(caller.get("/api/ps", PS).await) });
             }
             Err(trouble) => {
                 self.missed(&trouble, began);
             }
+        }
+    }
+
+    /// The answer to a load tells no times; what it took is what its waiters waited.
+    fn count_load(&self, model: &str, took: Duration) {
+        if let Some(listed) = self.view.holding.find(model) {
+            let metrics = self.node.metrics();
+            metrics.load_seconds(metrics.label(&listed.name)).took(took);
         }
     }
 

@@ -133,6 +133,15 @@ fn sends(acts: &[Act]) -> bool {
     acts.iter().any(|act| matches!(act, Act::SendPackets | Act::CallUrl | Act::Poll))
 }
 
+#[test]
+fn every_word_of_a_state_is_in_the_list_of_words() {
+    let now = Instant::now();
+    let waking = next(Power::Asleep, Event::Wanted, now, MEANS).0;
+    let (resting, failed) = (Power::ServiceDown(Refused::Resting), Power::WakeFailed { until: now, refused: false });
+    let states = [Power::Unknown, Power::Awake, resting, Power::Asleep, waking, Power::Suspending { until: now }, failed];
+    assert_eq!(states.map(|power| power.word()), Power::WORDS);
+}
+
 proptest! {
     #[test]
     fn without_a_want_no_sequence_of_evidence_sends_anything(events in events(), packets: bool, url: bool) {

@@ -26,7 +26,7 @@ impl Interface {
     }
 
     /// Whether a broadcast on it can reach another machine.
-    fn carries_broadcasts(&self) -> bool {
+    pub(crate) fn carries_broadcasts(&self) -> bool {
         let virtual_one = ["docker", "veth", "tun", "br-", "virbr", "wg"].iter().any(|prefix| self.name.starts_with(prefix));
         !self.address.is_loopback() && self.mask.to_bits().count_ones() < 31 && !virtual_one
     }
@@ -34,13 +34,19 @@ impl Interface {
 
 /// All interfaces that are up and carry broadcasts to other machines: no loopback, /31, /32, container or tunnel ones.
 pub(crate) fn usable() -> Vec<Interface> {
+    let mut all = all();
+    all.retain(Interface::carries_broadcasts);
+    all
+}
+
+/// Every IPv4 address of this machine with its interface.
+pub(crate) fn all() -> Vec<Interface> {
     let Ok(all) = if_addrs::get_if_addrs() else { return Vec::new() };
     all.into_iter()
         .filter_map(|interface| match interface.addr {
             if_addrs::IfAddr::V4(v4) => Some(Interface { name: interface.name, address: v4.ip, mask: v4.netmask }),
             if_addrs::IfAddr::V6(_) => None,
         })
-        .filter(Interface::carries_broadcasts)
         .collect()
 }
 

@@ -31,8 +31,10 @@ pub(crate) struct Fill {
 pub(crate) struct Called {
     /// `Err`: what went wrong, for the operator. Never holds the key or the query.
     pub(crate) result: Result<(), String>,
-    /// Seconds to add to our clock to have the server's.
+    /// Seconds to add to our clock to have the server's, for the next call.
     pub(crate) skew: i64,
+    /// Seconds by which the server's clock is ahead of ours, by the last answer that told its time.
+    pub(crate) ahead: Option<i64>,
 }
 
 /// The client for wake URLs: no proxy from the environment, no redirects, nothing kept open.
@@ -47,38 +49,35 @@ pub(crate) fn client() -> Result<Client, reqwest::Error> {
 
 /// Calls the URL, and once more when only the clock was wrong.
 pub(crate) async fn call(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64) -> Called {
-    let first = attempt(client, url, fill, skew).await;
-    match first {
-        Err(Refusal::Clock { text, server: Some(server) }) => {
-            let skew = server - unix_now();
+    let mut ahead = None;
+    let first = attempt(client, url, fill, skew, &mut ahead).await;
+    match (first, ahead) {
+        (Err(Refusal::Clock(text)), Some(skew)) => {
             // WolGoWeb refuses a `time` it has already accepted, and the header has whole seconds only.
             tokio::time::sleep(Duration::from_millis(1100)).await;
-            let again = attempt(client, url, fill, skew).await;
-            Called { result: again.map_err(|refusal| refusal.text(Some(&text))), skew }
+            let again = attempt(client, url, fill, skew, &mut ahead).await;
+            Called { result: again.map_err(|refusal| refusal.text(Some(&text))), skew, ahead }
         }
-        other => Called { result: other.map_err(|refusal| refusal.text(None)), skew },
+        (other, _) => Called { result: other.map_err(|refusal| refusal.text(None)), skew, ahead },
     }
 }
 
 enum Refusal {
-    /// The token or time was refused; `server` is the server's clock in Unix seconds.
-    Clock {
-        text: String,
-        server: Option<i64>,
-    },
+    /// The token or time was refused.
+    Clock(String),
     Other(String),
 }
 
 impl Refusal {
     fn text(self, first: Option<&str>) -> String {
         match (self, first) {
-            (Self::Clock { text, .. }, Some(_)) => format!("{text}, also after setting our clock by the server's"),
-            (Self::Clock { text, .. }, None) | (Self::Other(text), _) => text,
+            (Self::Clock(text), Some(_)) => format!("{text}, also after setting our clock by the server's"),
+            (Self::Clock(text), None) | (Self::Other(text), _) => text,
         }
     }
 }
 
-async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64) -> Result<(), Refusal> {
+async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64, ahead: &mut Option<i64>) -> Result<(), Refusal> {
     let request = build(client, url, fill, unix_now() + skew).map_err(Refusal::Other)?;
     let answer = client.execute(request).await.map_err(|error| Refusal::Other(error.without_url().to_string()))?;
     let status = answer.status();
@@ -88,24 +87,25 @@ async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64) -> Resu
         .and_then(|date| date.to_str().ok())
         .and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok())
         .map(|date| date.timestamp());
+    *ahead = server.map(|server| server - unix_now()).or(*ahead);
     if !status.is_success() {
         return Err(Refusal::Other(format!("the wake URL answered {status}")));
     }
     let body = answer.bytes().await.map_err(|error| Refusal::Other(error.without_url().to_string()))?;
-    judge(&body, server)
+    judge(&body)
 }
 
 /// Whether a 2xx answer means that a packet went out.
-fn judge(body: &[u8], server: Option<i64>) -> Result<(), Refusal> {
+fn judge(body: &[u8]) -> Result<(), Refusal> {
     let code = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|answer| answer.get("error")?.as_i64());
     let text = |why: &str| format!("the wake service answered error {}: {why}", code.unwrap_or_default());
     match code {
         None | Some(0) => Ok(()),
         Some(100) => Err(Refusal::Other(text("it could not send (check mac, ip and interface in the wake URL)"))),
         Some(101) => Err(Refusal::Other(text("it wants a key: set --wake-key to its KEY"))),
-        Some(102) => Err(Refusal::Clock { text: text("our clock and its clock differ"), server }),
+        Some(102) => Err(Refusal::Clock(text("our clock and its clock differ"))),
         Some(103) => Err(Refusal::Other(text("it has already had a call in this second"))),
-        Some(104) => Err(Refusal::Clock { text: text("the key is wrong, or the clocks differ (--wake-key)"), server }),
+        Some(104) => Err(Refusal::Clock(text("the key is wrong, or the clocks differ (--wake-key)"))),
         Some(_) => Err(Refusal::Other(text("unknown"))),
     }
 }
@@ -211,9 +211,9 @@ mod tests {
 
     #[test]
     fn a_200_with_an_error_is_a_failure_and_names_the_way_out() {
-        assert!(judge(br#"{"error":0,"message":"Wake Success"}"#, None).is_ok());
-        assert!(judge(b"<html>whatever</html>", None).is_ok());
-        let text = |body: &[u8]| judge(body, None).err().map(|refusal| refusal.text(None)).unwrap();
+        assert!(judge(br#"{"error":0,"message":"Wake Success"}"#).is_ok());
+        assert!(judge(b"<html>whatever</html>").is_ok());
+        let text = |body: &[u8]| judge(body).err().map(|refusal| refusal.text(None)).unwrap();
         assert!(text(br#"{"error":101,"message":"No authority."}"#).contains("--wake-key"));
         assert!(text(br#"{"error":100,"message":""}"#).contains("error 100"));
     }

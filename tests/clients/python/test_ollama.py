@@ -140,6 +140,9 @@ class Models(Suite):
         self.assertEqual(steps[-1].status, "success")
         self.assertIn("pulled-py:latest", self.names())
 
+    def test_push_reports_its_progress(self):
+        self.assertEqual(list(self.client.push(CHAT, stream=True))[-1].status, "success")
+
     def test_a_pull_of_nothing_ends_with_the_error_of_the_server(self):
         with self.assertRaises(ollama.ResponseError) as caught:
             list(self.client.pull("missing-py", stream=True))

@@ -88,13 +88,13 @@ fn ipv4(packet: &[u8]) -> (String, bool) {
         return ("unreadable IPv4".into(), false);
     };
     let (from, to, inner) = (address(from), address(to), packet.get(header..).unwrap_or_default());
-    let port = |at: usize| inner.get(at..at + 2).map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let number = |at: usize| inner.get(at..at + 2).map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]));
     match protocol {
         6 => {
             let flags = inner.get(13).copied().unwrap_or_default();
-            (format!("TCP {from}:{} > {to}:{} [{}]", port(0), port(2), flag_names(flags)), flags & 0x12 == 0x02)
+            (format!("TCP {from}:{} > {to}:{} [{}]", number(0), number(2), flag_names(flags)), flags & 0x12 == 0x02)
         }
-        17 => (format!("UDP {from}:{} > {to}:{}", port(0), port(2)), false),
+        17 => (format!("UDP {from}:{} > {to}:{}, {} bytes", number(0), number(2), number(4).saturating_sub(8)), false),
         1 => (format!("ICMP {from} > {to}"), false),
         other => (format!("protocol {other} {from} > {to}"), false),
     }

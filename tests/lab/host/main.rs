@@ -4,7 +4,8 @@
 //! answer each: `sleep`, `wake`, `status`, `mark`, `frames N`, `kill-ollama`, `start-ollama`, `ollama METHOD PATH [BODY]`.
 //! It ends, and Ollama with it, when standard input closes.
 //!
-//! Usage: `lab_host MAC magic|syn|arp|never RESUME_MS BOOT_MS COMMAND…`. A boot time above zero means that the machine is
+//! Usage: `lab_host MAC magic|syn|arp|never ARM_MS RESUME_MS BOOT_MS COMMAND…`. For ARM_MS after it fell asleep its card
+//! does not wake it yet: frames that come then are lost. A boot time above zero means that the machine is
 //! switched off instead of suspended: after the resume its port refuses for that long, and Ollama starts anew.
 
 mod frame;
@@ -27,6 +28,8 @@ pub enum Event {
     Command(String),
     /// The tap saw this.
     Frame(Frame),
+    /// The tap saw a marker of ours.
+    Marker(u64),
     /// Standard input is closed.
     Gone,
 }
@@ -53,11 +56,14 @@ enum Power {
 
 struct Machine {
     mode: Mode,
+    /// From falling asleep until its card is armed, in milliseconds.
+    arms: u64,
     resume: Duration,
     boot: Duration,
     power: Power,
     ollama: Ollama,
     frames: Vec<Frame>,
+    marks: u64,
     woken: u32,
     /// When it last fell asleep, in Unix milliseconds.
     slept_at: u64,
@@ -76,12 +82,29 @@ impl Machine {
             };
             match event {
                 Ok(Event::Command(line)) => {
+                    self.catch_up(events)?;
                     let answer = self.obey(&line).unwrap_or_else(|fault| format!("failed: {fault}"));
                     println!("{answer}");
                 }
                 Ok(Event::Frame(frame)) => self.receive(frame),
+                Ok(Event::Marker(_)) => {}
                 Err(RecvTimeoutError::Timeout) => self.rise()?,
                 Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes in every frame that has arrived until now, so that an answer leaves none out.
+    fn catch_up(&mut self, events: &Receiver<Event>) -> io::Result<()> {
+        self.marks += 1;
+        nic::mark(self.marks)?;
+        loop {
+            match events.recv_timeout(Duration::from_secs(5)) {
+                Ok(Event::Frame(frame)) => self.receive(frame),
+                Ok(Event::Marker(number)) if number < self.marks => {}
+                Ok(Event::Marker(_)) => return Ok(()),
+                Ok(Event::Command(_) | Event::Gone) => return Err(io::Error::other("the tests did not wait for an answer")),
+                Err(fault) => return Err(io::Error::other(fault)),
             }
         }
     }
@@ -92,8 +115,8 @@ impl Machine {
             Mode::Syn => frame.magic || frame.syn,
             Mode::Never => false,
         };
-        // A frame that came just before the sleep was read just after it.
-        if wakes && matches!(self.power, Power::Asleep) && frame.at > self.slept_at {
+        // What came while it was still falling asleep found its card not yet armed.
+        if wakes && matches!(self.power, Power::Asleep) && frame.at >= self.slept_at + self.arms {
             self.woken += 1;
             self.last_wake = (frame.at, 0);
             self.power = Power::Resuming { until: Instant::now() + self.resume };
@@ -200,17 +223,28 @@ fn settings() -> Option<([u8; 6], Machine)> {
         "never" => Mode::Never,
         _ => return None,
     };
+    let arms = arguments.next()?.parse().ok()?;
     let resume = Duration::from_millis(arguments.next()?.parse().ok()?);
     let boot = Duration::from_millis(arguments.next()?.parse().ok()?);
-    let ollama = Ollama::new(arguments.collect());
-    let power = Power::Awake;
-    let machine = Machine { mode, resume, boot, power, ollama, frames: Vec::new(), woken: 0, slept_at: 0, last_wake: (0, 0) };
+    let machine = Machine {
+        mode,
+        arms,
+        resume,
+        boot,
+        power: Power::Awake,
+        ollama: Ollama::new(arguments.collect()),
+        frames: Vec::new(),
+        marks: 0,
+        woken: 0,
+        slept_at: 0,
+        last_wake: (0, 0),
+    };
     Some((mac?.try_into().ok()?, machine))
 }
 
 fn main() -> io::Result<()> {
     let Some((mac, mut machine)) = settings() else {
-        eprintln!("usage: lab_host MAC magic|syn|arp|never RESUME_MS BOOT_MS COMMAND…");
+        eprintln!("usage: lab_host MAC magic|syn|arp|never ARM_MS RESUME_MS BOOT_MS COMMAND…");
         std::process::exit(2);
     };
     let (sender, events) = channel();

@@ -1,6 +1,7 @@
 //! The network card of the laboratory's host: a tap that sees every frame, and the deaf state in which nothing else does.
 
 use std::io::{self, Read, Write};
+use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,6 +13,8 @@ use crate::frame::Frame;
 
 /// Every protocol, in the byte order that packet sockets want.
 const ETH_P_ALL: u16 = 3;
+
+const MARK: &[u8] = b"marker of the laboratory";
 
 /// Milliseconds since the Unix epoch.
 pub fn unix_ms() -> u64 {
@@ -30,13 +33,30 @@ pub fn tap(own: [u8; 6], events: Sender<Event>) -> io::Result<()> {
     std::thread::spawn(move || {
         let mut bytes = vec![0; 1 << 16];
         while let Ok(length) = socket.read(&mut bytes) {
-            let seen = Frame::read(&bytes[..length], own, unix_ms());
-            if seen.is_some_and(|frame| events.send(Event::Frame(frame)).is_err()) {
+            let seen = match marker(&bytes[..length]) {
+                Some(number) => Some(Event::Marker(number)),
+                None => Frame::read(&bytes[..length], own, unix_ms()).map(Event::Frame),
+            };
+            if seen.is_some_and(|event| events.send(event).is_err()) {
                 break;
             }
         }
     });
     Ok(())
+}
+
+/// Sends a marker over the loopback interface, which the tap sees too: what the tap reports before it came before it.
+///
+/// # Errors
+/// When loopback is down.
+pub fn mark(number: u64) -> io::Result<()> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.send_to(&[MARK, &number.to_be_bytes()[..]].concat(), "127.0.0.1:9").map(|_| ())
+}
+
+fn marker(bytes: &[u8]) -> Option<u64> {
+    let payload = bytes.get(bytes.len().checked_sub(MARK.len() + 8)?..)?.strip_prefix(MARK)?;
+    payload.try_into().ok().map(u64::from_be_bytes)
 }
 
 /// Drops every frame in both directions, as a card does whose host sleeps: no RST, no FIN, no retransmission leaves it.

@@ -1,14 +1,12 @@
 //! README.md and CHANGELOG.md held to what the program does: their commands are run, their tables compared.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-#[path = "bad_input/rig.rs"]
+#[path = "../shared/program.rs"]
 #[allow(dead_code, reason = "the suite that it was made for uses the rest")]
 mod rig;
 
-#[path = "readme/markdown.rs"]
 mod markdown;
-#[path = "readme/program.rs"]
 mod program;
 
 use std::time::Duration;
@@ -112,7 +110,7 @@ fn help_keeps_within_100_columns_below_its_title_and_names_every_command() {
 fn version_is_the_one_at_the_top_of_the_changelog_and_each_entry_is_one_line() {
     let version = said_to("--version");
     let number = version.trim().strip_prefix("ollama-proxy ").unwrap().to_owned();
-    let changelog = include_str!("../CHANGELOG.md");
+    let changelog = include_str!("../../CHANGELOG.md");
     let newest = changelog.lines().find_map(|line| line.strip_prefix("## ")).unwrap();
     assert_eq!(newest.split(' ').next(), Some(number.as_str()));
     for line in changelog.lines().skip(1) {

@@ -1,0 +1,42 @@
+//! Looking at this machine: its networks, whether it is a container, who holds our ports.
+
+use std::path::Path;
+
+use super::machine::{Machine, Port};
+use crate::app;
+use crate::commands::running::Running;
+use crate::config::{Env, Listen};
+use crate::fleet::survey;
+
+pub(super) fn machine(env: &Env) -> Machine {
+    let marked = ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists());
+    Machine {
+        in_container: marked || env.contains_key("KUBERNETES_SERVICE_HOST"),
+        kernel: std::fs::read_to_string("/proc/version").unwrap_or_default(),
+        networks: survey::networks(),
+        gateways: survey::gateways(),
+    }
+}
+
+/// Who holds each port that the settings name; port 0 is nobody's.
+pub(super) async fn ports(listen: &Listen) -> Vec<(u16, Port)> {
+    let mut found = Vec::new();
+    for port in listen.ports.iter().filter(|port| **port != 0) {
+        let only = Listen { ports: vec![*port], ..listen.clone() };
+        let state = match app::bind(&only) {
+            Ok(_) => Port::Free,
+            Err(why) => holder(&only).await.unwrap_or_else(|| Port::Unusable(why.to_string())),
+        };
+        found.push((*port, state));
+    }
+    found
+}
+
+async fn holder(listen: &Listen) -> Option<Port> {
+    let running = Running::at(None, listen);
+    if let Ok(nodes) = running.nodes().await {
+        return Some(Port::Proxy(nodes.len()));
+    }
+    let root = running.get("/").await.ok()?;
+    (root.body == "Ollama is running").then_some(Port::Ollama)
+}

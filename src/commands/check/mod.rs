@@ -1,0 +1,116 @@
+//! `check`: looks for faults in settings, network and nodes, and says the way out of each.
+//!
+//! `gather` and `visit` look, `machine` and `node` judge what they found, `report` prints it.
+
+mod gather;
+mod hints;
+mod machine;
+mod node;
+mod report;
+mod visit;
+
+use tokio::task::JoinSet;
+
+use super::running::{ListedNode, Running};
+use super::{quiet, runtime, say, settings, working_dir};
+use crate::app::Failure;
+use crate::config::{self, CheckArgs, Config, Env, NodeConfig, Origin};
+use crate::fleet::Fleet;
+use report::Line;
+use visit::Visit;
+
+pub(super) fn run(args: &CheckArgs, env: &Env) -> Result<(), Failure> {
+    let config = config::load(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    say(&format!("{}\n", announcement(args.call_wake_url)));
+    say(&format!("\nSettings\n{}\n", table(&config.origins)));
+    let faults = runtime()?.block_on(examine(&config, args.call_wake_url, env))?;
+    if config.nodes.iter().any(|node| node.enabled && !node.always_on) {
+        say(&format!("\n{}\n", hints::HINTS));
+    }
+    match faults {
+        0 => println!("\nNo fault was found."),
+        1 => return Err(Failure::Other(anyhow::anyhow!("check found 1 fault"))),
+        many => return Err(Failure::Other(anyhow::anyhow!("check found {many} faults"))),
+    }
+    Ok(())
+}
+
+/// A person decides whether a sleeping PC may be touched.
+fn announcement(calls_wake_urls: bool) -> &'static str {
+    if calls_wake_urls {
+        "This connects to every node and calls every wake URL, which wakes the PCs."
+    } else {
+        "This connects to every node and sends packets for a card that nobody has. It calls no wake URL and sends no packet \
+         that names a node's card;\na PC that is set to wake on any packet may wake all the same."
+    }
+}
+
+/// Prints all findings; returns how many are faults.
+async fn examine(config: &Config, call_wake_url: bool, env: &Env) -> anyhow::Result<usize> {
+    let mut keepers = JoinSet::new();
+    let (fleet, note) = quiet::fleet(config, &config.nodes, &mut keepers)?;
+    let notes: Vec<Line> = config.notes.iter().cloned().chain(note).map(Line::note).collect();
+    let mut faults = if notes.is_empty() { 0 } else { report::print("About the settings", &notes) };
+    let machine = gather::machine(env);
+    let ports = gather::ports(&config.listen).await;
+    let needs_packets = config.nodes.iter().any(|node| node.enabled && !node.always_on && node.wake.url.is_none());
+    faults += report::print("This machine", &machine::lines(&machine, &ports, needs_packets));
+    let told = Running::at(None, &config.listen).nodes().await.unwrap_or_default();
+    for node in &config.nodes {
+        let heading = format!("Node {} at {}", node.name, node.hosts.first().map(ToString::to_string).unwrap_or_default());
+        let housing = machine::housing(&machine);
+        let lines = match visit(config, &fleet, &told, node, call_wake_url) {
+            Some(visit) => node::lines(&visit.find().await?, &machine.networks, housing),
+            None => vec![Line::note("not enabled")],
+        };
+        faults += report::print(&heading, &lines);
+    }
+    if config.nodes.is_empty() {
+        let line = Line::fault("no node is set", "set --ollama-url (OLLAMA_URL) to the PC, such as http://192.168.1.20:11434");
+        faults += report::print("Nodes", &[line]);
+    }
+    Ok(faults)
+}
+
+fn visit<'a>(
+    config: &'a Config,
+    fleet: &'a Fleet,
+    told: &'a [ListedNode],
+    node: &NodeConfig,
+    call_wake_url: bool,
+) -> Option<Visit<'a>> {
+    let name = node.name.as_str();
+    // A running proxy with other settings may have another node of that name.
+    let same = |told: &&ListedNode| told.name == name && node.hosts.iter().any(|host| told.hosts.contains(&host.host));
+    Some(Visit { node: fleet.find(name)?, config, told: told.iter().find(same), call_wake_url })
+}
+
+/// Each effective setting with where it came from.
+fn table(origins: &[Origin]) -> String {
+    let width = |cell: fn(&Origin) -> &str| origins.iter().map(|origin| cell(origin).chars().count()).max().unwrap_or_default();
+    let (names, values) = (width(|origin| &origin.setting), width(|origin| &origin.value).min(60));
+    let row = |origin: &Origin| format!("  {:names$}  {:values$}  ({})", origin.setting, origin.value, origin.origin);
+    origins.iter().map(row).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_stands_with_its_origin() {
+        let origin = |setting: &str, value: &str, origin: &str| Origin {
+            setting: setting.to_owned(),
+            value: value.to_owned(),
+            origin: origin.to_owned(),
+        };
+        let text = table(&[origin("port", "11434", "default"), origin("ollama-url", "http://pc:1", "environment OLLAMA_URL")]);
+        assert_eq!(text, "  port        11434        (default)\n  ollama-url  http://pc:1  (environment OLLAMA_URL)");
+    }
+
+    #[test]
+    fn the_first_words_say_what_is_touched() {
+        assert!(announcement(false).contains("connects to every node") && announcement(false).contains("calls no wake URL"));
+        assert!(announcement(true).contains("wakes the PCs"));
+    }
+}

@@ -1,0 +1,177 @@
+//! Talking to a proxy that runs, here or elsewhere: where it is, its nodes, and the wake that a person asks it for.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+
+use crate::config::{HostPort, Listen, ProxyUrl};
+use crate::upstream::{self, Call, Reply, Trouble};
+
+/// A proxy answers from memory; and a container gives a health check ten seconds.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// It ends a wake by itself at a deadline that we do not know.
+const WAKE_LIMIT: Duration = Duration::from_secs(2 * 3600);
+
+/// Where a proxy runs, or should.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    at: HostPort,
+    prefix: String,
+}
+
+/// Why it could not be asked.
+#[derive(Debug)]
+pub(super) enum Unasked {
+    /// Nobody answers there, or something that is no proxy of ours.
+    NoProxy(String),
+    /// It answered and then failed us.
+    Failed(String),
+}
+
+impl std::fmt::Display for Unasked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoProxy(text) | Self::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+/// `GET /nodes`, as far as we show it.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    nodes: Vec<ListedNode>,
+}
+
+/// One node as the running proxy tells of it. What it does not tell stays empty, so that versions may differ.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ListedNode {
+    pub(super) name: String,
+    pub(super) hosts: Vec<String>,
+    pub(super) port: Option<u16>,
+    pub(super) stats: ListedStats,
+    /// Names, or objects with a `name`.
+    models: Vec<serde_json::Value>,
+    pub(super) power: ListedPower,
+}
+
+/// Its counters.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ListedStats {
+    pub(super) active_connections: u64,
+}
+
+/// How it stands.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ListedPower {
+    pub(super) state: String,
+    /// Unix seconds.
+    pub(super) since: Option<f64>,
+    pub(super) always_on: bool,
+    pub(super) mac: Option<String>,
+    pub(super) mac_source: Option<String>,
+    /// Seconds that a wake usually takes.
+    pub(super) wake_seconds: Option<f64>,
+    /// Requests that wait for its wake.
+    pub(super) held: u64,
+}
+
+impl ListedNode {
+    /// The names of its models.
+    pub(super) fn models(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().filter_map(|model| model.as_str().or_else(|| model.get("name")?.as_str()))
+    }
+}
+
+/// What came of a wake.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Woken {
+    pub(super) state: String,
+    pub(super) seconds: Option<f64>,
+    pub(super) trouble: Option<String>,
+    pub(super) hindrance: Option<String>,
+    error: Option<String>,
+}
+
+impl Woken {
+    /// Why it did not come up, in the proxy's words.
+    pub(super) fn why(&self) -> String {
+        let told = [&self.error, &self.hindrance, &self.trouble];
+        let told: Vec<&str> = told.into_iter().flatten().map(String::as_str).collect();
+        if told.is_empty() { format!("it is {}", self.state) } else { told.join("; ") }
+    }
+}
+
+impl Running {
+    /// The one that the user names; else the one that these settings would start on this machine.
+    pub(super) fn at(named: Option<&ProxyUrl>, listen: &Listen) -> Self {
+        if let Some(url) = named {
+            return Self { at: url.at.clone(), prefix: url.prefix.clone() };
+        }
+        let host = listen.host.filter(|host| !host.is_unspecified()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let port = listen.ports.first().copied().unwrap_or(11434);
+        Self { at: HostPort { host: host.to_string(), port }, prefix: String::new() }
+    }
+
+    /// Its nodes, from its memory.
+    ///
+    /// # Errors
+    /// `NoProxy` also when something else answers there.
+    pub(super) async fn nodes(&self) -> Result<Vec<ListedNode>, Unasked> {
+        let reply = self.ask(Method::GET, "/nodes", LIMIT).await.map_err(|trouble| self.absent(&trouble))?;
+        let listed = serde_json::from_slice::<Listed>(&reply.body).ok().filter(|_| reply.status.is_success());
+        let stranger = || Unasked::NoProxy(format!("{self} is no ollama-proxy (it answered {} to /nodes)", reply.status));
+        listed.map(|listed| listed.nodes).ok_or_else(stranger)
+    }
+
+    /// Has it wake a node, and waits. `Ok(Err(_))`: the node did not come up.
+    ///
+    /// # Errors
+    /// When the proxy itself cannot be asked.
+    pub(super) async fn wake(&self, node: &str) -> Result<Result<Woken, Woken>, Unasked> {
+        let path = format!("/nodes/{node}/wake?wait=1");
+        let reply = self.ask(Method::POST, &path, WAKE_LIMIT).await.map_err(|trouble| match trouble {
+            Trouble::Broken(_) | Trouble::Lost(_) | Trouble::Silent => Unasked::Failed(format!("{self}: {trouble}")),
+            _ => self.absent(&trouble),
+        })?;
+        let woken = serde_json::from_slice::<Woken>(&reply.body).unwrap_or_default();
+        match reply.status {
+            StatusCode::OK => Ok(Ok(woken)),
+            StatusCode::CONFLICT | StatusCode::GATEWAY_TIMEOUT => Ok(Err(woken)),
+            status => Err(Unasked::Failed(format!("{self} answered {status}: {}", woken.error.unwrap_or_default()))),
+        }
+    }
+
+    /// Any answer to `GET` of this path.
+    ///
+    /// # Errors
+    /// What was observed.
+    pub(super) async fn get(&self, path: &str) -> Result<Reply, Trouble> {
+        self.ask(Method::GET, path, LIMIT).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, limit: Duration) -> Result<Reply, Trouble> {
+        let addresses: Vec<SocketAddr> = upstream::resolve(&self.at.host, self.at.port, None).await?;
+        let host = HeaderValue::from_str(&self.at.to_string()).map_err(|error| Trouble::Broken(error.to_string()))?;
+        let call = Call { method, path: format!("{}{path}", self.prefix), host, body: Bytes::new() };
+        upstream::call(&addresses, LIMIT, limit, call).await
+    }
+
+    fn absent(&self, trouble: &Trouble) -> Unasked {
+        Unasked::NoProxy(format!("no proxy answers at {self} ({trouble})"))
+    }
+}
+
+impl std::fmt::Display for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}{}", self.at, self.prefix)
+    }
+}

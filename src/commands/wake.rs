@@ -1,0 +1,159 @@
+//! `wake`: wakes a node and waits. The running proxy does it where there is one, since it learns from each wake; without
+//! one the same keeper does it here, by the settings and the state file.
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::quiet;
+use super::running::{ListedNode, Running, Unasked};
+use super::{runtime, say, settings, working_dir};
+use crate::app::Failure;
+use crate::config::{self, Env, WakeArgs};
+use crate::fleet::power::Power;
+use crate::fleet::{self, Node, Want};
+
+pub(super) fn run(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
+    let (listen, _) = config::load_entrance(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    let running = Running::at(args.proxy.url.as_ref(), &listen);
+    runtime()?.block_on(async {
+        match by_proxy(&running, args.node.as_deref()).await {
+            Err(Refused::Unasked(Unasked::NoProxy(why))) => {
+                println!("{why}; waking from here, by the settings.");
+                by_settings(args, env).await
+            }
+            Err(Refused::Unasked(Unasked::Failed(why))) => Err(no(why)),
+            Err(Refused::Failure(failure)) => Err(failure),
+            Ok(()) => Ok(()),
+        }
+    })
+}
+
+enum Refused {
+    Unasked(Unasked),
+    Failure(Failure),
+}
+
+impl From<Unasked> for Refused {
+    fn from(unasked: Unasked) -> Self {
+        Self::Unasked(unasked)
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+async fn by_proxy(running: &Running, wanted: Option<&str>) -> Result<(), Refused> {
+    let nodes = running.nodes().await?;
+    let known: Vec<(&str, bool)> = nodes.iter().map(|node| (node.name.as_str(), node.power.always_on)).collect();
+    let name = choose(wanted, &known)?;
+    let usual = nodes.iter().find(|node| node.name == name).and_then(usual_wake);
+    say(&format!("{running} wakes {name} …{}\n", usual.unwrap_or_default()));
+    match running.wake(name).await? {
+        Ok(woken) => {
+            tell(name, woken.seconds.unwrap_or_default());
+            Ok(())
+        }
+        Err(woken) => Err(failed(name, woken.seconds, &woken.why()).into()),
+    }
+}
+
+fn usual_wake(node: &ListedNode) -> Option<String> {
+    node.power.wake_seconds.map(|seconds| format!(" (usually {seconds:.0} s)"))
+}
+
+/// The node that is meant: the named one, else the only one that can sleep.
+///
+/// # Errors
+/// What to write instead; a matter of usage.
+fn choose<'a>(wanted: Option<&str>, known: &[(&'a str, bool)]) -> Result<&'a str, Failure> {
+    let names = || known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let sleepers: Vec<&str> = known.iter().filter(|(_, always_on)| !always_on).map(|(name, _)| *name).collect();
+    match (wanted, &sleepers[..]) {
+        (Some(wanted), _) => known
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            .map(|(name, _)| *name)
+            .ok_or_else(|| Failure::Settings(format!("there is no node {wanted:?}; there are: {}", names()))),
+        (None, [only]) => Ok(only),
+        (None, []) if known.is_empty() => Err(Failure::Settings("no node is set: set --ollama-url (OLLAMA_URL)".to_owned())),
+        (None, []) => Err(Failure::Settings(format!("every node is always on ({}): name one to wake it all the same", names()))),
+        (None, _) => Err(Failure::Settings(format!("several nodes can be woken, name one of them: {}", sleepers.join(", ")))),
+    }
+}
+
+async fn by_settings(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
+    let config = config::load(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    let enabled = config.nodes.iter().filter(|node| node.enabled);
+    let known: Vec<(&str, bool)> = enabled.map(|node| (node.name.as_str(), node.always_on)).collect();
+    let name = choose(args.node.as_deref(), &known)?;
+    let mut keepers = JoinSet::new();
+    let only: Vec<_> = config.nodes.iter().filter(|node| node.name.as_str() == name).cloned().collect();
+    let (fleet, note) = quiet::fleet(&config, &only, &mut keepers)?;
+    if let Some(note) = note {
+        say(&format!("{note}\n"));
+    }
+    let node = fleet.find(name).ok_or_else(|| no(format!("there is no node {name}")))?;
+    if !node.view().means.any() {
+        return Err(failed(name, None, "its MAC is unknown and no wake URL is set: set --wake-mac or --wake-url"));
+    }
+    wake(node).await
+}
+
+async fn wake(node: &Node) -> Result<(), Failure> {
+    let name = node.name().as_str();
+    let usual = node.view().usual_wake().map(|usual| format!(" (usually {} s)", usual.as_secs()));
+    say(&format!("Waking {name} by {} …{}\n", fleet::wake_path(node), usual.unwrap_or_default()));
+    let started = Instant::now();
+    let mut watch = node.watch();
+    node.want(Want { cause: "the wake command".to_owned(), ..Want::default() }).await;
+    // The campaign ends by itself at its deadline.
+    let _ = watch.wait_for(|view| !view.power.in_progress()).await;
+    let (view, seconds) = (node.view(), started.elapsed().as_secs_f64());
+    if view.power == Power::Awake {
+        tell(name, seconds);
+        return Ok(());
+    }
+    let why: Vec<&str> = [&view.hindrance, &view.trouble].into_iter().flatten().map(String::as_str).collect();
+    Err(failed(name, Some(seconds), &why.join("; ")))
+}
+
+fn tell(name: &str, seconds: f64) {
+    say(&format!("{name} is awake: it answered after {seconds:.1} s.\n"));
+}
+
+fn failed(name: &str, seconds: Option<f64>, why: &str) -> Failure {
+    let after = seconds.map(|seconds| format!(" within {seconds:.0} s")).unwrap_or_default();
+    no(format!("{name} did not come up{after}: {why}\n`ollama-proxy check` looks for the reason."))
+}
+
+fn no(why: String) -> Failure {
+    Failure::Other(anyhow::Error::msg(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(wanted: Option<&str>, known: &[(&'static str, bool)]) -> Result<&'static str, String> {
+        choose(wanted, known).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn the_only_sleeper_need_not_be_named() {
+        assert_eq!(chosen(None, &[("pc", false)]), Ok("pc"));
+        assert_eq!(chosen(None, &[("nas", true), ("pc", false)]), Ok("pc"));
+        assert_eq!(chosen(Some("NAS"), &[("nas", true), ("pc", false)]), Ok("nas"));
+    }
+
+    #[test]
+    fn whoever_is_unclear_gets_the_names() {
+        assert!(chosen(None, &[("a", false), ("b", false)]).unwrap_err().contains("a, b"));
+        assert!(chosen(Some("c"), &[("a", false)]).unwrap_err().contains("there are: a"));
+        assert!(chosen(None, &[]).unwrap_err().contains("OLLAMA_URL"));
+        assert!(chosen(None, &[("nas", true)]).unwrap_err().contains("nas"));
+        assert_eq!(choose(None, &[]).unwrap_err().exit_code(), 2);
+    }
+}

@@ -1,0 +1,83 @@
+//! `/metrics`: everything that was counted, and how the nodes stand at this moment. Reads memory only, touches no node.
+
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Response, StatusCode};
+use tokio::time::Instant;
+
+use super::nodes::is_healthy;
+use crate::fleet::power::Power;
+use crate::fleet::{Fleet, Node, View};
+use crate::http::{Body, reply};
+use crate::telemetry::metrics::{Format, Kind, Page, Process, Registry};
+
+/// What the page is made of.
+pub(super) struct Metrics {
+    registry: Registry,
+    process: Process,
+}
+
+impl Metrics {
+    pub(super) fn new(registry: Registry) -> Self {
+        Self { registry, process: Process::begun_now() }
+    }
+
+    /// The page in the format that the reader accepts.
+    pub(super) fn page(&self, fleet: &Fleet, headers: &HeaderMap) -> Response<Body> {
+        let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|range| range.to_str().ok());
+        let format = Format::accepted(&ranges.collect::<Vec<_>>().join(","));
+        let mut page = Page::new(format);
+        self.registry.print(&mut page);
+        print_nodes(fleet, &mut page);
+        self.process.print(&mut page);
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        page.family("ollama_proxy_build_info", "What runs here", Kind::Gauge).whole("", &version, 1);
+        let mut response = reply::whole(StatusCode::OK, format.content_type(), page.finish());
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+        response
+    }
+}
+
+/// One family after the other, each over all nodes.
+fn print_nodes(fleet: &Fleet, page: &mut Page) {
+    let nodes: Vec<_> = fleet.nodes().iter().map(|node| (node, node.view())).collect();
+    let nodes: Vec<(&Node, &View)> = nodes.iter().map(|(node, view)| (*node, &**view)).collect();
+    let mut per_node = |name, help, value: &dyn Fn(&Node, &View) -> Option<f64>| {
+        let mut lines = page.family(name, help, Kind::Gauge);
+        for (node, view) in &nodes {
+            if let Some(value) = value(node, view) {
+                lines.value("", &[("node", node.name().as_str())], value);
+            }
+        }
+    };
+    per_node("gateway_active_connections", "Requests in flight on the node", &|node, _| Some(count(node.active())));
+    let help = "Whether the node serves, or would after a wake (1), or not (0)";
+    per_node("gateway_node_health", help, &|_, view| Some(f64::from(u8::from(is_healthy(view)))));
+    let now = Instant::now();
+    let help = "Age of the node's model list; absent until it was read once";
+    per_node("ollama_proxy_cache_age_seconds", help, &|_, view| Some(view.holding.age(now)?.as_secs_f64()));
+    print_states(&nodes, page);
+    print_waiting(&nodes, page);
+}
+
+/// One series per state, so that a graph shows a band for each.
+fn print_states(nodes: &[(&Node, &View)], page: &mut Page) {
+    let mut lines = page.family("ollama_proxy_node_state", "How the node stands: 1 for its state, 0 for all others", Kind::Gauge);
+    for (node, view) in nodes {
+        for word in Power::WORDS {
+            let labels = [("node", node.name().as_str()), ("state", word)];
+            lines.whole("", &labels, u64::from(view.power.word() == word));
+        }
+    }
+}
+
+fn print_waiting(nodes: &[(&Node, &View)], page: &mut Page) {
+    let mut lines = page.family("ollama_proxy_requests_waiting", "Requests that are held now, by what for", Kind::Gauge);
+    for (node, _) in nodes {
+        lines.value("", &[("node", node.name().as_str()), ("reason", "wake")], count(node.held()));
+    }
+}
+
+/// Requests are far fewer than an `f64` can count.
+fn count(requests: usize) -> f64 {
+    f64::from(u32::try_from(requests).unwrap_or(u32::MAX))
+}

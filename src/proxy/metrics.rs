@@ -1,0 +1,283 @@
+//! What is counted of requests.
+//!
+//! A request is accounted for once, at its end, under one short lock that finds the handles of its series; the handles
+//! themselves are atomics. No label is a client's text: methods and routes come from our tables, models from a catalog.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::tally::Figures;
+use crate::fleet::Node;
+use crate::telemetry::metrics::{ANSWER_SECONDS, Counter, Family, Histogram, Registry, WAKE_SECONDS};
+use crate::values::NodeName;
+
+/// The label of requests for which no node was chosen.
+const NONE: &str = "none";
+
+/// The routes that the catalog answers.
+const METADATA: [&str; 7] =
+    ["/api/tags", "/api/version", "/api/status", "/api/show", "/api/ps", "/v1/models", "/v1/models/{model}"];
+
+/// The families of all requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Shared>);
+
+struct Shared {
+    requests: Family<Counter, 4>,
+    seconds: Family<Histogram, 3>,
+    tokens: Family<Counter, 3>,
+    first_token: Family<Histogram, 2>,
+    aborts: Family<Counter, 1>,
+    waited_for_wake: Histogram,
+    cache: [[Counter; 4]; METADATA.len()],
+    books: Mutex<Books>,
+}
+
+/// The handles that are in use. As bounded as their labels are.
+#[derive(Default)]
+struct Books {
+    requests: HashMap<Line, (Counter, Histogram)>,
+    aborts: HashMap<Option<NodeName>, Counter>,
+    models: HashMap<NodeName, HashMap<String, OfModel>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Line {
+    method: &'static str,
+    route: &'static str,
+    node: Option<NodeName>,
+    end: End,
+}
+
+#[derive(Clone)]
+struct OfModel {
+    input: Counter,
+    output: Counter,
+    first_token: Histogram,
+    load: Histogram,
+}
+
+/// How a request ended, for the label `status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum End {
+    /// The client has it whole.
+    Status(u16),
+    /// A limit of ours passed.
+    Timeout,
+    /// The answer broke off after its head had gone: its status would tell a lie.
+    Error,
+    /// The client left: 499, as nginx calls it.
+    Left,
+}
+
+impl End {
+    fn word(self) -> String {
+        match self {
+            Self::Status(status) => status.to_string(),
+            Self::Timeout => "timeout".to_owned(),
+            Self::Error => "error".to_owned(),
+            Self::Left => "499".to_owned(),
+        }
+    }
+}
+
+/// How the catalog answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recall {
+    /// From memory, fresh.
+    Hit,
+    /// From memory, old.
+    Stale,
+    /// It could not.
+    Miss,
+    /// It was not asked.
+    Bypass,
+}
+
+impl Recall {
+    const ALL: [Self; 4] = [Self::Hit, Self::Stale, Self::Miss, Self::Bypass];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// One request that has ended.
+pub(super) struct Account<'a> {
+    pub(super) method: &'static str,
+    pub(super) route: &'static str,
+    pub(super) node: Option<&'a Node>,
+    pub(super) end: End,
+    pub(super) took: Duration,
+    /// The model as the client named it, of inference only.
+    pub(super) model: Option<&'a str>,
+    pub(super) figures: Figures,
+    /// From its coming to the first piece of a streamed answer, without the wait for a wake.
+    pub(super) first_token: Option<Duration>,
+}
+
+impl Metrics {
+    /// To be called once per registry.
+    pub fn register(registry: &Registry) -> Self {
+        let (seconds, waits) = (ANSWER_SECONDS, WAKE_SECONDS);
+        let cache = registry.counters(
+            "ollama_proxy_cache_requests_total",
+            "Requests for what the catalog may know, by how it answered",
+            ["endpoint", "result"],
+        );
+        let waited = registry.histograms("ollama_proxy_wait_seconds", "Time that requests were held", ["reason"], waits);
+        let requests_help = "Requests that have ended; status 499: the client left, error: broke off, timeout: over a limit";
+        let requests = ["method", "endpoint", "node", "status"];
+        let duration_help = "From a request's coming to the end of its answer, waiting included";
+        let first_help = "From a request's coming to the first piece of its stream, without the wait for a wake";
+        let aborts_help = "Requests whose client left before the end of its answer";
+        Self(Arc::new(Shared {
+            requests: registry.counters("gateway_requests_total", requests_help, requests),
+            seconds: registry.histograms(
+                "gateway_request_duration_seconds",
+                duration_help,
+                ["method", "endpoint", "node"],
+                seconds,
+            ),
+            tokens: registry.counters("ollama_proxy_tokens_total", "Tokens by the node's own count", ["node", "model", "type"]),
+            first_token: registry.histograms("ollama_proxy_time_to_first_token_seconds", first_help, ["node", "model"], seconds),
+            aborts: registry.counters("ollama_proxy_client_aborts_total", aborts_help, ["node"]),
+            waited_for_wake: waited.with(["wake"]),
+            cache: METADATA.map(|route| Recall::ALL.map(|recall| cache.with([route, recall.word()]))),
+            books: Mutex::default(),
+        }))
+    }
+
+    /// Makes the series that a node's first request would make, so that their first step is seen as one.
+    pub(super) fn expect(&self, node: &Node) {
+        self.0.aborts.with([node.name().as_str()]);
+    }
+
+    /// A request was held so long for a wake.
+    pub(super) fn waited_for_wake(&self, time: Duration) {
+        self.0.waited_for_wake.took(time);
+    }
+
+    /// The catalog was asked on this route.
+    pub(super) fn recalled(&self, route: &str, recall: Recall) {
+        if let Some(at) = METADATA.iter().position(|known| *known == route) {
+            self.0.cache[at][recall as usize].one();
+        }
+    }
+
+    /// Accounts for one request.
+    pub(super) fn account(&self, account: &Account<'_>) {
+        let label = account.model_label();
+        let name = account.node.map(|node| node.name().clone());
+        let mut books = self.0.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = Line { method: account.method, route: account.route, node: name.clone(), end: account.end };
+        let (requests, seconds) = books.requests.entry(line).or_insert_with_key(|line| self.line(line));
+        requests.one();
+        seconds.took(account.took);
+        if account.end == End::Left {
+            let aborts = &self.0.aborts;
+            books.aborts.entry(name).or_insert_with_key(|name| aborts.with([node_label(name.as_ref())])).one();
+        }
+        if let Some((node, label)) = account.node.zip(label) {
+            let models = books.models.entry(node.name().clone()).or_default();
+            if !models.contains_key(&label) {
+                models.insert(label.clone(), self.model(node, &label));
+            }
+            if let Some(series) = models.get(&label) {
+                series.account(account);
+            }
+        }
+    }
+
+    fn line(&self, line: &Line) -> (Counter, Histogram) {
+        let node = node_label(line.node.as_ref());
+        let requests = self.0.requests.with([line.method, line.route, node, &line.end.word()]);
+        (requests, self.0.seconds.with([line.method, line.route, node]))
+    }
+
+    fn model(&self, node: &Node, label: &str) -> OfModel {
+        let name = node.name().as_str();
+        OfModel {
+            input: self.0.tokens.with([name, label, "input"]),
+            output: self.0.tokens.with([name, label, "output"]),
+            first_token: self.0.first_token.with([name, label]),
+            load: node.metrics().load_seconds(label),
+        }
+    }
+}
+
+impl Account<'_> {
+    /// The model by its name in the node's list; `None` when there is nothing to count for it.
+    fn model_label(&self) -> Option<String> {
+        if self.figures == Figures::default() && self.first_token.is_none() {
+            return None;
+        }
+        let (node, model) = self.node.zip(self.model)?;
+        let view = node.view();
+        let listed = view.holding.find(model).map_or("other", |listed| &listed.name);
+        Some(if listed == "other" { listed } else { node.metrics().label(listed) }.to_owned())
+    }
+}
+
+impl OfModel {
+    fn account(&self, account: &Account<'_>) {
+        self.input.add(account.figures.input.unwrap_or_default());
+        self.output.add(account.figures.output.unwrap_or_default());
+        if let Some(load) = account.figures.load {
+            self.load.took(load);
+        }
+        if let Some(time) = account.first_token {
+            self.first_token.took(time);
+        }
+    }
+}
+
+fn node_label(name: Option<&NodeName>) -> &str {
+    name.map_or(NONE, NodeName::as_str)
+}
+
+/// A method as a label: those that HTTP names, else `other`, since a client may invent any.
+pub(super) fn method_label(method: &hyper::Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::{Class, classify};
+    use hyper::{HeaderMap, Method};
+
+    #[test]
+    fn every_route_that_the_catalog_answers_has_its_series() {
+        for path in
+            ["/api/tags", "/api/version", "/api/status", "/api/show", "/api/ps", "/v1/models", "/v1/models/a/b", "/api/chat"]
+        {
+            for method in [Method::GET, Method::POST] {
+                let ask = classify(&method, path, &HeaderMap::new(), &"{}".into());
+                assert_eq!(
+                    matches!(ask.class, Class::Metadata(_)),
+                    METADATA.contains(&ask.route) && may_be(&method, path),
+                    "{path}"
+                );
+            }
+        }
+    }
+
+    /// `show` is a POST, the others are GETs; the wrong method asks nothing of the catalog.
+    fn may_be(method: &Method, path: &str) -> bool {
+        (path == "/api/show") == (*method == Method::POST)
+    }
+
+    #[test]
+    fn an_invented_method_is_no_label() {
+        assert_eq!(method_label(&Method::DELETE), "DELETE");
+        assert_eq!(method_label(&Method::from_bytes(b"EVIL-1").unwrap()), "other");
+    }
+}
