@@ -1,14 +1,14 @@
 """podman in a corner of its own: its settings, images, containers and volumes all lie under target/container, and the
 machine's own are neither read nor changed. `docker` lines of the README run here as they stand."""
 
+import json
 import os
 import pathlib
 import re
 import shlex
 import subprocess
-import urllib.request
-import json
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()

@@ -4,7 +4,9 @@ import json
 import tempfile
 import unittest
 
-from engine import ROOT, TOOLS, attempt, eventually, get, inspect, podman, post, run
+import yaml  # podman-compose brings it
+
+from engine import TOOLS, attempt, eventually, get, inspect, podman, post, run
 from network import MAC, MODEL, NAS, PC, lan
 
 BASE = f"http://{NAS}:11434"
@@ -17,9 +19,9 @@ def compose(*arguments):
 
 class Compose(unittest.TestCase):
     def test_an_old_compose_accepts_both_profiles_too(self):
-        alone = json.loads(as_json(run("docker-compose", "config")))
+        alone = yaml.safe_load(run("docker-compose", "config"))
         self.assertEqual(alone["services"]["ollama-proxy"]["network_mode"], "host")
-        local = json.loads(as_json(run("docker-compose", "--profile", "local", "config")))
+        local = yaml.safe_load(run("docker-compose", "--profile", "local", "config"))
         self.assertEqual(local["services"]["ollama-proxy-local"]["environment"]["OLLAMA_URL"], "http://ollama:11434")
 
     def test_podman_compose_accepts_both_profiles(self):
@@ -60,9 +62,3 @@ class Compose(unittest.TestCase):
         print(f"magic packets that reached the PC's card: {after['magic'] - before['magic']}", flush=True)
         self.assertEqual(after["woken"], before["woken"] + 1)
         self.assertGreater(after["magic"], before["magic"])
-
-
-def as_json(text):
-    import yaml  # podman-compose brings it
-
-    return json.dumps(yaml.safe_load(text))
