@@ -1,16 +1,18 @@
 //! Carrying out a campaign: packets, URL calls, polls; what follows a wake: loads, a look at the GPU; keeping awake.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Done, Keeper, WantedLoads};
+use super::{Done, Keeper};
+use crate::classify::Preload;
 use crate::config::{KeepAwake, LocalTime, NodeConfig};
 use crate::fleet::metrics::WakeEnd;
 use crate::fleet::power::{Event, Means, Power};
 use crate::fleet::wake::{interfaces, packet, url};
-use crate::fleet::{KnownMac, Trigger};
+use crate::fleet::{KnownMac, Trigger, Want};
 use crate::upstream::{Reply, Trouble};
 
 /// Ollama gives a load up after five minutes without progress; beyond this even a slow one is not worth waiting for.
@@ -44,12 +46,48 @@ impl Waking {
     }
 }
 
+/// Loads that waiters of one campaign asked for; more different ones than this are left to the requests themselves.
+const LOADS: usize = 8;
+
+/// What was asked for while the node was not up, each key once.
+#[derive(Default)]
+pub(super) struct WantedLoads(VecDeque<Preload>);
+
+impl WantedLoads {
+    fn add(&mut self, preload: Preload) {
+        if self.0.len() < LOADS && self.0.iter().all(|known| known.key != preload.key) {
+            self.0.push_back(preload);
+        }
+    }
+}
+
 /// What can be done about this node when it sleeps.
 pub(super) fn means(config: &NodeConfig, mac: Option<KnownMac>, deadline: Duration) -> Means {
     Means { packets: mac.is_some() && !config.always_on, url: config.wake.url.is_some(), deadline }
 }
 
 impl Keeper {
+    /// Somebody needs the node: wake it if that is the way, and remember what to load then.
+    pub(super) fn want(&mut self, want: Want) {
+        let was_in_progress = self.view.power.in_progress();
+        if !was_in_progress {
+            self.waking.loads = WantedLoads::default();
+        }
+        if !want.joins || was_in_progress {
+            self.observe(Event::Wanted, None);
+        }
+        if !self.view.power.in_progress() {
+            return;
+        }
+        if let Some(preload) = want.preload {
+            self.waking.loads.add(preload);
+        }
+        if !was_in_progress {
+            self.waking.trigger = want.trigger;
+            tracing::info!(node = %self.node.name(), cause = want.cause, "wanted");
+        }
+    }
+
     pub(super) fn send_packets(&mut self) {
         let Some(known) = self.view.mac else { return };
         self.waking.last_call = Some(Instant::now());
