@@ -31,7 +31,8 @@ impl Proxy {
         for _ in 0..CONNECTS {
             let view = node.view();
             if must_wait(&view, job) {
-                if permission != Permission::Wake {
+                // A load under way is no sleep: whoever may not wake waits for it as the others do.
+                if permission != Permission::Wake && view.power.in_progress() {
                     return Err(not_waited_for(node, &view, permission));
                 }
                 self.wait(node, job, trace).await?;
