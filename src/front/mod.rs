@@ -50,6 +50,10 @@ impl Front {
         if request.method() == Method::OPTIONS {
             return cors::preflight(&origin, request.headers());
         }
+        // A tunnel or an echo is nothing that a node offers; a node's 2xx to CONNECT would even end HTTP on this connection.
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        }
         let mut response = match self.own(&request).await {
             Some(response) => response,
             None => self.0.proxy.handle(request, client).await,

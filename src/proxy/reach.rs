@@ -31,8 +31,8 @@ impl Proxy {
         for _ in 0..CONNECTS {
             let view = node.view();
             if must_wait(&view, job) {
-                // A load on a node that is awake is worth waiting for in any case.
-                if !permission.may_wake() && (permission != Permission::Spare || view.power.in_progress()) {
+                // A load under way is no sleep: whoever may not wake waits for it as the others do.
+                if !permission.may_wake() && view.power.in_progress() {
                     return Err(not_waited_for(node, &view, permission));
                 }
                 self.wait(node, job, trace).await?;

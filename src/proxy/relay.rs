@@ -39,6 +39,14 @@ pub(super) struct Tail {
     pub(super) checks: bool,
 }
 
+/// Why a standing answer is given up.
+enum Over {
+    /// Its node failed a life check.
+    Dead,
+    /// The user's own hard end.
+    Limit,
+}
+
 /// Something of the node's that is awaited while the answer stands still.
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -149,9 +157,6 @@ impl Relay {
 
     /// Marks the break in the client's dialect; where no mark fits, aborts the connection.
     fn breaks(&mut self, why: &str, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.rest = None;
-        let text = format!("node {}: {why}", self.tail.node.name());
-        self.tail.trace.broke(&text);
         self.tail.node.count_failure();
         self.tail.node.metrics().failed(UpstreamError::Body);
         // A sleeper that fell asleep has not failed.
@@ -159,6 +164,14 @@ impl Relay {
         if let Some(lease) = self.tail.lease.as_mut().filter(|_| stayed) {
             lease.failed();
         }
+        self.break_off(why, cx)
+    }
+
+    /// By nobody's fault: our own limit.
+    fn break_off(&mut self, why: &str, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.rest = None;
+        let text = format!("node {}: {why}", self.tail.node.name());
+        self.tail.trace.broke(&text);
         match in_band_error(self.form, &text, self.watch.mid_line()) {
             Some(mark) => {
                 self.ended = true;
@@ -173,15 +186,15 @@ impl Relay {
         }
     }
 
-    /// Watches silence: after each stretch of it the node's life is checked. `Ready` with a reason when all is over.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
+    /// Watches silence: after each stretch of it the node's life is checked. `Ready` when all is over.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         loop {
             if let Some(check) = &mut self.check {
                 let alive = ready!(check.as_mut().poll(cx));
                 self.check = None;
                 self.last = Instant::now();
                 if !alive {
-                    return Poll::Ready("it stopped answering in mid-stream");
+                    return Poll::Ready(Over::Dead);
                 }
             }
             let quiet = self.last + self.tail.silence;
@@ -191,7 +204,7 @@ impl Relay {
             }
             ready!(self.clock.as_mut().poll(cx));
             if self.tail.limit.is_some_and(|limit| limit <= Instant::now()) {
-                return Poll::Ready("--request-limit was reached");
+                return Poll::Ready(Over::Limit);
             }
             if self.tail.checks {
                 let node = self.tail.node.clone();
@@ -240,7 +253,8 @@ impl Body for Relay {
             }
             Poll::Ready(None) => this.finish(cx),
             Poll::Pending => match this.poll_silence(cx) {
-                Poll::Ready(why) => this.breaks(why, cx),
+                Poll::Ready(Over::Dead) => this.breaks("it stopped answering in mid-stream", cx),
+                Poll::Ready(Over::Limit) => this.break_off("--request-limit was reached", cx),
                 Poll::Pending => Poll::Pending,
             },
         }

@@ -203,6 +203,22 @@ async fn a_request_limit_ends_a_stream_with_an_error_in_it() {
 }
 
 #[tokio::test]
+async fn a_request_limit_is_no_failure_of_the_node() {
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[STRICT, ("request-limit", "300ms")]);
+    let mut client = Wire::connect(proxy.address).await;
+    client.say(request("POST /api/chat", &[], ASK)).await;
+    let mut exchange = node.next().await;
+    exchange.begin(NDJSON).await;
+    exchange.chunk("{}\n").await;
+    client.head().await.unwrap();
+    client.chunks().await;
+    proxy.until("/health", "\"active_connections\":0").await;
+    let health = crate::client::get(proxy.address, "/health").await.json();
+    assert_eq!(health["nodes"]["node1"]["failed_requests"], 0);
+}
+
+#[tokio::test]
 async fn a_stream_that_broke_counts_as_a_failure_of_the_node() {
     let mut node = Node::start();
     let proxy = Proxy::strict(&node);

@@ -258,6 +258,30 @@ async fn a_silent_node_that_tells_no_version_any_more_has_gone() {
 }
 
 #[tokio::test]
+async fn a_node_that_answers_others_during_its_life_check_has_not_gone() {
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[("model-timeout", "1s"), ("wake-interval", "0")]);
+    for _ in 0..3 {
+        node.next().await.answer_json(&json!({ "models": null, "version": "0.12.6" })).await;
+    }
+    let address = proxy.address;
+    let first = tokio::spawn(async move { post(address, "/api/chat", CHAT).await });
+    let (working, _silent) = (node.next().await, [node.next().await, node.next().await]);
+    assert_eq!(node.count("GET /api/version"), 3);
+    // The second try of the check is under way. Another request is answered meanwhile.
+    let other = tokio::spawn(async move { post(address, "/api/embed", CHAT).await });
+    let mut embed = node.next().await;
+    embed.answer_json(&json!({})).await;
+    assert_eq!(other.await.unwrap().status(), 200);
+    // So the silent one is waited for, and checked again, and not sent again.
+    while node.count("GET /api/version") == 3 {
+        assert_ne!(node.next().await.head.asked(), "POST /api/chat");
+    }
+    working.answer_chat().await;
+    assert_eq!(first.await.unwrap().text(), CHAT_ANSWER);
+}
+
+#[tokio::test]
 async fn a_request_limit_ends_a_request_with_504() {
     let mut node = Node::start();
     let proxy = Proxy::before(&[&node], &[STRICT, ("request-limit", "300ms")]);

@@ -244,3 +244,16 @@ async fn an_answer_that_lasts_until_the_node_closes_passes_whole() {
     let answer = asking.await.unwrap();
     assert_eq!((answer.text().as_str(), answer.end), (CHAT_ANSWER, End::Whole));
 }
+
+#[tokio::test]
+async fn of_two_framings_of_an_answer_only_the_true_one_goes_on() {
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
+    let asking = tokio::spawn(async move { post(proxy.address, "/api/embed", CHAT).await });
+    let mut exchange = node.next().await;
+    exchange.body().await;
+    let framing = "Content-Length: 1\r\nTransfer-Encoding: chunked";
+    exchange.say(format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{framing}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n")).await;
+    let answer = asking.await.unwrap();
+    assert_eq!((answer.text().as_str(), answer.end, answer.head.get("content-length")), ("{}", End::Whole, None));
+}

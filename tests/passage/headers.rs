@@ -213,3 +213,13 @@ async fn an_old_answer_from_memory_is_called_stale() {
     let answer = ask(proxy.address, "GET /api/tags", &[], "").await;
     assert_eq!(answer.head.get("x-ollama-proxy-cache"), Some("stale"));
 }
+
+#[tokio::test]
+async fn nobody_gets_a_tunnel_or_an_echo() {
+    let node = Node::start();
+    let proxy = Proxy::strict(&node);
+    for asked in ["CONNECT example.org:443", "TRACE /api/tags"] {
+        assert_eq!(ask(proxy.address, asked, &[], "").await.status(), 405, "{asked}");
+    }
+    assert!(node.seen().is_empty(), "{:?}", node.seen());
+}

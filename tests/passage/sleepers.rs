@@ -87,6 +87,23 @@ async fn after_a_wake_the_model_is_loaded_in_the_proxys_own_name_first() {
 }
 
 #[tokio::test]
+async fn a_client_that_forbids_wakes_waits_for_a_load_like_everybody() {
+    let (mut node, mut service) = (Node::with_models(&["m"]), Node::start());
+    node.sleep().await;
+    let proxy = Proxy::before(&[&node], &[("wake-url", &service.url())]);
+    let _first = held_chat(&proxy).await;
+    service.next().await.answer("200 OK", &[], "ok").await;
+    node.wake();
+    let mut load = node.next().await;
+    load.body().await;
+    // It is awake, so nothing is forbidden.
+    let mut second = Wire::connect(proxy.address).await;
+    second.say(request("POST /api/chat", &[("X-Ollama-Proxy-Wake", "never")], CHAT)).await;
+    proxy.until("/nodes", "\"held\":2").await;
+    second.is_quiet().await;
+}
+
+#[tokio::test]
 async fn a_client_that_forbids_it_wakes_nobody_and_is_told_at_once() {
     let (_node, service, proxy) = asleep(&[]).await;
     let asking = ask(proxy.address, "POST /v1/chat/completions", &[("X-Ollama-Proxy-Wake", "never")], CHAT);

@@ -47,6 +47,20 @@ async fn an_upload_in_chunks_stays_one_and_each_piece_goes_on_at_once() {
 }
 
 #[tokio::test]
+async fn of_two_framings_of_an_upload_only_the_true_one_goes_on() {
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
+    let mut client = Wire::connect(proxy.address).await;
+    let framing = "Content-Length: 3\r\nTransfer-Encoding: chunked";
+    client.say(format!("{BLOB} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")).await;
+    let mut exchange = node.next().await;
+    assert_eq!(exchange.head.get("content-length"), None);
+    assert_eq!(exchange.body().await, b"abcde");
+    exchange.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(client.answer("POST").await.status(), 201);
+}
+
+#[tokio::test]
 async fn an_answer_before_the_upload_is_read_is_passed_on() {
     let mut node = Node::start();
     let proxy = Proxy::strict(&node);

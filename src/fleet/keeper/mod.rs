@@ -182,7 +182,7 @@ impl Keeper {
             Done::Show { digest, body } => self.have_show(&digest, body, began),
             Done::Loaded { key, model, result } => self.loaded(&key, &model, result, began),
             Done::OnGpu(result) => self.seen_on_gpu(result),
-            Done::Alive(result) => self.life_checked(result),
+            Done::Alive(result) => self.life_checked(result, began),
         }
     }
 
