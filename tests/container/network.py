@@ -23,14 +23,14 @@ class Machine:
 
     def __init__(self):
         examples = TARGET / "debug" / "examples"
-        host = [examples / "lab_host", MAC, "magic", "500", "0"]
+        host = [examples / "lab_host", MAC, "magic", "0", "500", "0"]  # armed at once, half a second to resume
         ollama = [examples / "simulated_ollama", "--listen", "0.0.0.0:11434", "--control", "--token-gap", "100ms", "--tokens", "20"]
         script = 'echo waiting; read go; ip link set lo up; ip addr add "$1" dev eth0; ip link set eth0 up; shift; exec "$@"'
         self.process = subprocess.Popen(
             ["unshare", "--net", "sh", "-c", script, "pc", f"{PC}/24", *host, *ollama],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )
-        atexit.register(self.process.kill)
+        atexit.register(self.end)
         self.line("waiting")
         ip(f"link add lan type veth peer name eth0 address {MAC} netns {self.process.pid}")
         ip(f"addr add {NAS}/24 brd + dev lan")
@@ -38,6 +38,14 @@ class Machine:
         ip("route add default via 192.168.7.1")
         self.process.stdin.write("go\n")
         self.line("ready")
+
+    def end(self):
+        """It takes its Ollama along when its standard input closes; killed, it would leave it behind."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
 
     def line(self, wanted=None):
         line = self.process.stdout.readline().strip()
