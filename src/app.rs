@@ -211,7 +211,10 @@ fn say_hello(config: &Config, fleet: &Fleet, addresses: &[SocketAddr]) {
         let view = node.view();
         let class = if node.config().always_on { "always on" } else { "may sleep" };
         tracing::info!("node {} at {}: {}, {class}", node.name(), node.host().to_str().unwrap_or_default(), view.power.word());
-        tracing::info!("node {}: {} models known from before", node.name(), view.holding.models().len());
+        match view.holding.models().len() {
+            0 => tracing::info!("node {}: no models known yet; its list is read when it answers", node.name()),
+            known => tracing::info!("node {}: {known} models known from before", node.name()),
+        }
         if node.config().always_on {
             continue;
         }

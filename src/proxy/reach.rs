@@ -188,8 +188,12 @@ fn wake_failed(node: &Node, view: &View, refused: bool, deadline: Duration) -> F
         (Some(known), false) => format!("magic packets for {} were sent", known.mac),
         (None, _) => "the wake URL was called".to_owned(),
     };
+    let look = match view.mac {
+        Some(_) => "whether this MAC is its own and Wake-on-LAN is enabled in its firmware and system",
+        None => "the wake URL, and whether Wake-on-LAN is enabled in its firmware and system",
+    };
     let text = format!(
-        "{} did not become ready within {deadline}: {how}{}; check that Wake-on-LAN is enabled in its firmware and system",
+        "{} did not become ready within {deadline}: {how}{}; check {look} (`ollama-proxy check` helps)",
         who(node),
         details(view)
     );
@@ -240,8 +244,10 @@ fn not_reached(node: &Node, view: &View, trouble: &Trouble, permission: Permissi
         _ if !permission.may_wake() => asleep(node, view, permission),
         _ => {
             let text = format!(
-                "{} is asleep or off ({trouble}), and its MAC is not known yet: switch it on once, or set --wake-mac or --wake-url",
-                who(node)
+                "{} at {} is asleep or off ({trouble}), and its MAC is not known yet: switch it on once, or set --wake-mac or \
+                 --wake-url; if it is on, check this address, its firewall, and that Ollama there listens on 0.0.0.0",
+                who(node),
+                node.host().to_str().unwrap_or_default()
             );
             Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text)
         }

@@ -159,6 +159,10 @@ impl Keeper {
         let holding = lists.status.and_then(|reply| holding.with_status(reply.body, stamp()).ok()).unwrap_or(holding);
         self.shows.forget_unlisted(self.node.name(), &holding);
         self.reading.wanted = self.shows.missing(self.node.name(), &holding).into();
+        if !self.view.holding.is_known() {
+            // From now on the PC may sleep: whoever set this up waits for this line.
+            tracing::info!(node = %self.node.name(), models = holding.models().len(), "model list read");
+        }
         self.view.holding = holding;
         self.dirty = true;
         self.changed.notify_one();

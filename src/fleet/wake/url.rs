@@ -79,7 +79,7 @@ impl Refusal {
 
 async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64, ahead: &mut Option<i64>) -> Result<(), Refusal> {
     let request = build(client, url, fill, unix_now() + skew).map_err(Refusal::Other)?;
-    let answer = client.execute(request).await.map_err(|error| Refusal::Other(error.without_url().to_string()))?;
+    let answer = client.execute(request).await.map_err(|error| Refusal::Other(innermost(error)))?;
     let status = answer.status();
     let server = answer
         .headers()
@@ -91,8 +91,18 @@ async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64, ahead: 
     if !status.is_success() {
         return Err(Refusal::Other(format!("the wake URL answered {status}")));
     }
-    let body = answer.bytes().await.map_err(|error| Refusal::Other(error.without_url().to_string()))?;
+    let body = answer.bytes().await.map_err(|error| Refusal::Other(innermost(error)))?;
     judge(&body)
+}
+
+/// The operating system's own words: the outer ones say no more than that a request failed.
+fn innermost(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// Whether a 2xx answer means that a packet went out.
