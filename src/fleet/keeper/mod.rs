@@ -235,8 +235,11 @@ impl Keeper {
     /// The node stands otherwise than before: one line for the operator.
     fn turned(&mut self, before: &'static str, after: &'static str) {
         self.view.since = SystemTime::now();
-        if after == "asleep" {
-            self.lost();
+        match after {
+            "asleep" => self.lost(),
+            // What hindered the wake before this one may be mended.
+            "waking" => self.view.hindrance = None,
+            _ => {}
         }
         let why = self.view.trouble.as_deref().filter(|_| after != "awake");
         tracing::info!(node = %self.node.name(), from = before, to = after, why, "power");

@@ -285,3 +285,48 @@ fn v4(address: IpAddr) -> Option<Ipv4Addr> {
         IpAddr::V6(address) => address.to_ipv4_mapped(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{NodeSnapshot, Shows};
+    use crate::config::{Env, ServeArgs, load};
+    use crate::fleet::{Metrics, Rules};
+    use crate::telemetry::metrics::Registry;
+
+    /// The keeper of a node that does not answer; its packets go no further than this machine.
+    fn keeper() -> Keeper {
+        let args = ServeArgs::default()
+            .with("ollama-url", "http://127.0.0.1:1")
+            .with("wake-mac", "02:00:00:00:00:01")
+            .with("wake-broadcast", "127.0.0.1");
+        let nowhere = std::env::temp_dir().join("ollama-proxy-waking-has-no-settings");
+        let config = load(&args, &Env::new(), &nowhere).unwrap();
+        let rules = Rules {
+            timeouts: config.timeouts.clone(),
+            wake: config.wake.clone(),
+            health_interval: None,
+            cache_ttl: config.cache_ttl,
+        };
+        let metrics = Metrics::register(&Registry::default());
+        let shared = (Shows::default(), std::sync::Arc::default());
+        Keeper::new(&config.nodes[0], &rules, NodeSnapshot::default(), &metrics, shared.0, shared.1).unwrap().1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hindered_one_wake_is_not_told_of_the_next() {
+        let mut keeper = keeper();
+        keeper.want(Want::default());
+        keeper.called(url::Called { result: Err("it answered 500".to_owned()), skew: 0, ahead: None });
+        tokio::time::advance(keeper.rules.timeouts.wake).await;
+        keeper.observe(Event::Tick, None);
+        assert!(matches!(keeper.view.power, Power::WakeFailed { .. }) && keeper.view.hindrance.is_some());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        keeper.want(Want::default());
+        assert!(keeper.view.hindrance.is_some(), "it is still the reason for the refusal");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        keeper.want(Want::default());
+        assert!(matches!(keeper.view.power, Power::Waking(_)));
+        assert_eq!(keeper.view.hindrance, None);
+    }
+}
