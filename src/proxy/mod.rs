@@ -153,7 +153,7 @@ impl Proxy {
             None => self.serve(&job, trace).await,
         };
         match (&job.ask.class, served) {
-            (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing) => {
+            (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing | Kind::WakeFailed) => {
                 Ok(local::unloaded(*shape, &job.ask))
             }
             (_, served) => served,
