@@ -31,13 +31,17 @@ const SEVERAL: &str = "OLLAMA_URL=http://192.168.1.20:11434,http://192.168.1.21:
 const RUN: [&str; 12] = [DEMO, LIST, CHAT, OPENAI, SERVE, WITH_MAC, HEALTHCHECK, WAKE, ROUTE, WAKE_URL, WAKE_KEY, SEVERAL];
 
 /// Lines that no test runs, each with its reason.
-const NOT_RUN: [(&str, &str); 6] = [
+const NOT_RUN: [(&str, &str); 7] = [
     ("tests/all", "it runs this very test"),
     ("cargo build --release", "the program under test has just been built, without the long optimisation"),
     ("powercfg /setacvalueindex SCHEME_CURRENT SUB_SLEEP UNATTENDSLEEP 1800", "changes the power settings of a Windows PC"),
     ("powercfg /setactive SCHEME_CURRENT", "changes the power settings of a Windows PC"),
+    (
+        "New-NetFirewallRule -DisplayName Ollama -Direction Inbound -Protocol TCP -LocalPort 11434 -Action Allow -Profile Private",
+        "opens the firewall of a Windows PC",
+    ),
     ("sudo ethtool -s eth0 wol g", "changes the network card of this machine"),
-    ("sudo pmset -a womp 1", "changes the power settings of a Mac"),
+    ("sudo pmset -c womp 1", "changes the power settings of a Mac"),
 ];
 
 const SOON: Duration = Duration::from_secs(15);
