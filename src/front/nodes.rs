@@ -117,9 +117,8 @@ pub(super) async fn wake(node: &Node, waits: bool) -> Response<Body> {
     }
     let started = Instant::now();
     let mut watch = node.watch();
-    if !(before.power == Power::Awake && node.in_use()) {
-        node.want(Want { cause: "a person's wake".to_owned(), trigger: Trigger::Manual, ..Want::default() }).await;
-    }
+    // Also when it seems to be awake: it may have fallen asleep a moment ago, and a person wants to know.
+    node.want(Want { cause: "a person's wake".to_owned(), trigger: Trigger::Manual, ..Want::default() }).await;
     if !waits {
         return reply::json(StatusCode::ACCEPTED, &json!({ "node": name, "state": node.view().power.word() }));
     }
