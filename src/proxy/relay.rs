@@ -72,12 +72,21 @@ pub(super) struct Relay {
     good: bool,
 }
 
+/// How the answer is framed, and so how a break in it is told.
+pub(super) fn form_of(ask: &Ask, head: &response::Parts) -> Form {
+    // Into a body of fixed length no mark fits.
+    let fixed = head.headers.contains_key(header::CONTENT_LENGTH);
+    if fixed { Form::Whole } else { Form::of(ask.dialect, ask.route, content_type(head)) }
+}
+
+fn content_type(head: &response::Parts) -> Option<&str> {
+    head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+}
+
 impl Relay {
     pub(super) fn new(ask: &Ask, head: &response::Parts, first: Option<Frame<Bytes>>, rest: AnswerBody, tail: Tail) -> Self {
-        let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        // Into a body of fixed length no mark fits.
-        let fixed = head.headers.contains_key(header::CONTENT_LENGTH);
-        let form = if fixed { Form::Whole } else { Form::of(ask.dialect, ask.route, content_type) };
+        let content_type = content_type(head);
+        let form = form_of(ask, head);
         let tally = (tail.class == Class::Inference && tells_figures(content_type)).then(Tally::default);
         let now = Instant::now();
         let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));

@@ -14,13 +14,14 @@ use tokio::time::Instant;
 
 use super::admit::Permission;
 use super::failover::Ending;
-use super::relay::{Relay, Tail};
+use super::relay::{Relay, Tail, form_of};
 use super::{Job, Proxy, Trace};
 use crate::classify::{Class, Metadata};
 use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::{Body, Buffered, body, headers};
 use crate::schedule::Lease;
 use crate::telemetry::metrics::Counter;
+use crate::translate::Form;
 use crate::upstream::{self, AnswerBody, Idle, Ready, Trouble};
 use crate::values::{Fault, Kind, Retry};
 
@@ -198,6 +199,9 @@ impl Proxy {
         let mut beginning = std::pin::pin!(async {
             let (head, mut rest) = upstream::exchange(ready, request).await?.into_parts();
             let first = rest.frame().await.transpose()?;
+            if first.is_none() && head.status.is_success() && form_of(&job.ask, &head) != Form::Whole {
+                return Err(Trouble::Broken("its stream ended before it began".to_owned()));
+            }
             Ok((head, first, rest))
         });
         if let Class::Metadata(_) = job.ask.class {

@@ -64,7 +64,7 @@ pub async fn exchange(ready: Ready, request: Request<Body>) -> Result<Response<A
     })
     .await
     .map_err(|error| broken(&error))?;
-    Ok(response.map(|body| AnswerBody { body, rest: Some(Ready { sender, driver, peer, home }) }))
+    Ok(response.map(|body| AnswerBody { body, rest: Some(Ready { sender, driver, peer, home }), ended: false }))
 }
 
 /// Lets the connection read and write. Its own errors also reach the answer, which tells them better.
@@ -97,13 +97,15 @@ pub struct AnswerBody {
     /// Its sender is kept too: dropping that would let hyper close its write side, and Ollama takes a half-close for a
     /// departure. `None` only while dropping.
     rest: Option<Ready>,
+    /// It was read to its end. hyper's body does not say so of chunks.
+    ended: bool,
 }
 
 impl Drop for AnswerBody {
     /// After a whole answer the connection goes home, if it has one. Not when the node answered in the middle of an
     /// upload: the request still stands half written in it, and its client waits to be let go.
     fn drop(&mut self) {
-        let Some(mut ready) = self.rest.take().filter(|_| self.body.is_end_stream()) else { return };
+        let Some(mut ready) = self.rest.take().filter(|_| self.is_end_stream()) else { return };
         if let Some(home) = ready.home.take().filter(|_| ready.still_open()) {
             home.put(ready);
         }
@@ -123,11 +125,12 @@ impl hyper::body::Body for AnswerBody {
             }
             polled = Pin::new(&mut self.body).poll_frame(cx);
         }
+        self.ended = matches!(polled, Poll::Ready(None));
         polled.map(|frame| frame.map(|result| result.map_err(|error| broken(&error))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ended || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

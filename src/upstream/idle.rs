@@ -98,6 +98,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_rests_after_a_stream_in_chunks_too() {
+        let idle = Idle::default();
+        let (link, mut node) = pair().await;
+        let ready = Ready::over(link, Some(idle.clone())).await.unwrap();
+        let chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+        let (answered, ()) = tokio::join!(exchange(ready, request()), answer(&mut node, chunks));
+        assert_eq!(answered.unwrap().into_body().collect().await.unwrap().to_bytes(), "hi");
+        assert!(idle.take().is_some());
+    }
+
+    #[tokio::test]
     async fn a_connection_whose_answer_was_left_unread_does_not_rest() {
         let idle = Idle::default();
         let (link, mut node) = pair().await;

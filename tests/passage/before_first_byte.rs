@@ -50,6 +50,20 @@ async fn a_node_that_resets_before_its_answer_is_asked_once_more() {
 }
 
 #[tokio::test]
+async fn a_stream_that_ends_before_it_began_is_asked_for_once_more() {
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
+    let asking = tokio::spawn(async move { post(proxy.address, "/api/chat", CHAT).await });
+    let mut first = node.next().await;
+    first.begin("application/x-ndjson").await;
+    first.end().await;
+    drop(first);
+    node.next().await.answer_chat().await;
+    assert_eq!(asking.await.unwrap().text(), CHAT_ANSWER);
+    assert_eq!(node.seen().len(), 2);
+}
+
+#[tokio::test]
 async fn a_node_that_dies_between_its_head_and_its_first_byte_is_asked_once_more() {
     let mut node = Node::start();
     let proxy = Proxy::strict(&node);
