@@ -15,6 +15,7 @@ use crate::config::{Config, Listen};
 use crate::fleet::{self, Fleet, Rules};
 use crate::front::{Front, Origins};
 use crate::proxy::{self, Proxy};
+use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds};
 use crate::telemetry::metrics::Registry;
 
@@ -127,7 +128,9 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     let registry = Registry::default();
     let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut tasks)?;
     say_hello(&config, &fleet, &addresses);
-    let proxy = Proxy::new(fleet.clone(), proxy_settings(&config), proxy::Metrics::register(&registry), end.clone());
+    let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
+    let metrics = proxy::Metrics::register(&registry);
+    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config), metrics, end.clone());
     let missing = config
         .nodes
         .is_empty()
@@ -147,6 +150,10 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         save_state(&dir, fleet.snapshot()).await;
     }
     Ok(())
+}
+
+fn schedule_rules(config: &Config) -> schedule::Rules {
+    schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes: config.sizes.clone() }
 }
 
 fn proxy_settings(config: &Config) -> proxy::Settings {
@@ -204,7 +211,10 @@ fn say_hello(config: &Config, fleet: &Fleet, addresses: &[SocketAddr]) {
         let view = node.view();
         let class = if node.config().always_on { "always on" } else { "may sleep" };
         tracing::info!("node {} at {}: {}, {class}", node.name(), node.host().to_str().unwrap_or_default(), view.power.word());
-        tracing::info!("node {}: {} models known from before", node.name(), view.holding.models().len());
+        match view.holding.models().len() {
+            0 => tracing::info!("node {}: no models known yet; its list is read when it answers", node.name()),
+            known => tracing::info!("node {}: {known} models known from before", node.name()),
+        }
         if node.config().always_on {
             continue;
         }

@@ -102,6 +102,17 @@ impl Model {
     }
 }
 
+/// A name made ready for looking it up: reading it costs more than the look.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ModelKey(String);
+
+impl ModelKey {
+    /// Equal for names that Ollama takes for the same.
+    pub fn of(name: &str) -> Self {
+        Self(key(name))
+    }
+}
+
 /// Equal for equal names. What Ollama would refuse as a name is still compared without case: other servers list such.
 fn key(name: &str) -> String {
     ModelName::parse(name).map_or_else(|| name.trim().to_lowercase(), |name| name.canonical())
@@ -157,8 +168,13 @@ impl Holding {
 
     /// The listed model that Ollama takes this name for.
     pub fn find(&self, name: &str) -> Option<&Model> {
+        self.find_by(&ModelKey::of(name))
+    }
+
+    /// The same for a name that is looked for in many lists.
+    pub fn find_by(&self, key: &ModelKey) -> Option<&Model> {
         let list = self.list.as_deref()?;
-        list.by_key.get(&key(name)).map(|at| &list.models[*at])
+        list.by_key.get(&key.0).map(|at| &list.models[*at])
     }
 
     /// With a new list, the body of `/api/tags`. Entries without a name are left out.

@@ -14,7 +14,7 @@ mod versions;
 mod words;
 
 pub use answers::{Cached, Listed, Lookup, View, listed, model_v1, models_v1, show, status, tags, version};
-pub use holding::{Answer, BadAnswer, Holding, Model, Stamp};
+pub use holding::{Answer, BadAnswer, Holding, Model, ModelKey, Stamp};
 pub use ps::ps_merged;
 pub use shows::{Shows, Wanted};
 pub use snapshot::{Kept, NodeSnapshot, Note, RawJson, Snapshot, load, save};

@@ -134,6 +134,14 @@ pub struct Preload {
     pub body: Bytes,
 }
 
+impl Preload {
+    /// The canonical name and the runner's options: equal for asks that one loaded runner can serve, whatever their kind.
+    pub fn runner(&self) -> (&str, &str) {
+        let runner = self.key.split_once(' ').map_or(self.key.as_str(), |(_, runner)| runner);
+        runner.split_once(' ').unwrap_or((runner, ""))
+    }
+}
+
 /// Whether the request's body is an upload of any size, which must be streamed and never held in memory.
 pub fn streams_up(method: &Method, path: &str) -> bool {
     let found = routes::decode(path).map(|path| routes::find(method, &path));

@@ -25,7 +25,9 @@ pub(super) struct Upstream {
 /// What is wrong and what to write instead.
 pub(super) fn upstream(text: &str) -> Result<Upstream, String> {
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(format!("has no scheme: write http://{text}"));
+        // Without a port `http://` means 80, which is hardly ever Ollama's.
+        let port = if text.contains([':', '/']) { "" } else { ":11434" };
+        return Err(format!("has no scheme: write http://{text}{port}"));
     };
     match scheme.to_ascii_lowercase().as_str() {
         "http" => {}
@@ -190,6 +192,18 @@ mod tests {
         ] {
             let why = upstream(text).unwrap_err();
             assert!(why.contains(hint), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_bare_host_is_answered_by_a_url_that_works_with_ollama() {
+        for (text, proposed) in [
+            ("192.168.1.20", "http://192.168.1.20:11434"),
+            ("192.168.1.20:8080", "http://192.168.1.20:8080"),
+            ("gpu/ollama", "http://gpu/ollama"),
+        ] {
+            let why = upstream(text).unwrap_err();
+            assert!(why.ends_with(proposed), "{text}: {why}");
         }
     }
 

@@ -13,6 +13,7 @@ use crate::config::{
     Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, ServeArgs, Timeouts, WakeRules, address, env_file, files,
     node_file, nodes,
 };
+use crate::values::Strategy;
 
 /// Every fault of the settings; each names the setting, the value and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         log: log(&mut layers),
         sizes,
         fallback,
+        strategy: layers
+            .read(&settings::STRATEGY, |text| text.parse::<Strategy>().map_err(|why| format!("is no strategy: {why}"))),
         price_per_kwh,
         origins: layers.sorted_origins(),
         notes: std::mem::take(&mut layers.notes),
@@ -149,6 +152,7 @@ fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
         request_limit: layers.read(&settings::REQUEST_LIMIT, |text| duration::duration_or_off(text, Unit::Seconds)),
         wake: layers.read(&settings::WAKE_TIMEOUT, positive_seconds),
         quiet_after: layers.read(&settings::QUIET_AFTER, seconds),
+        queue: layers.read(&settings::QUEUE_WAIT, positive_seconds),
     }
 }
 

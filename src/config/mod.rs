@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::values::{Mac, NodeName, SecureOn};
+use crate::values::{Mac, NodeName, SecureOn, Strategy};
 
 mod access;
 mod address;
@@ -60,6 +60,8 @@ pub struct Config {
     pub sizes: SizeRules,
     /// Which nodes may serve when none fits.
     pub fallback: Fallback,
+    /// How requests are shared among equally good nodes.
+    pub strategy: Strategy,
     /// Price of a kilowatt-hour in the owner's currency, for the pages.
     pub price_per_kwh: Option<f64>,
     /// Things the operator should know that are no faults; logged at start.
@@ -261,6 +263,8 @@ pub struct Timeouts {
     pub wake: Duration,
     /// After its last traffic a sleeper counts as "probably still awake" for this long (ranking only).
     pub quiet_after: Duration,
+    /// How long a request waits for a place while all nodes are full.
+    pub queue: Duration,
 }
 
 /// When to wake, and when not.
@@ -281,7 +285,7 @@ pub struct WakeRules {
 /// Bounds; each is taken in one atomic step and has its own answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests held during wakes (503 beyond).
+    /// Requests held during wakes and while all nodes are full (503 beyond).
     pub held: usize,
     /// Bytes of one request body that is not a blob (413 beyond).
     pub body: usize,

@@ -72,7 +72,8 @@ fn upstreams(layers: &mut Layers<'_>, listen: &Listen, file: &NodeFile) -> Named
         named.urls.clear();
     } else if !asked && named.urls.iter().any(|url| address::is_own(listen, &url.at)) {
         layers.notes.push(
-            "no Ollama is named, and its usual address http://localhost:11434 is this proxy itself: set --ollama-url (OLLAMA_URL)"
+            "no Ollama is named, and its usual address http://localhost:11434 is this proxy itself: set --ollama-url \
+             (OLLAMA_URL; a .env file is read only in the directory where the proxy is started, or in its data directory)"
                 .to_owned(),
         );
         restate(layers, "none", "default");

@@ -56,6 +56,12 @@ pub(super) static NODE_CONFIG: Setting = setting(
     "node_config.json",
     "File with several nodes; sought here, in config/ and in the data directory",
 );
+pub(super) static STRATEGY: Setting = setting(
+    "strategy",
+    &["SCHEDULING_STRATEGY"],
+    "round_robin",
+    "How equal nodes take turns: round_robin, least_connections, weighted_round_robin …",
+);
 
 pub(super) static WAKE_MAC: Setting = setting(
     "wake-mac",
@@ -132,6 +138,8 @@ pub(super) static REQUEST_LIMIT: Setting =
     setting("request-limit", &["REQUEST_LIMIT"], "none", "Hard end of every request, generations included");
 pub(super) static QUIET_AFTER: Setting =
     setting("quiet-after", &["QUIET_AFTER"], "2m", "For this long after its last traffic a node counts as probably awake");
+pub(super) static QUEUE_WAIT: Setting =
+    setting("queue-wait", &["QUEUE_WAIT"], "5m", "How long a request waits while every node that could serve it is full");
 pub(super) static CACHE_TTL: Setting = setting("cache-ttl", &["CACHE_TTL"], "30m", "How long a cached answer counts as fresh");
 pub(super) static HEALTH_INTERVAL: Setting =
     setting("health-interval", &["HEALTH_INTERVAL"], "30s", "How often always-on nodes are checked; 0 stops all own calls");
@@ -150,7 +158,7 @@ pub(super) static CORS_ORIGINS: Setting = setting(
 pub(super) static DATA_DIR: Setting =
     setting("data-dir", &["DATA_DIR"], "", "Where state is kept; else $STATE_DIRECTORY, /data, or the user's ~/.local/state");
 
-pub(super) static MAX_HELD: Setting = setting("max-held", &["MAX_HELD"], "256", "Requests held while nodes wake");
+pub(super) static MAX_HELD: Setting = setting("max-held", &["MAX_HELD"], "256", "Requests held while nodes wake or are full");
 pub(super) static MAX_BODY: Setting = setting("max-body", &["MAX_BODY"], "64MiB", "Largest request body; blobs are not bounded");
 pub(super) static MAX_BUFFER: Setting = setting("max-buffer", &["MAX_BUFFER"], "64MiB", "All buffered request bodies together");
 pub(super) static MAX_CONNECTIONS: Setting =
@@ -162,7 +170,7 @@ pub(super) static LOG: Setting =
 
 /// Every setting under its heading, in the order of `--help`.
 pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
-    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG]),
+    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY]),
     (
         "Waking",
         &[
@@ -183,7 +191,10 @@ pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
             &NEVER_WAKE_AGENTS,
         ],
     ),
-    ("Times", &[&TIMEOUT, &MODEL_TIMEOUT, &CONNECT_TIMEOUT, &REQUEST_LIMIT, &QUIET_AFTER, &CACHE_TTL, &HEALTH_INTERVAL]),
+    (
+        "Times",
+        &[&TIMEOUT, &MODEL_TIMEOUT, &CONNECT_TIMEOUT, &REQUEST_LIMIT, &QUIET_AFTER, &QUEUE_WAIT, &CACHE_TTL, &HEALTH_INTERVAL],
+    ),
     ("Listening and state", &[&HOST, &PORT, &CORS_ORIGINS, &DATA_DIR]),
     ("Limits", &[&MAX_HELD, &MAX_BODY, &MAX_BUFFER, &MAX_CONNECTIONS]),
     ("Log", &[&LOG_FORMAT, &LOG]),

@@ -1,6 +1,6 @@
 //! The nodes: what is known of each, its power, and the one task per node that keeps it.
 //!
-//! A node's [`keeper`] is the only writer of what is known of the node and the only one that sends to a node on its own
+//! A node's `keeper` is the only writer of what is known of the node and the only one that sends to a node on its own
 //! account. Requests read the published [`View`], report what they observed, and say what they want.
 
 mod keeper;
@@ -120,7 +120,8 @@ pub fn wake_path(node: &Node) -> String {
     let (view, wake) = (node.view(), &node.config().wake);
     let mut ways = Vec::new();
     if view.mac.is_some() || wake.url.is_none() {
-        ways.push(packet_path(node, &view));
+        let once = if view.mac.is_some() { "" } else { ", once its MAC is known" };
+        ways.push(format!("{}{once}", packet_path(node, &view)));
     }
     if let Some(url) = &wake.url {
         ways.push(format!("the wake URL {}", url.template.split('?').next().unwrap_or_default()));

@@ -6,6 +6,7 @@ mod cors;
 mod metrics;
 mod nodes;
 mod page;
+mod route;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,6 +50,10 @@ impl Front {
         if request.method() == Method::OPTIONS {
             return cors::preflight(&origin, request.headers());
         }
+        // A tunnel or an echo is nothing that a node offers; a node's 2xx to CONNECT would even end HTTP on this connection.
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        }
         let mut response = match self.own(&request).await {
             Some(response) => response,
             None => self.0.proxy.handle(request, client).await,
@@ -65,13 +70,14 @@ impl Front {
         let mut response = match path {
             "/" if looks => self.root(request.headers()),
             "/health" if looks => reply::json(StatusCode::OK, &nodes::health(fleet)),
-            "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet)),
+            "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler())),
+            "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
             "/metrics" if looks => self.0.metrics.page(fleet, request.headers()),
             "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
             "/ui/page.js" if looks => page::asset("text/javascript; charset=utf-8", page::JS),
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
                 Some((name, action)) => self.act(request, name, action).await,
-                None if matches!(path, "/" | "/health" | "/nodes" | "/metrics") => wrong_method("GET, HEAD"),
+                None if matches!(path, "/" | "/health" | "/nodes" | "/metrics" | "/route") => wrong_method("GET, HEAD"),
                 None => return None,
             },
         };

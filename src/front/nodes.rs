@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, Trigger, View, Want};
 use crate::http::{Body, reply};
+use crate::schedule::Scheduler;
 
 /// Whether a node serves, or would after a wake.
 pub(super) fn is_healthy(view: &View) -> bool {
@@ -42,14 +43,15 @@ pub(super) fn health(fleet: &Fleet) -> Value {
 }
 
 /// The seed's JSON plus `power`.
-pub(super) fn list(fleet: &Fleet) -> Value {
-    let nodes: Vec<Value> = fleet.nodes().iter().map(node_json).collect();
-    json!({ "scheduling_strategy": "round_robin", "nodes": nodes })
+pub(super) fn list(fleet: &Fleet, scheduler: &Scheduler) -> Value {
+    let nodes: Vec<Value> = fleet.nodes().iter().enumerate().map(|(index, node)| node_json(node, index, scheduler)).collect();
+    json!({ "scheduling_strategy": scheduler.rules().strategy.word(), "waiting": scheduler.waiting(), "nodes": nodes })
 }
 
-fn node_json(node: &Node) -> Value {
+fn node_json(node: &Node, index: usize, scheduler: &Scheduler) -> Value {
     let (config, view) = (node.config(), node.view());
     let (total, failed) = node.totals();
+    let (taken, places) = scheduler.places(index);
     let hosts: Vec<&str> = config.hosts.iter().map(|host| host.host.as_str()).collect();
     let models: Vec<&str> = view.holding.models().iter().map(|model| model.name.as_str()).collect();
     json!({
@@ -58,11 +60,14 @@ fn node_json(node: &Node) -> Value {
         "port": config.hosts.first().map(|host| host.port),
         "weight": config.weight,
         "enabled": config.enabled,
+        "capacity": (places < u32::MAX).then_some(places),
         "stats": {
             "active_connections": node.active(),
             "total_requests": total,
             "failed_requests": failed,
             "is_healthy": is_healthy(&view),
+            "places_taken": taken,
+            "breaker": scheduler.circuit(index).word(),
         },
         "models": models,
         "config": { "description": config.description, "memory_gb": config.memory_gb },
@@ -98,7 +103,7 @@ pub(super) fn info(missing: Option<&str>) -> Value {
         "name": "ollama-proxy",
         "version": env!("CARGO_PKG_VERSION"),
         "missing": missing,
-        "endpoints": ["/health", "/nodes", "/metrics", "/api/tags", "/v1/models"],
+        "endpoints": ["/health", "/nodes", "/metrics", "/route?model=", "/api/tags", "/v1/models"],
     })
 }
 

@@ -65,6 +65,10 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         // A client must not make us drop the framing or the target of its own request.
         .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST)
         .collect();
+    // Beside a transfer coding a length is a lie or a trap (RFC 9112 §6.3), and alone it would be believed.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }

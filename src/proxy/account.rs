@@ -9,7 +9,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::time::Instant;
 
-use super::metrics::{Account, End, Metrics, method_label};
+use super::metrics::{Account, End, Metrics, Reason, method_label};
 use super::tally::Figures;
 use crate::classify::{Ask, Class};
 use crate::fleet::Node;
@@ -103,7 +103,17 @@ impl Trace {
 
     /// It waited for a wake.
     pub fn held_for(&mut self, time: Duration) {
-        self.metrics.waited_for_wake(time);
+        self.metrics.waited(Reason::Wake, time);
+        self.was_held(time);
+    }
+
+    /// It waited until a node had a place for it.
+    pub fn queued_for(&mut self, time: Duration) {
+        self.metrics.waited(Reason::Capacity, time);
+        self.was_held(time);
+    }
+
+    fn was_held(&mut self, time: Duration) {
         self.held = Some(self.held.unwrap_or_default() + time.as_secs_f64());
     }
 

@@ -1,35 +1,111 @@
-//! Whether an ask may wake a machine, and which node shall serve it.
+//! Which node shall serve an ask and what it may do there: choose, wait for a place, ask leave to wake.
+
+use std::time::Duration;
 
 use hyper::header;
+use tokio::time::Instant;
 
-use super::{Job, Proxy};
+use super::tries::Tries;
+use super::{Job, Proxy, Trace};
 use crate::catalog::{self, Listed};
 use crate::classify::{Class, Mutation};
+use crate::fleet::Node;
 use crate::fleet::power::Power;
-use crate::fleet::{Node, View};
 use crate::http::headers;
-use crate::schedule::{self, Candidate, Holds, Readiness};
+use crate::schedule::choose::{Choice, Order, Terms};
+use crate::schedule::{Lease, Need, Queued};
 use crate::values::{Fault, Kind, ModelName, Retry};
+
+/// While waiting, the nodes are looked at again this often: one may have come or gone.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How far an ask may go to reach a node that is not in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Permission {
     /// It may wake it.
     Wake,
+    /// It may wake it, but need not wait for Ollama to start there: another node is left.
+    WakeOrMoveOn,
     /// It may connect, and takes silence for an answer.
     Connect,
+    /// It may connect, as long as the node is awake: should it sleep, another one that is awake shall serve.
+    Spare,
     /// It may connect only while the node is probably awake: a SYN wakes many Windows PCs.
     ProbablyAwake,
     /// It may not even connect, so that polling it lets the node become dormant.
     InUseOnly,
 }
 
+/// Leave to make one attempt.
+pub(super) struct Admission {
+    pub(super) permission: Permission,
+    pub(super) lease: Lease,
+}
+
 impl Proxy {
-    /// The node for the next attempt with what the ask may do there; `None` when all attempts are used up.
+    /// A place on the best node with what the ask may do there; `None` when nobody is left.
+    ///
+    /// Waits while all that could serve are full, first come, first served. Leaving the wait loses nothing.
     ///
     /// # Errors
-    /// `NoNode` without nodes, `NotFound` in Ollama's words for a model that no sleeping node lists.
-    pub(super) fn admit(&self, job: &Job<'_>, failed: &[usize]) -> Result<Option<(usize, Permission)>, Fault> {
+    /// `NoNode` without nodes, `NotFound` in Ollama's words for a model that no sleeping node lists, `Busy` when too many
+    /// wait or it took too long.
+    pub(super) async fn admit(&self, job: &Job<'_>, tries: &Tries, trace: &mut Trace) -> Result<Option<Admission>, Fault> {
+        let named = match self.named(job)? {
+            Some(name) => Some(name),
+            None => self.node_of_files(job)?,
+        };
+        let need = need(job, named);
+        // The last attempt may wake what the others only tried.
+        let is_last = tries.count() + 1 >= self.0.settings.limits.attempts as usize;
+        let mut waiting: Option<Waiting> = None;
+        loop {
+            let candidates = self.survey(&need, |index| tries.on(index));
+            let terms = self.terms(job, waiting.as_ref());
+            let admission = match self.0.scheduler.choose(&candidates, &terms) {
+                Choice::Nobody => return Ok(None),
+                Choice::Serve { index, gently, others } => {
+                    let permission = self.permission(job, &self.0.fleet.nodes()[index])?.among(gently && !is_last, others);
+                    // Somebody else may have been faster: then look again.
+                    self.0.scheduler.claim(index, &need).map(|lease| Admission { permission, lease })
+                }
+                Choice::Wait { on, spill_in } => self.wait_for_place(job, &need, &mut waiting, &on, spill_in).await?,
+            };
+            if let Some(admission) = admission {
+                if let Some(waiting) = waiting {
+                    trace.queued_for(waiting.queued.waited());
+                }
+                return Ok(Some(admission));
+            }
+        }
+    }
+
+    /// Waits for a place on one of the nodes; `None` when the nodes are to be looked at again.
+    async fn wait_for_place(
+        &self,
+        job: &Job<'_>,
+        need: &Need<'_>,
+        waiting: &mut Option<Waiting>,
+        on: &[usize],
+        spill_in: Option<Duration>,
+    ) -> Result<Option<Admission>, Fault> {
+        let comes = waiting.is_none();
+        if comes {
+            *waiting = Some(Waiting { _place: self.hold()?, queued: self.0.scheduler.queue() });
+        }
+        let Some(Waiting { queued, .. }) = waiting else { return Ok(None) };
+        queued.wait_on(on);
+        // Only now is it known who came before: perhaps so many that waking another node is faster.
+        if comes && queued.ahead() > 0 {
+            return Ok(None);
+        }
+        let Some(lease) = self.turn(queued, spill_in, need).await? else { return Ok(None) };
+        let permission = self.permission(job, &self.0.fleet.nodes()[lease.index()])?.among(false, on.len() > 1);
+        Ok(Some(Admission { permission, lease }))
+    }
+
+    /// The node that the client names.
+    pub(super) fn named<'a>(&self, job: &Job<'a>) -> Result<Option<&'a str>, Fault> {
         let nodes = self.0.fleet.nodes();
         if nodes.is_empty() {
             let text = "no Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434";
@@ -41,39 +117,41 @@ impl Proxy {
             let text = format!("there is no node {name:?}; nodes are {}", known.join(", "));
             return Err(Fault::client(Kind::NotFound, text));
         }
-        let candidates: Vec<Candidate> = nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, node)| named.is_none_or(|name| node.name().as_str() == name))
-            .map(|(index, node)| self.candidate(job, index, node, failed))
-            .collect();
-        let Some(index) = schedule::choose(&candidates) else { return Ok(None) };
-        let permission = self.permission(job, &nodes[index])?;
-        Ok(Some((index, permission)))
+        Ok(named)
     }
 
-    fn candidate(&self, job: &Job<'_>, index: usize, node: &Node, failed: &[usize]) -> Candidate {
-        let view = node.view();
-        let model = match &job.ask.model {
-            None => Holds::Unknown,
-            Some(name) => holds(node, &view, name),
+    fn terms(&self, job: &Job<'_>, waiting: Option<&Waiting>) -> Terms {
+        let rules = self.0.scheduler.rules();
+        Terms {
+            fallback: rules.fallback,
+            order: match job.ask.class {
+                Class::Mutation(Mutation::Pull) => Order::BestFit,
+                Class::Mutation(_) => Order::First,
+                Class::Metadata(_) | Class::Unload(_) | Class::Inference | Class::Other { .. } => Order::By(rules.strategy),
+            },
+            may_wake: !self.forbidden(job),
+            waited: waiting.map_or(Duration::ZERO, |waiting| waiting.queued.waited()),
+            ahead: waiting.map_or(0, |waiting| waiting.queued.ahead()),
+        }
+    }
+
+    /// Waits for its turn; `None` when it is time to look at the nodes again.
+    async fn turn(&self, queued: &mut Queued, spill_in: Option<Duration>, need: &Need<'_>) -> Result<Option<Lease>, Fault> {
+        let limit = self.0.settings.timeouts.queue;
+        let Some(left) = limit.checked_sub(queued.waited()) else {
+            let limit = humantime::format_duration(limit);
+            let text = format!("every node that could serve this was busy for {limit} (--queue-wait); try again later");
+            return Err(Fault::ours(Kind::Busy, Retry::After(Duration::from_secs(10)), text));
         };
-        let failed = failed.iter().filter(|other| **other == index).count();
-        let failed = u32::try_from(failed).unwrap_or(u32::MAX);
-        Candidate { index, model, readiness: self.readiness(node, &view), seen: node.last_seen(), failed }
-    }
-
-    fn readiness(&self, node: &Node, view: &View) -> Readiness {
-        match &view.power {
-            Power::Waking(_) => Readiness::Waking,
-            Power::Awake if node.may_be_asked() => Readiness::Awake,
-            Power::Awake if self.probably_awake(node) => Readiness::ProbablyAwake,
-            Power::Awake
-            | Power::Unknown
-            | Power::ServiceDown(_)
-            | Power::Asleep
-            | Power::Suspending { .. }
-            | Power::WakeFailed { .. } => Readiness::Asleep,
+        let look = Instant::now() + spill_in.unwrap_or(LOOK).min(LOOK).min(left);
+        let mut end = self.0.end.clone();
+        tokio::select! {
+            lease = queued.turn(need) => Ok(Some(lease)),
+            () = tokio::time::sleep_until(look) => Ok(None),
+            _ = end.wait_for(|ending| *ending) => {
+                let text = "the proxy is shutting down; try again in a moment";
+                Err(Fault::ours(Kind::Draining, Retry::After(Duration::from_secs(5)), text))
+            }
         }
     }
 
@@ -85,7 +163,7 @@ impl Proxy {
 
     /// What the ask may do to reach a node. A node in use may have fallen asleep since it was heard of, so what never
     /// wakes is refused the wake here too.
-    fn permission(&self, job: &Job<'_>, node: &Node) -> Result<Permission, Fault> {
+    pub(super) fn permission(&self, job: &Job<'_>, node: &Node) -> Result<Permission, Fault> {
         match job.ask.class {
             Class::Metadata(_) | Class::Other { may_wake: false } => return Ok(Permission::InUseOnly),
             // It waits for a wake that is under way, and begins none.
@@ -157,6 +235,20 @@ impl Permission {
     fn unless(self, forbidden: bool) -> Self {
         if forbidden { Self::ProbablyAwake } else { self }
     }
+
+    /// With another node awake nobody is woken, and with another one left nobody waits for Ollama to start.
+    fn among(self, gently: bool, others: bool) -> Self {
+        match self {
+            Self::Wake if gently => Self::Spare,
+            Self::Wake if others => Self::WakeOrMoveOn,
+            _ => self,
+        }
+    }
+
+    /// Whether it may wake the node.
+    pub(super) fn may_wake(self) -> bool {
+        matches!(self, Self::Wake | Self::WakeOrMoveOn)
+    }
 }
 
 /// 404 in Ollama's words.
@@ -164,10 +256,28 @@ fn unlisted(job: &Job<'_>, name: &str) -> Fault {
     Fault::client(Kind::NotFound, catalog::not_found_text(job.ask.route, name))
 }
 
-fn holds(node: &Node, view: &View, name: &str) -> Holds {
-    match catalog::listed(&[catalog::View { node: node.name(), holding: &view.holding }], name) {
-        Listed::Yes => Holds::Yes,
-        Listed::Unknown => Holds::Unknown,
-        Listed::No => Holds::No,
-    }
+/// A request in the waiting room, with its share of what may be held.
+struct Waiting {
+    _place: tokio::sync::OwnedSemaphorePermit,
+    queued: Queued,
+}
+
+/// What an ask needs of a node. A pull or a blob is for a node that does not have it yet.
+pub(super) fn need<'a>(job: &'a Job<'_>, named: Option<&'a str>) -> Need<'a> {
+    let model = job.ask.model.as_deref();
+    let of_model = |name: Option<&'a str>, takes_place| match name {
+        Some(name) => Need::of_model(name, job.ask.preload.as_ref(), takes_place),
+        None => Need::of_any(takes_place),
+    };
+    let need = match job.ask.class {
+        Class::Mutation(Mutation::Pull) => Need::of_size(model),
+        Class::Mutation(Mutation::BlobUpload | Mutation::BlobHead) => Need::default(),
+        Class::Mutation(Mutation::Create) => of_model(job.ask.names.first().map(String::as_str), false),
+        Class::Inference => of_model(model, true),
+        Class::Mutation(Mutation::Push | Mutation::Copy | Mutation::Delete)
+        | Class::Metadata(_)
+        | Class::Unload(_)
+        | Class::Other { .. } => of_model(model, false),
+    };
+    need.only(named)
 }

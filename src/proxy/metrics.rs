@@ -29,7 +29,7 @@ struct Shared {
     tokens: Family<Counter, 3>,
     first_token: Family<Histogram, 2>,
     aborts: Family<Counter, 1>,
-    waited_for_wake: Histogram,
+    waited: [Histogram; 2],
     cache: [[Counter; 4]; METADATA.len()],
     books: Mutex<Books>,
 }
@@ -82,6 +82,26 @@ impl End {
     }
 }
 
+/// What a request was held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// A machine was asleep.
+    Wake,
+    /// Every node that could serve was full.
+    Capacity,
+}
+
+impl Reason {
+    const ALL: [Self; 2] = [Self::Wake, Self::Capacity];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Wake => "wake",
+            Self::Capacity => "capacity",
+        }
+    }
+}
+
 /// How the catalog answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recall {
@@ -118,7 +138,7 @@ pub(super) struct Account<'a> {
     /// The model as the client named it, of inference only.
     pub(super) model: Option<&'a str>,
     pub(super) figures: Figures,
-    /// From its coming to the first piece of a streamed answer, without the wait for a wake.
+    /// From its coming to the first piece of a streamed answer, without the wait for a wake or a place.
     pub(super) first_token: Option<Duration>,
 }
 
@@ -135,7 +155,7 @@ impl Metrics {
         let requests_help = "Requests that have ended; status 499: the client left, error: broke off, timeout: over a limit";
         let requests = ["method", "endpoint", "node", "status"];
         let duration_help = "From a request's coming to the end of its answer, waiting included";
-        let first_help = "From a request's coming to the first piece of its stream, without the wait for a wake";
+        let first_help = "From a request's coming to the first piece of its stream, without the wait for a wake or a place";
         let aborts_help = "Requests whose client left before the end of its answer";
         Self(Arc::new(Shared {
             requests: registry.counters("gateway_requests_total", requests_help, requests),
@@ -148,7 +168,7 @@ impl Metrics {
             tokens: registry.counters("ollama_proxy_tokens_total", "Tokens by the node's own count", ["node", "model", "type"]),
             first_token: registry.histograms("ollama_proxy_time_to_first_token_seconds", first_help, ["node", "model"], seconds),
             aborts: registry.counters("ollama_proxy_client_aborts_total", aborts_help, ["node"]),
-            waited_for_wake: waited.with(["wake"]),
+            waited: Reason::ALL.map(|reason| waited.with([reason.word()])),
             cache: METADATA.map(|route| Recall::ALL.map(|recall| cache.with([route, recall.word()]))),
             books: Mutex::default(),
         }))
@@ -159,9 +179,9 @@ impl Metrics {
         self.0.aborts.with([node.name().as_str()]);
     }
 
-    /// A request was held so long for a wake.
-    pub(super) fn waited_for_wake(&self, time: Duration) {
-        self.0.waited_for_wake.took(time);
+    /// A request was held for so long.
+    pub(super) fn waited(&self, reason: Reason, time: Duration) {
+        self.0.waited[reason as usize].took(time);
     }
 
     /// The catalog was asked on this route.

@@ -3,23 +3,27 @@
 //! 1. **read** the whole bounded body (413, 503), except blobs, which stream
 //! 2. **classify** it into an ask (pure)
 //! 3. **answer from the catalog** what needs no GPU
-//! 4. **admit**: may it wake, which node serves (404, 503)
+//! 4. **admit**: which node serves, may it be woken, is there a place (404, 503)
 //! 5. **reach** the node: connect, hedge, wait for its wake (504)
 //! 6. **send**, watching its silence (law 3)
 //! 7. **relay** the answer byte for byte, with the guards in the body
 //! 8. **account**: one line, on the end or on the drop
 //!
-//! Steps 4 to 6 are one attempt. Until the first byte has gone to the client an attempt may be repeated; every await may
-//! be the last, since hyper drops all of this when the client leaves.
+//! Steps 4 to 6 are one attempt. Until the first byte has gone to the client an attempt may be repeated as the table in
+//! `failover` says; every await may be the last, since hyper drops all of this when the client leaves.
 
 mod account;
 mod admit;
+mod everywhere;
+mod explain;
+mod failover;
 mod local;
 mod metrics;
 mod reach;
 mod relay;
 mod send;
 mod tally;
+mod tries;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,12 +38,17 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::classify::{self, Ask, Class};
 use crate::config::{Limits, Timeouts, WakeRules};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, body, headers, reply};
+use crate::schedule::{Lease, Scheduler};
 use crate::values::{Dialect, Fault, Kind, Retry, Whose};
 pub use account::Trace;
+use admit::{Admission, Permission};
+use everywhere::Blobs;
+use failover::{Consequence, Ending};
 pub use metrics::Metrics;
-use send::Payload;
+use send::{Begun, Failed, Payload};
+use tries::Tries;
 
 /// The proxy, shared by all requests.
 #[derive(Clone)]
@@ -47,9 +56,11 @@ pub struct Proxy(Arc<Shared>);
 
 struct Shared {
     fleet: Fleet,
+    scheduler: Scheduler,
     settings: Settings,
     metrics: Metrics,
     budget: Budget,
+    blobs: Blobs,
     held: Arc<Semaphore>,
     via: HeaderValue,
     end: watch::Receiver<bool>,
@@ -82,18 +93,23 @@ struct Job<'a> {
 
 impl Proxy {
     /// `end` turns true when the process is asked to end; then held requests are told.
-    pub fn new(fleet: Fleet, settings: Settings, metrics: Metrics, end: watch::Receiver<bool>) -> Self {
+    pub fn new(fleet: Fleet, scheduler: Scheduler, settings: Settings, metrics: Metrics, end: watch::Receiver<bool>) -> Self {
         fleet.nodes().iter().for_each(|node| metrics.expect(node));
         let budget = Budget::new(settings.limits.buffer);
         let held = Arc::new(Semaphore::new(settings.limits.held));
         let via =
             HeaderValue::from_str(&format!("1.1 {}", settings.instance)).unwrap_or(HeaderValue::from_static("1.1 ollama-proxy"));
-        Self(Arc::new(Shared { fleet, settings, metrics, budget, held, via, end }))
+        Self(Arc::new(Shared { fleet, scheduler, settings, metrics, budget, blobs: Blobs::default(), held, via, end }))
     }
 
     /// The nodes.
     pub fn fleet(&self) -> &Fleet {
         &self.0.fleet
+    }
+
+    /// Who chooses among them.
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.0.scheduler
     }
 
     /// Answers any request; every fault becomes a reply in the client's dialect.
@@ -137,40 +153,65 @@ impl Proxy {
             None => self.serve(&job, trace).await,
         };
         match (&job.ask.class, served) {
-            (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing) => {
+            (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing | Kind::WakeFailed) => {
                 Ok(local::unloaded(*shape, &job.ask))
             }
             (_, served) => served,
         }
     }
 
-    /// Attempts until one succeeds, one fails for good, or they are used up.
+    /// Attempts until one succeeds, one fails for good, or nobody is left; then the last answer, or the reasons of all.
     async fn serve(&self, job: &Job<'_>, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        let mut failed: Vec<usize> = Vec::new();
-        let mut last = None;
-        for _ in 0..self.0.settings.limits.attempts {
-            let Some((index, permission)) = self.admit(job, &failed)? else { break };
+        if let Some(answer) = self.everywhere(job, trace).await {
+            return answer;
+        }
+        let mut tries = Tries::default();
+        // The last answer that another node is to better.
+        let mut kept: Option<(usize, Begun)> = None;
+        for number in 1..=self.0.settings.limits.attempts {
+            let admission = match self.admit(job, &tries, trace).await {
+                Ok(Some(admission)) => admission,
+                Err(fault) if tries.count() == 0 => return Err(fault),
+                Ok(None) | Err(_) => break,
+            };
+            let Admission { permission, lease } = admission;
+            let index = lease.index();
             let node = &self.0.fleet.nodes()[index];
             trace.on_node(node);
-            if let Some(before) = failed.last() {
-                self.0.fleet.nodes()[*before].metrics().retried();
+            if let Some(before) = tries.last() {
+                self.0.fleet.nodes()[before].metrics().retried();
             }
-            match self.attempt(node, permission, job, trace).await {
-                Ok(answer) => return Ok(answer),
-                Err(fault) if fault.retry == Retry::Now && job.may_be_repeated() => {
-                    tracing::debug!(node = %node.name(), %fault, "attempt failed, trying again");
-                    failed.push(index);
-                    last = Some(fault);
+            let outcome = self.attempt(node, permission, lease, job, trace).await;
+            match judge(node, permission, outcome) {
+                Ok((consequence, begun)) if !tries::goes_on(consequence, job.may_be_repeated()) => {
+                    self.learn_blob(job, index, begun.status());
+                    return Ok(self.relay(node, job, begun, trace));
                 }
-                Err(fault) => {
-                    if fault.whose == Whose::Node {
-                        node.count_failure();
+                Ok((consequence, mut begun)) => {
+                    let why = format!("node {} answered {}", node.name(), begun.status());
+                    tracing::debug!(node = %node.name(), number, why, "attempt failed");
+                    tries.answered(index, consequence.next, why);
+                    begun.give_back();
+                    kept = Some((index, begun));
+                }
+                Err((consequence, fault)) if !tries::goes_on(consequence, job.may_be_repeated()) => {
+                    if kept.is_some() {
+                        break;
                     }
                     return Err(fault);
                 }
+                Err((consequence, fault)) => {
+                    tracing::debug!(node = %node.name(), number, %fault, "attempt failed");
+                    tries.failed(index, consequence.next, fault);
+                }
             }
         }
-        Err(last.unwrap_or_else(|| Fault::ours(Kind::NoNode, Retry::Never, "no node can serve this request")))
+        if let Some((index, begun)) = kept {
+            let node = &self.0.fleet.nodes()[index];
+            trace.on_node(node);
+            return Ok(self.relay(node, job, begun, trace));
+        }
+        Err(self.nobody_left(job, tries))
     }
 
     fn refuse_loops(&self, head: &Parts) -> Result<(), Fault> {
@@ -179,6 +220,35 @@ impl Proxy {
             return Err(Fault { kind: Kind::Loop, whose: Whose::Us, retry: Retry::Never, text: text.into() });
         }
         Ok(())
+    }
+}
+
+/// What follows from an attempt, and its weight against the node. The lease is given back unless the answer has it.
+fn judge(
+    node: &Node,
+    permission: Permission,
+    outcome: Result<Begun, (Failed, Lease)>,
+) -> Result<(Consequence, Begun), (Consequence, Fault)> {
+    match outcome {
+        Ok(mut begun) => {
+            let ending = begun.ending();
+            if tries::is_to_blame(ending, node) {
+                node.count_failure();
+                begun.failed();
+            }
+            Ok((ending.consequence(), begun))
+        }
+        Err((Failed { ending, fault }, mut lease)) => {
+            let spared = permission == Permission::Spare && ending == Ending::Asleep;
+            let ending = if spared { Ending::Unanswered } else { ending };
+            if fault.whose == Whose::Node {
+                node.count_failure();
+            }
+            if tries::is_to_blame(ending, node) {
+                lease.failed();
+            }
+            Err((ending.consequence(), fault))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::admit::Permission;
@@ -31,7 +31,8 @@ impl Proxy {
         for _ in 0..CONNECTS {
             let view = node.view();
             if must_wait(&view, job) {
-                if permission != Permission::Wake {
+                // A load under way is no sleep: whoever may not wake waits for it as the others do.
+                if !permission.may_wake() && view.power.in_progress() {
                     return Err(not_waited_for(node, &view, permission));
                 }
                 self.wait(node, job, trace).await?;
@@ -46,7 +47,8 @@ impl Proxy {
                 Err(trouble) => trouble,
             };
             node.failed_to(&trouble, began);
-            if permission != Permission::Wake {
+            let moves_on = permission == Permission::WakeOrMoveOn && matches!(trouble, Trouble::Refused(_));
+            if !permission.may_wake() || moves_on {
                 let missing = self.missing(job).filter(|_| !matches!(trouble, Trouble::Refused(_)));
                 return Err(missing.unwrap_or_else(|| not_reached(node, &node.view(), &trouble, permission)));
             }
@@ -62,7 +64,7 @@ impl Proxy {
     /// Refuses what may not even connect. Asked before the request itself counts as in flight, which is use of the node.
     pub(super) fn may_connect(&self, node: &Node, permission: Permission) -> Result<(), Fault> {
         let may = match permission {
-            Permission::Wake | Permission::Connect => true,
+            Permission::Wake | Permission::WakeOrMoveOn | Permission::Spare | Permission::Connect => true,
             Permission::ProbablyAwake => node.may_be_asked() || self.probably_awake(node),
             Permission::InUseOnly => node.may_be_asked(),
         };
@@ -73,7 +75,7 @@ impl Proxy {
     async fn dial(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &Trace) -> Result<Option<Link>, Trouble> {
         let addresses = node.addresses().await?;
         let mut connecting = std::pin::pin!(upstream::connect(&addresses, self.0.settings.timeouts.connect));
-        if permission != Permission::Wake || !node.view().means.any() {
+        if !permission.may_wake() || !node.view().means.any() {
             return connecting.await.map(Some);
         }
         tokio::select! {
@@ -88,12 +90,17 @@ impl Proxy {
         }
     }
 
+    /// Room for one more request that waits.
+    pub(super) fn hold(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        self.0.held.clone().try_acquire_owned().map_err(|_| {
+            let text = "server busy, please try again.  maximum pending requests exceeded";
+            Fault::ours(Kind::Busy, Retry::After(Duration::from_secs(10)), text)
+        })
+    }
+
     /// Waits for the wake, the boot or the load that is under way. The work is the keeper's: leaving cancels nothing.
     async fn wait(&self, node: &Node, job: &Job<'_>, trace: &mut Trace) -> Result<(), Fault> {
-        let Ok(_place) = self.0.held.clone().try_acquire_owned() else {
-            let text = "server busy, please try again.  maximum pending requests exceeded";
-            return Err(Fault::ours(Kind::Busy, Retry::After(Duration::from_secs(10)), text));
-        };
+        let _place = self.hold()?;
         let _held = node.hold();
         // Registers what to load, and that somebody waits, with the campaign that is already under way.
         node.want(Want { joins: true, ..want(job, trace) }).await;
@@ -181,8 +188,12 @@ fn wake_failed(node: &Node, view: &View, refused: bool, deadline: Duration) -> F
         (Some(known), false) => format!("magic packets for {} were sent", known.mac),
         (None, _) => "the wake URL was called".to_owned(),
     };
+    let look = match view.mac {
+        Some(_) => "whether this MAC is its own and Wake-on-LAN is enabled in its firmware and system",
+        None => "the wake URL, and whether Wake-on-LAN is enabled in its firmware and system",
+    };
     let text = format!(
-        "{} did not become ready within {deadline}: {how}{}; check that Wake-on-LAN is enabled in its firmware and system",
+        "{} did not become ready within {deadline}: {how}{}; check {look} (`ollama-proxy check` helps)",
         who(node),
         details(view)
     );
@@ -207,7 +218,10 @@ fn not_waited_for(node: &Node, view: &View, permission: Permission) -> Fault {
 /// It sleeps, and this ask may not wake it.
 fn asleep(node: &Node, view: &View, permission: Permission) -> Fault {
     let text = match permission {
-        Permission::Wake | Permission::Connect => format!("{} is asleep, and this request does not wake it", who(node)),
+        Permission::Wake | Permission::WakeOrMoveOn | Permission::Connect => {
+            format!("{} is asleep, and this request does not wake it", who(node))
+        }
+        Permission::Spare => format!("{} does not answer, and another node can serve without a wake", who(node)),
         Permission::ProbablyAwake | Permission::InUseOnly => {
             format!("{} is not in use, and this request may not wake it", who(node))
         }
@@ -227,11 +241,13 @@ fn not_reached(node: &Node, view: &View, trouble: &Trouble, permission: Permissi
             let text = format!("{} is declared always on and does not answer ({trouble})", who(node));
             Fault::node(Kind::NoNode, Retry::Now, text)
         }
-        _ if permission != Permission::Wake => asleep(node, view, permission),
+        _ if !permission.may_wake() => asleep(node, view, permission),
         _ => {
             let text = format!(
-                "{} is asleep or off ({trouble}), and its MAC is not known yet: switch it on once, or set --wake-mac or --wake-url",
-                who(node)
+                "{} at {} is asleep or off ({trouble}), and its MAC is not known yet: switch it on once, or set --wake-mac or \
+                 --wake-url; if it is on, check this address, its firewall, and that Ollama there listens on 0.0.0.0",
+                who(node),
+                node.host().to_str().unwrap_or_default()
             );
             Fault::node(Kind::Asleep, Retry::After(Duration::from_secs(30)), text)
         }

@@ -16,15 +16,19 @@ use super::account::{Outcome, Trace};
 use super::send::is_use;
 use super::tally::Tally;
 use crate::classify::{Ask, Class};
+use crate::fleet::power::Power;
 use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::BoxError;
+use crate::schedule::Lease;
 use crate::translate::{EndWatch, Form, in_band_error};
 use crate::upstream::AnswerBody;
 
 /// What a request holds until its answer has ended.
 pub(super) struct Tail {
     pub(super) node: Node,
-    pub(super) lease: InFlight,
+    pub(super) in_flight: InFlight,
+    /// Its place on the node, with the verdict that the node earns.
+    pub(super) lease: Option<Lease>,
     pub(super) trace: Trace,
     pub(super) class: Class,
     /// Silence after which the node's life is checked.
@@ -33,6 +37,14 @@ pub(super) struct Tail {
     pub(super) limit: Option<Instant>,
     /// Whether own calls are allowed.
     pub(super) checks: bool,
+}
+
+/// Why a standing answer is given up.
+enum Over {
+    /// Its node failed a life check.
+    Dead,
+    /// The user's own hard end.
+    Limit,
 }
 
 /// Something of the node's that is awaited while the answer stands still.
@@ -53,7 +65,11 @@ pub(super) struct Relay {
     /// The good news of a mutation, kept back until its effect can be seen in the lists.
     news: Option<(Frame<Bytes>, Later<()>)>,
     lists_told: bool,
+    /// Why the connection is about to be aborted.
+    abort: Option<BoxError>,
     ended: bool,
+    /// The status speaks for the node; an error of its own says nothing about the next request.
+    good: bool,
 }
 
 impl Relay {
@@ -70,8 +86,23 @@ impl Relay {
         // Of a whole answer the lists were told before it began.
         let lists_told = form == Form::Whole;
         let rest = Some(rest);
-        let mut relay =
-            Self { first, rest, form, watch, tally, tail, last: now, clock, check: None, news: None, lists_told, ended };
+        let good = !head.status.is_server_error();
+        let mut relay = Self {
+            first,
+            rest,
+            form,
+            watch,
+            tally,
+            tail,
+            last: now,
+            clock,
+            check: None,
+            news: None,
+            lists_told,
+            abort: None,
+            ended,
+            good,
+        };
         if relay.ended {
             relay.tail.trace.done();
         }
@@ -115,38 +146,55 @@ impl Relay {
     }
 
     /// The node's side has ended. Without its end mark that is a failure, whatever HTTP says.
-    fn finish(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+    fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.form == Form::Whole || self.watch.complete() {
             self.ended = true;
             self.tail.trace.done();
-            return None;
+            return Poll::Ready(None);
         }
-        Some(self.breaks("the node's stream ended without its end mark"))
+        self.breaks("the node's stream ended without its end mark", cx)
     }
 
     /// Marks the break in the client's dialect; where no mark fits, aborts the connection.
-    fn breaks(&mut self, why: &str) -> Result<Frame<Bytes>, BoxError> {
-        self.ended = true;
+    fn breaks(&mut self, why: &str, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.tail.node.count_failure();
+        self.tail.node.metrics().failed(UpstreamError::Body);
+        // A sleeper that fell asleep has not failed.
+        let stayed = self.tail.node.config().always_on || self.tail.node.view().power == Power::Awake;
+        if let Some(lease) = self.tail.lease.as_mut().filter(|_| stayed) {
+            lease.failed();
+        }
+        self.break_off(why, cx)
+    }
+
+    /// By nobody's fault: our own limit.
+    fn break_off(&mut self, why: &str, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.rest = None;
         let text = format!("node {}: {why}", self.tail.node.name());
         self.tail.trace.broke(&text);
-        self.tail.node.count_failure();
-        self.tail.node.metrics().failed(UpstreamError::Body);
         match in_band_error(self.form, &text, self.watch.mid_line()) {
-            Some(mark) => Ok(Frame::data(mark)),
-            None => Err(text.into()),
+            Some(mark) => {
+                self.ended = true;
+                Poll::Ready(Some(Ok(Frame::data(mark))))
+            }
+            // An error at once would throw away what hyper has not written yet: the client shall see how far it came.
+            None => {
+                self.abort = Some(text.into());
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
     }
 
-    /// Watches silence: after each stretch of it the node's life is checked. `Ready` with a reason when all is over.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
+    /// Watches silence: after each stretch of it the node's life is checked. `Ready` when all is over.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         loop {
             if let Some(check) = &mut self.check {
                 let alive = ready!(check.as_mut().poll(cx));
                 self.check = None;
                 self.last = Instant::now();
                 if !alive {
-                    return Poll::Ready("it stopped answering in mid-stream");
+                    return Poll::Ready(Over::Dead);
                 }
             }
             let quiet = self.last + self.tail.silence;
@@ -156,7 +204,7 @@ impl Relay {
             }
             ready!(self.clock.as_mut().poll(cx));
             if self.tail.limit.is_some_and(|limit| limit <= Instant::now()) {
-                return Poll::Ready("--request-limit was reached");
+                return Poll::Ready(Over::Limit);
             }
             if self.tail.checks {
                 let node = self.tail.node.clone();
@@ -189,6 +237,10 @@ impl Body for Relay {
         if this.news.is_some() {
             return this.poll_news(cx);
         }
+        if let Some(why) = this.abort.take() {
+            this.ended = true;
+            return Poll::Ready(Some(Err(why)));
+        }
         if this.ended {
             return Poll::Ready(None);
         }
@@ -197,11 +249,12 @@ impl Body for Relay {
             Poll::Ready(Some(Ok(frame))) => this.deliver(frame, cx),
             Poll::Ready(Some(Err(trouble))) => {
                 this.tail.node.failed_to(&trouble, Instant::now());
-                Poll::Ready(Some(this.breaks(&format!("it went away in mid-stream: {trouble}"))))
+                this.breaks(&format!("it went away in mid-stream: {trouble}"), cx)
             }
-            Poll::Ready(None) => Poll::Ready(this.finish()),
+            Poll::Ready(None) => this.finish(cx),
             Poll::Pending => match this.poll_silence(cx) {
-                Poll::Ready(why) => Poll::Ready(Some(this.breaks(why))),
+                Poll::Ready(Over::Dead) => this.breaks("it stopped answering in mid-stream", cx),
+                Poll::Ready(Over::Limit) => this.break_off("--request-limit was reached", cx),
                 Poll::Pending => Poll::Pending,
             },
         }
@@ -229,6 +282,9 @@ impl Drop for Relay {
         }
         if self.tail.trace.outcome() == Outcome::Done && is_use(&self.tail.class) {
             self.tail.node.seen_now();
+            if let Some(lease) = self.tail.lease.as_mut().filter(|_| self.good) {
+                lease.served();
+            }
         }
         if let Some(tally) = &self.tally {
             self.tail.trace.told(tally.figures());
@@ -236,6 +292,6 @@ impl Drop for Relay {
         if self.tail.class == Class::Inference {
             self.tail.node.inferred();
         }
-        let _ = &self.tail.lease;
+        let _ = &self.tail.in_flight;
     }
 }

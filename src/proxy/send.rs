@@ -9,15 +9,17 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, Uri, Version};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::admit::Permission;
+use super::failover::Ending;
 use super::relay::{Relay, Tail};
 use super::{Job, Proxy, Trace};
 use crate::classify::{Class, Metadata};
 use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::{Body, Buffered, body, headers};
+use crate::schedule::Lease;
 use crate::telemetry::metrics::Counter;
 use crate::upstream::{self, AnswerBody, Idle, Ready, Trouble};
 use crate::values::{Fault, Kind, Retry};
@@ -65,47 +67,110 @@ impl Payload {
     }
 }
 
-/// The head of an answer with what came of its body first.
-struct Begun {
+/// The head of an answer with what came of its body first, and what the request holds of the node.
+pub(super) struct Begun {
     head: hyper::http::response::Parts,
     first: Option<Frame<Bytes>>,
     rest: AnswerBody,
+    in_flight: InFlight,
+    /// Gone when the node is to be spared while others are tried.
+    lease: Option<Lease>,
+}
+
+impl Begun {
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    /// Counts the answer against the node.
+    pub(super) fn failed(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.failed();
+        }
+    }
+
+    /// Gives the place on the node back while the answer is kept.
+    pub(super) fn give_back(&mut self) {
+        self.lease = None;
+    }
+
+    /// How the attempt ended, going by the answer.
+    pub(super) fn ending(&self) -> Ending {
+        let first = self.first.as_ref().and_then(Frame::data_ref);
+        Ending::of_answer(self.head.status, first.map_or(&[], |data| data))
+    }
+}
+
+/// As [`Begun`], while it is being received.
+type Beginning = (hyper::http::response::Parts, Option<Frame<Bytes>>, AnswerBody);
+
+/// An attempt that brought no answer.
+pub(super) struct Failed {
+    pub(super) ending: Ending,
+    pub(super) fault: Fault,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { ending: Ending::of_fault(&fault), fault }
+    }
 }
 
 /// How sending went, when it began, and to whom.
 struct Try {
     peer: IpAddr,
     began: Instant,
-    begun: Result<Begun, Ended>,
+    begun: Result<Beginning, Ended>,
 }
 
 impl Proxy {
+    /// One attempt on the node of the lease.
     pub(super) async fn attempt(
         &self,
         node: &Node,
         permission: Permission,
+        mut lease: Lease,
         job: &Job<'_>,
         trace: &mut Trace,
-    ) -> Result<Response<Body>, Fault> {
-        self.may_connect(node, permission)?;
-        let lease = node.enter();
-        let tried = self.try_once(node, permission, job, trace).await;
-        let Try { peer, began, begun } = tried.inspect_err(|fault| count_unreached(node, fault))?;
-        let begun = begun.map_err(|ended| unanswered(node, job, ended, began))?;
-        if begun.head.status.is_server_error() {
+    ) -> Result<Begun, (Failed, Lease)> {
+        if let Err(fault) = self.may_connect(node, permission) {
+            return Err((fault.into(), lease));
+        }
+        let in_flight = node.enter();
+        let Try { peer, began, begun } = match self.try_once(node, permission, &mut lease, job, trace).await {
+            Ok(tried) => tried,
+            Err(fault) => {
+                count_unreached(node, &fault);
+                return Err((fault.into(), lease));
+            }
+        };
+        let (head, first, rest) = match begun {
+            Ok(beginning) => beginning,
+            Err(ended) => return Err((unanswered(node, job, ended, began), lease)),
+        };
+        if head.status.is_server_error() {
             node.metrics().failed(UpstreamError::Status5xx);
         }
         if is_use(&job.ask.class) {
             node.answered(peer);
         }
-        if changed_lists(job, &begun.head) {
+        if changed_lists(job, &head) {
             node.mutated().await;
         }
-        Ok(self.relay(node, lease, job, begun, trace))
+        Ok(Begun { head, first, rest, in_flight, lease: Some(lease) })
     }
 
     /// Over a connection at rest if there is one and the request may be repeated, else over a fresh one.
-    async fn try_once(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &mut Trace) -> Result<Try, Fault> {
+    async fn try_once(
+        &self,
+        node: &Node,
+        permission: Permission,
+        lease: &mut Lease,
+        job: &Job<'_>,
+        trace: &mut Trace,
+    ) -> Result<Try, Fault> {
+        lease.begins();
         let began = Instant::now();
         let rested = node.idle().filter(|_| job.ask.replayable).and_then(Idle::take);
         if let Some(ready) = rested {
@@ -117,6 +182,7 @@ impl Proxy {
             }
         }
         let link = self.reach(node, permission, job, trace).await?;
+        lease.begins();
         let (peer, began) = (link.peer.ip(), Instant::now());
         let begun = match Ready::over(link, node.idle().cloned()).await {
             Ok(ready) => self.begin(node, ready, job).await,
@@ -127,12 +193,12 @@ impl Proxy {
 
     /// Sends, and waits for the head and the first bytes behind it: until those are here, a failure can still be a real
     /// status or another attempt.
-    async fn begin(&self, node: &Node, ready: Ready, job: &Job<'_>) -> Result<Begun, Ended> {
+    async fn begin(&self, node: &Node, ready: Ready, job: &Job<'_>) -> Result<Beginning, Ended> {
         let request = self.request(node, job).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
         let mut beginning = std::pin::pin!(async {
             let (head, mut rest) = upstream::exchange(ready, request).await?.into_parts();
             let first = rest.frame().await.transpose()?;
-            Ok(Begun { head, first, rest })
+            Ok((head, first, rest))
         });
         if let Class::Metadata(_) = job.ask.class {
             let limit = self.metadata_limit(&job.ask.class);
@@ -178,8 +244,8 @@ impl Proxy {
     }
 
     /// Hands the answer on, with all that the request holds inside its body.
-    fn relay(&self, node: &Node, lease: InFlight, job: &Job<'_>, begun: Begun, trace: &mut Trace) -> Response<Body> {
-        let Begun { mut head, first, rest } = begun;
+    pub(super) fn relay(&self, node: &Node, job: &Job<'_>, begun: Begun, trace: &mut Trace) -> Response<Body> {
+        let Begun { mut head, first, rest, in_flight, lease } = begun;
         headers::toward_client(&mut head.headers);
         if let Ok(name) = HeaderValue::from_str(node.name().as_str()) {
             head.headers.insert(headers::NODE, name);
@@ -187,6 +253,7 @@ impl Proxy {
         head.version = Version::HTTP_11;
         let tail = Tail {
             node: node.clone(),
+            in_flight,
             lease,
             trace: trace.hand_on(head.status),
             class: job.ask.class.clone(),
@@ -211,7 +278,7 @@ enum Ended {
 }
 
 /// What the client, the metrics and the node's keeper are told of an answer that never began.
-fn unanswered(node: &Node, job: &Job<'_>, ended: Ended, began: Instant) -> Fault {
+fn unanswered(node: &Node, job: &Job<'_>, ended: Ended, began: Instant) -> Failed {
     let error = match ended {
         Ended::Trouble(_) => UpstreamError::Reset,
         Ended::Dead | Ended::Late(_) => UpstreamError::Timeout,
@@ -220,12 +287,14 @@ fn unanswered(node: &Node, job: &Job<'_>, ended: Ended, began: Instant) -> Fault
     match ended {
         Ended::Trouble(trouble) => {
             node.failed_to(&trouble, began);
-            died(node, job, &trouble.to_string())
+            let silent = matches!(trouble, Trouble::Lost(_) | Trouble::Silent);
+            let ending = if silent { Ending::FellSilent } else { Ending::WentAway };
+            Failed { ending, fault: died(node, job, &trouble.to_string()) }
         }
-        Ended::Dead => died(node, job, "it stopped answering"),
+        Ended::Dead => Failed { ending: Ending::FellSilent, fault: died(node, job, "it stopped answering") },
         Ended::Late(limit) => {
             let text = format!("node {} gave no answer within {}", node.name(), humantime::format_duration(limit));
-            Fault::node(Kind::Timeout, Retry::Never, text)
+            Fault::node(Kind::Timeout, Retry::Never, text).into()
         }
     }
 }

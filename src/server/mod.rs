@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -25,7 +26,7 @@ mod linger;
 /// Limits of the listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Client connections at once; further ones wait in the kernel's queue.
+    /// Client connections at once; one more per listener waits here, further ones in the kernel's queue.
     pub connections: usize,
     /// Until a request head must be complete; also the idle limit of a kept connection. Longer than Go's 90 s, so that
     /// clients close first.
@@ -84,17 +85,20 @@ impl<H: Handler> Accept<H> {
     /// Accepts until the end is asked for; then hands out what still runs.
     async fn run(self, listener: TcpListener, mut end: watch::Receiver<bool>) -> GracefulShutdown {
         loop {
-            let place = tokio::select! {
-                _ = end.wait_for(|asked| *asked) => return self.graceful,
-                place = self.places.clone().acquire_owned() => place,
-            };
-            let Ok(place) = place else { return self.graceful };
             let accepted = tokio::select! {
                 _ = end.wait_for(|asked| *asked) => return self.graceful,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, client)) => self.connection(stream, client, place),
+                Ok((stream, client)) => {
+                    // Not before there is a client: a listener without one would keep a place from the others for ever.
+                    let place = tokio::select! {
+                        _ = end.wait_for(|asked| *asked) => return self.graceful,
+                        place = self.places.clone().acquire_owned() => place,
+                    };
+                    let Ok(place) = place else { return self.graceful };
+                    self.connection(stream, client, place);
+                }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     // Out of descriptors: trying at once again would spin a core.
@@ -106,8 +110,7 @@ impl<H: Handler> Accept<H> {
     }
 
     fn connection(&self, stream: TcpStream, client: SocketAddr, place: OwnedSemaphorePermit) {
-        // Tokens are tiny writes.
-        let _ = stream.set_nodelay(true);
+        find_out_departures(&stream);
         let handler = self.handler.clone();
         let service = service_fn(move |request| {
             let handler = handler.clone();
@@ -127,6 +130,20 @@ impl<H: Handler> Accept<H> {
             }
         });
     }
+}
+
+/// A client that is cut off or suspended says no goodbye. Without this its half-sent upload, or the answer that it takes no
+/// more, would hold a node, and keep it awake, for ever.
+const VANISHED: Duration = Duration::from_secs(120);
+
+fn find_out_departures(stream: &TcpStream) {
+    // Tokens are tiny writes.
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(VANISHED / 2).with_interval(VANISHED / 8).with_retries(4);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(VANISHED));
 }
 
 fn concerns_one_connection(error: &std::io::Error) -> bool {

@@ -1,4 +1,5 @@
 use super::*;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[derive(Clone)]
@@ -79,4 +80,29 @@ async fn an_answer_that_comes_before_the_upload_has_ended_reaches_the_client() {
         stream.write_all(&[b'x'; 10_000]).await.unwrap();
     }
     assert!(rest(stream).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_without_a_word_is_found_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    find_out_departures(&accepted);
+    let socket = SockRef::from(&accepted);
+    assert!(socket.keepalive().unwrap() && accepted.nodelay().unwrap());
+    #[cfg(target_os = "linux")]
+    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(VANISHED));
+}
+
+#[tokio::test]
+async fn a_listener_without_clients_takes_no_place_from_the_others() {
+    let listeners = [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    let (_end, ended) = watch::channel(false);
+    let _serving = tokio::spawn(serve(listeners.into(), Bounds { connections: 1, ..BOUNDS }, Echo, ended));
+    for address in [addresses[0], addresses[1], addresses[1], addresses[0], addresses[0]] {
+        let asking = async { rest(ask(address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await).await };
+        let answer = tokio::time::timeout(Duration::from_secs(5), asking).await.expect("it waits for ever");
+        assert!(answer.ends_with("hello"), "{answer}");
+    }
 }

@@ -5,9 +5,11 @@ mod fault;
 mod mac;
 mod model;
 mod names;
+mod strategy;
 
 pub use dialect::Dialect;
 pub use fault::{Fault, Kind, Retry, Whose};
 pub use mac::{BadMac, Mac, SecureOn};
 pub use model::{ModelName, ModelSize};
 pub use names::NodeName;
+pub use strategy::{BadStrategy, Strategy};

@@ -50,7 +50,7 @@ fn a_host_that_falls_asleep_before_the_first_byte_is_woken_and_asked_again() {
 }
 
 /// Starts a stream, lets the host fall asleep after its first byte, and returns what the client got.
-fn cut_short(test: &str, path: &str, body: &Value) -> Option<Answer> {
+fn cut_short(test: &str, path: &str, body: &Value) -> Option<(Lab, Answer)> {
     let host = Machine::usual().simulates("--tokens", "500");
     let lab = awake(test, host)?;
     let mut call = lab.client().post(path, body);
@@ -60,23 +60,33 @@ fn cut_short(test: &str, path: &str, body: &Value) -> Option<Answer> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.ended, Ended::Clean, "an in-band error needs a proper end of the chunks: {answer:?}");
     assert!(answer.took < answer.head_after + SILENCE + DEATH, "{:?}", answer.took);
-    Some(answer)
+    Some((lab, answer))
 }
 
 #[test]
 fn a_native_stream_of_a_host_that_falls_asleep_ends_with_an_error_line() {
     let body = crate::calls::chat(CHAT_MODEL);
-    let Some(answer) = cut_short("asleep_in_a_native_stream", "/api/chat", &body) else { return };
+    let Some((_lab, answer)) = cut_short("asleep_in_a_native_stream", "/api/chat", &body) else { return };
     let lines = answer.lines();
     assert!(lines.last().is_some_and(|line| line["error"].is_string()), "{answer:?}");
     assert!(!lines.iter().any(|line| line["done"] == true), "{answer:?}");
 }
 
 #[test]
+fn the_request_after_a_stream_that_broke_off_wakes_the_host() {
+    let mut body = crate::calls::chat(CHAT_MODEL);
+    let Some((lab, _)) = cut_short("asleep_in_a_stream_and_again", "/api/chat", &body) else { return };
+    body["options"] = json!({ "num_predict": 3 });
+    let again = lab.client().post("/api/chat", &body).finish();
+    again.assert_whole_chat();
+    assert!(again.took < lab.gpu().status().took() + Duration::from_secs(2), "{:?}", again.took);
+}
+
+#[test]
 fn an_openai_stream_of_a_host_that_falls_asleep_ends_with_an_error_and_no_done() {
     let mut body = crate::calls::chat(CHAT_MODEL);
     body["stream"] = json!(true);
-    let Some(answer) = cut_short("asleep_in_an_openai_stream", "/v1/chat/completions", &body) else { return };
+    let Some((_lab, answer)) = cut_short("asleep_in_an_openai_stream", "/v1/chat/completions", &body) else { return };
     let last = answer.body.trim_end().rsplit("\n\n").next().unwrap();
     let error: Value = serde_json::from_str(last.strip_prefix("data: ").unwrap()).unwrap();
     assert!(error["error"]["message"].is_string(), "{error}");
@@ -88,7 +98,7 @@ fn an_anthropic_stream_of_a_host_that_falls_asleep_ends_with_an_error_event() {
     let mut body = crate::calls::chat(CHAT_MODEL);
     body["stream"] = json!(true);
     body["max_tokens"] = json!(1000);
-    let Some(answer) = cut_short("asleep_in_an_anthropic_stream", "/v1/messages", &body) else { return };
+    let Some((_lab, answer)) = cut_short("asleep_in_an_anthropic_stream", "/v1/messages", &body) else { return };
     let last = answer.body.trim_end().rsplit("\n\n").next().unwrap();
     assert!(last.starts_with("event: error\ndata: {\"type\":\"error\""), "{last}");
     assert!(!answer.body.contains("message_stop"), "{}", answer.body);

@@ -23,6 +23,7 @@ mod sleeper;
 mod words;
 
 mod dormant;
+mod ending;
 mod falling_asleep;
 mod first_use;
 mod listing;

@@ -257,6 +257,17 @@ impl Lab {
         self.until_proxy_answers();
     }
 
+    /// Asks the proxy to end, without waiting for it.
+    pub fn signal_proxy_to_end(&self) {
+        self.proxy.as_ref().unwrap().signal_to_end();
+    }
+
+    /// Waits until the proxy has ended.
+    #[track_caller]
+    pub fn until_proxy_ended(&mut self, limit: Duration) {
+        self.proxy.as_mut().unwrap().until_ended(limit);
+    }
+
     fn until_proxy_answers(&mut self) {
         let (client, proxy) = (&self.client, self.proxy.as_mut().unwrap());
         eventually("the proxy answers /health", Duration::from_secs(10), || {

@@ -40,12 +40,25 @@ impl Proxy {
         self.child = Some(child.unwrap());
     }
 
-    /// Ends it as a service manager does (SIGTERM), waits for the end, and starts it anew.
-    pub fn restart(&mut self) {
-        if let Some(mut child) = self.child.take() {
+    /// Asks it to end as a service manager does (SIGTERM).
+    pub fn signal_to_end(&self) {
+        if let Some(child) = &self.child {
             let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
-            eventually("the proxy ended", Duration::from_secs(10), || child.try_wait().unwrap().is_some());
         }
+    }
+
+    /// Waits until it has ended.
+    #[track_caller]
+    pub fn until_ended(&mut self, limit: Duration) {
+        if let Some(mut child) = self.child.take() {
+            eventually("the proxy ended", limit, || child.try_wait().unwrap().is_some());
+        }
+    }
+
+    /// Ends it and starts it anew.
+    pub fn restart(&mut self) {
+        self.signal_to_end();
+        self.until_ended(Duration::from_secs(10));
         self.launch();
     }
 

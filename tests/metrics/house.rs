@@ -48,7 +48,7 @@ impl House {
 
     fn new(settings: Settings, asleep: bool, args: &[&str]) -> Self {
         let clock = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let pc = PcSettings { asleep, resume: Duration::from_millis(500), ..PcSettings::new(MAC.parse().unwrap()) };
+        let pc = PcSettings { asleep, resume: Duration::from_secs(3), ..PcSettings::new(MAC.parse().unwrap()) };
         let pc = clock.block_on(SimulatedPc::start(Ollama::new(settings), pc)).unwrap();
         let scratch = Scratch::new();
         let (url, port) = (format!("http://{}", pc.address()), pc.wake_address().port().to_string());

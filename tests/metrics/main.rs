@@ -63,6 +63,8 @@ fn the_series_of_every_node_and_state_exist_from_the_start() {
         ("ollama_proxy_wakes_total", [("trigger", "manual"), ("result", "timeout")]),
         ("ollama_proxy_upstream_errors_total", [NODE, ("kind", "body")]),
         ("ollama_proxy_requests_waiting", [NODE, ("reason", "wake")]),
+        ("ollama_proxy_wait_seconds_count", [("reason", "wake"), ("reason", "wake")]),
+        ("ollama_proxy_wait_seconds_count", [("reason", "capacity"), ("reason", "capacity")]),
         ("ollama_proxy_cache_requests_total", [("endpoint", "/api/show"), ("result", "stale")]),
         ("ollama_proxy_node_state", [NODE, ("state", "asleep")]),
         ("ollama_proxy_client_aborts_total", [NODE, NODE]),
@@ -114,6 +116,16 @@ fn nothing_that_a_client_says_becomes_a_label() {
     let evil: Vec<_> = page.label_values().into_iter().filter(|value| value.to_lowercase().contains("evil")).collect();
     assert!(evil.is_empty(), "{evil:?}");
     assert_eq!(page.sum("gateway_requests_total", &[("method", "other"), ("endpoint", "/api/tags")]), Some(1.0));
+}
+
+#[test]
+fn a_model_has_one_label_however_clients_spell_it() {
+    let house = House::awake(of_three_tokens());
+    for name in ["llama3.2:3b", "LLAMA3.2:3B", "library/llama3.2:3b", "registry.ollama.ai/library/llama3.2:3b"] {
+        assert_eq!(post(house.proxy.address, "/api/chat", &STREAM.replace("llama3.2:3b", name)).status, 200, "{name}");
+    }
+    let page = house.until("ollama_proxy_tokens_total", &[("model", "llama3.2:3b"), ("type", "output")], 12.0);
+    assert_eq!(page.sum("ollama_proxy_tokens_total", &[("type", "output")]), Some(12.0));
 }
 
 #[test]

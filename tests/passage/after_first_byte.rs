@@ -12,8 +12,8 @@ const EVENTS: &str = "text/event-stream";
 
 /// A request whose answer has begun with `said`, which the client has read.
 async fn begun(path: &str, content_type: &str, said: &str, flags: &[(&str, &str)]) -> (Wire, Exchange, Node) {
-    let mut node = Node::start().await;
-    let proxy = Proxy::before(&[&node], flags).await;
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], flags);
     let mut client = Wire::connect(proxy.address).await;
     client.say(request(&format!("POST {path}"), &[], ASK)).await;
     let mut exchange = node.next().await;
@@ -141,8 +141,8 @@ async fn streams_with_their_end_mark_get_nothing_added() {
 
 /// What comes of an answer that breaks off after `{"mess`, which the client has read.
 async fn broken(head: &str) -> (String, End) {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(request("POST /api/chat", &[], ASK)).await;
     let mut exchange = node.next().await;
@@ -178,6 +178,21 @@ async fn a_whole_json_in_chunks_that_breaks_off_is_cut() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_and_breaks_off_in_one_breath_is_passed_on_as_far_as_it_came() {
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
+    let mut client = Wire::connect(proxy.address).await;
+    client.say(request("POST /api/chat", &[], ASK)).await;
+    let mut exchange = node.next().await;
+    exchange.body().await;
+    exchange.say("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"mess").await;
+    drop(exchange);
+    let head = client.head().await.expect("the head is lost");
+    let (bytes, end) = client.body(&head).await;
+    assert_eq!((bytes.as_slice(), end), (&b"{\"mess"[..], End::Cut));
+}
+
+#[tokio::test]
 async fn a_request_limit_ends_a_stream_with_an_error_in_it() {
     let flags = [STRICT, ("request-limit", "500ms")];
     let (mut client, mut exchange, _node) = begun("/api/chat", NDJSON, "{\"message\":{}}\n", &flags).await;
@@ -188,9 +203,25 @@ async fn a_request_limit_ends_a_stream_with_an_error_in_it() {
 }
 
 #[tokio::test]
+async fn a_request_limit_is_no_failure_of_the_node() {
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[STRICT, ("request-limit", "300ms")]);
+    let mut client = Wire::connect(proxy.address).await;
+    client.say(request("POST /api/chat", &[], ASK)).await;
+    let mut exchange = node.next().await;
+    exchange.begin(NDJSON).await;
+    exchange.chunk("{}\n").await;
+    client.head().await.unwrap();
+    client.chunks().await;
+    proxy.until("/health", "\"active_connections\":0").await;
+    let health = crate::client::get(proxy.address, "/health").await.json();
+    assert_eq!(health["nodes"]["node1"]["failed_requests"], 0);
+}
+
+#[tokio::test]
 async fn a_stream_that_broke_counts_as_a_failure_of_the_node() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(request("POST /api/chat", &[], ASK)).await;
     let mut exchange = node.next().await;

@@ -13,8 +13,8 @@ const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}
 
 /// The answer to a request whose every attempt ends without an answer, and the number of attempts.
 async fn all_fail(path: &'static str) -> (Answer, usize) {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut asking = tokio::spawn(async move { post(proxy.address, path, CHAT).await });
     loop {
         tokio::select! {
@@ -26,8 +26,8 @@ async fn all_fail(path: &'static str) -> (Answer, usize) {
 
 #[tokio::test]
 async fn a_node_that_closes_before_its_answer_is_asked_once_more() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/chat", CHAT).await });
     node.next().await.close().await;
     let mut second = node.next().await;
@@ -40,8 +40,8 @@ async fn a_node_that_closes_before_its_answer_is_asked_once_more() {
 
 #[tokio::test]
 async fn a_node_that_resets_before_its_answer_is_asked_once_more() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { post(proxy.address, "/v1/chat/completions", CHAT).await });
     node.next().await.reset().await;
     node.next().await.answer("200 OK", &["Content-Type: application/json"], "{}").await;
@@ -51,8 +51,8 @@ async fn a_node_that_resets_before_its_answer_is_asked_once_more() {
 
 #[tokio::test]
 async fn a_node_that_dies_between_its_head_and_its_first_byte_is_asked_once_more() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/chat", CHAT).await });
     let mut first = node.next().await;
     first.begin("application/x-ndjson").await;
@@ -101,8 +101,8 @@ async fn a_node_that_fails_every_attempt_is_told_in_anthropics_shape() {
 
 #[tokio::test]
 async fn a_nodes_own_error_passes_untouched_and_is_not_repeated() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let body = r#"{"error":"model runner has unexpectedly stopped"}"#;
     let asking = tokio::spawn(async move { post(proxy.address, "/v1/chat/completions", CHAT).await });
     node.next().await.answer("500 Internal Server Error", &["Content-Type: application/json; charset=utf-8"], body).await;
@@ -113,8 +113,8 @@ async fn a_nodes_own_error_passes_untouched_and_is_not_repeated() {
 
 #[tokio::test]
 async fn another_node_answers_when_the_first_one_fails() {
-    let (mut first, mut second) = (Node::start().await, Node::start().await);
-    let proxy = Proxy::before(&[&first, &second], &[STRICT]).await;
+    let (mut first, mut second) = (Node::start(), Node::start());
+    let proxy = Proxy::before(&[&first, &second], &[STRICT]);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/chat", CHAT).await });
     first.next().await.close().await;
     second.next().await.answer_chat().await;
@@ -133,19 +133,19 @@ async fn waiting(address: SocketAddr, proxy: &Proxy) -> Wire {
 
 #[tokio::test]
 async fn a_request_waits_while_ollama_restarts() {
-    let mut node = Node::with_models(&["m"]).await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::with_models(&["m"]);
+    let proxy = Proxy::strict(&node);
     node.close().await;
     let mut client = waiting(node.address, &proxy).await;
-    let mut node = Node::at(node.address, &["m"]).await;
+    let mut node = Node::at(node.address, &["m"]);
     node.next().await.answer_chat().await;
     assert_eq!(client.answer("POST").await.text(), CHAT_ANSWER);
 }
 
 #[tokio::test]
 async fn a_node_that_goes_on_refusing_is_told_after_half_a_minute() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     node.close().await;
     let mut client = waiting(node.address, &proxy).await;
     tokio::time::sleep(std::time::Duration::from_secs(20)).await;
@@ -160,8 +160,8 @@ async fn a_node_that_goes_on_refusing_is_told_after_half_a_minute() {
 
 #[tokio::test]
 async fn a_show_of_a_refusing_node_is_answered_at_once() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     node.close().await;
     let answer = tokio::time::timeout(crate::wire::SOON, post(proxy.address, "/api/show", r#"{"model":"m"}"#)).await.unwrap();
     assert_eq!(answer.status(), 502);
@@ -169,8 +169,8 @@ async fn a_show_of_a_refusing_node_is_answered_at_once() {
 
 #[tokio::test]
 async fn a_show_that_hangs_is_ended_by_the_timeout() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::before(&[&node], &[STRICT, ("timeout", "1")]).await;
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[STRICT, ("timeout", "1")]);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/show", r#"{"model":"m"}"#).await });
     let mut exchange = node.next().await;
     let answer = asking.await.unwrap();
@@ -182,8 +182,8 @@ async fn a_show_that_hangs_is_ended_by_the_timeout() {
 
 #[tokio::test]
 async fn a_chat_is_not_ended_by_the_timeout_of_short_answers() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::before(&[&node], &[STRICT, ("timeout", "100ms"), ("model-timeout", "100ms")]).await;
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[STRICT, ("timeout", "100ms"), ("model-timeout", "100ms")]);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/chat", CHAT).await });
     let mut exchange = node.next().await;
     exchange.body().await;
@@ -197,8 +197,8 @@ async fn a_chat_is_not_ended_by_the_timeout_of_short_answers() {
 
 #[tokio::test]
 async fn a_silent_node_that_still_tells_its_version_is_waited_for() {
-    let mut node = Node::with_models(&["m"]).await;
-    let proxy = Proxy::before(&[&node], &[("model-timeout", "100ms")]).await;
+    let mut node = Node::with_models(&["m"]);
+    let proxy = Proxy::before(&[&node], &[("model-timeout", "100ms")]);
     proxy.until("/api/tags", "\"m\"").await;
     let asking = tokio::spawn(async move { post(proxy.address, "/api/chat", CHAT).await });
     let exchange = node.next().await;
@@ -213,8 +213,8 @@ async fn a_silent_node_that_still_tells_its_version_is_waited_for() {
 
 #[tokio::test]
 async fn one_life_check_serves_all_silent_requests() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::before(&[&node], &[("model-timeout", "300ms")]).await;
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[("model-timeout", "300ms")]);
     // The first check of a node that is always on: list, version, status.
     for _ in 0..3 {
         node.next().await.answer_json(&json!({ "models": null, "version": "0.12.6" })).await;
@@ -238,8 +238,8 @@ async fn one_life_check_serves_all_silent_requests() {
 
 #[tokio::test]
 async fn a_silent_node_that_tells_no_version_any_more_has_gone() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::before(&[&node], &[("model-timeout", "100ms")]).await;
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[("model-timeout", "100ms")]);
     for _ in 0..3 {
         node.next().await.answer_json(&json!({ "models": null, "version": "0.12.6" })).await;
     }
@@ -258,9 +258,33 @@ async fn a_silent_node_that_tells_no_version_any_more_has_gone() {
 }
 
 #[tokio::test]
+async fn a_node_that_answers_others_during_its_life_check_has_not_gone() {
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[("model-timeout", "1s"), ("wake-interval", "0")]);
+    for _ in 0..3 {
+        node.next().await.answer_json(&json!({ "models": null, "version": "0.12.6" })).await;
+    }
+    let address = proxy.address;
+    let first = tokio::spawn(async move { post(address, "/api/chat", CHAT).await });
+    let (working, _silent) = (node.next().await, [node.next().await, node.next().await]);
+    assert_eq!(node.count("GET /api/version"), 3);
+    // The second try of the check is under way. Another request is answered meanwhile.
+    let other = tokio::spawn(async move { post(address, "/api/embed", CHAT).await });
+    let mut embed = node.next().await;
+    embed.answer_json(&json!({})).await;
+    assert_eq!(other.await.unwrap().status(), 200);
+    // So the silent one is waited for, and checked again, and not sent again.
+    while node.count("GET /api/version") == 3 {
+        assert_ne!(node.next().await.head.asked(), "POST /api/chat");
+    }
+    working.answer_chat().await;
+    assert_eq!(first.await.unwrap().text(), CHAT_ANSWER);
+}
+
+#[tokio::test]
 async fn a_request_limit_ends_a_request_with_504() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::before(&[&node], &[STRICT, ("request-limit", "300ms")]).await;
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[STRICT, ("request-limit", "300ms")]);
     let asking = tokio::spawn(async move { post(proxy.address, "/v1/messages", CHAT).await });
     let mut exchange = node.next().await;
     exchange.body().await;

@@ -13,8 +13,8 @@ const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}
 
 #[tokio::test]
 async fn a_streamed_answer_passes_byte_for_byte_under_any_chunking() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let pieces = proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..3000), 1..12);
     let mut runner = TestRunner::deterministic();
     for _ in 0..24 {
@@ -35,8 +35,8 @@ async fn a_streamed_answer_passes_byte_for_byte_under_any_chunking() {
 
 #[tokio::test]
 async fn each_piece_of_a_stream_goes_on_before_the_next_one_comes() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(request("POST /api/chat", &[], CHAT)).await;
     let mut exchange = node.next().await;
@@ -54,8 +54,8 @@ async fn each_piece_of_a_stream_goes_on_before_the_next_one_comes() {
 
 #[tokio::test]
 async fn an_answer_of_known_length_keeps_its_content_length() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(request("POST /api/embed", &[], CHAT)).await;
     node.next().await.answer("200 OK", &["Content-Type: application/json; charset=utf-8"], "{\"embeddings\":[]}").await;
@@ -67,8 +67,8 @@ async fn an_answer_of_known_length_keeps_its_content_length() {
 
 #[tokio::test]
 async fn ten_megabytes_of_answer_pass_whole() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/embed", CHAT).await });
     let body: Vec<u8> = (0..10_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     node.next().await.answer("200 OK", &[], &body).await;
@@ -78,8 +78,8 @@ async fn ten_megabytes_of_answer_pass_whole() {
 
 #[tokio::test]
 async fn an_empty_200_without_a_content_type_stays_so() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/copy", r#"{"source":"a","destination":"b"}"#).await });
     node.next().await.answer("200 OK", &[], "").await;
     let answer = asking.await.unwrap();
@@ -89,8 +89,8 @@ async fn an_empty_200_without_a_content_type_stays_so() {
 
 #[tokio::test]
 async fn the_body_of_a_delete_arrives() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let body = r#"{"model":"old:latest"}"#;
     let asking = tokio::spawn(async move { ask(proxy.address, "DELETE /api/delete", &[], body).await });
     let mut exchange = node.next().await;
@@ -102,8 +102,8 @@ async fn the_body_of_a_delete_arrives() {
 
 #[tokio::test]
 async fn a_head_request_is_answered_with_the_nodes_head_and_no_body() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(request("HEAD /api/tags", &[], "")).await;
     let mut exchange = node.next().await;
@@ -116,8 +116,8 @@ async fn a_head_request_is_answered_with_the_nodes_head_and_no_body() {
 
 #[tokio::test]
 async fn query_strings_and_repeated_keys_arrive_as_they_were() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asked = "GET /api/other%20path?b=2&a=1&b=%2F&b=&c";
     let asking = tokio::spawn(async move { ask(proxy.address, asked, &[], "").await });
     let mut exchange = node.next().await;
@@ -128,9 +128,9 @@ async fn query_strings_and_repeated_keys_arrive_as_they_were() {
 
 #[tokio::test]
 async fn a_path_prefix_of_the_node_goes_before_every_path() {
-    let mut node = Node::start().await;
+    let mut node = Node::start();
     let url = format!("{}/ollama", node.url());
-    let proxy = Proxy::before(&[&node], &[STRICT, ("ollama-url", &url)]).await;
+    let proxy = Proxy::before(&[&node], &[STRICT, ("ollama-url", &url)]);
     let asking = tokio::spawn(async move { ask(proxy.address, "GET /api/ps?x=1", &[], "").await });
     node.next().await.answer("200 OK", &[], r#"{"models":[]}"#).await;
     asking.await.unwrap();
@@ -139,8 +139,8 @@ async fn a_path_prefix_of_the_node_goes_before_every_path() {
 
 #[tokio::test]
 async fn the_content_type_of_a_request_is_neither_needed_nor_changed() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     for content_type in ["application/x-www-form-urlencoded", "text/plain", "Application/JSON; Charset=UTF-8", "nonsense"] {
         let asking =
             tokio::spawn(async move { ask(proxy.address, "POST /api/chat", &[("Content-Type", content_type)], CHAT).await });
@@ -154,8 +154,8 @@ async fn the_content_type_of_a_request_is_neither_needed_nor_changed() {
 
 #[tokio::test]
 async fn a_compressed_body_is_forwarded_as_it_came() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move {
         ask(proxy.address, "POST /v1/responses", &[("Content-Encoding", "zstd")], zstd(CHAT.as_bytes())).await
     });
@@ -175,8 +175,8 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_body_in_chunks_arrives_whole() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say("POST /api/chat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").await;
     for piece in CHAT.as_bytes().chunks(7) {
@@ -193,8 +193,8 @@ async fn a_body_in_chunks_arrives_whole() {
 
 #[tokio::test]
 async fn a_client_that_waits_for_100_continue_is_told_to_go_on() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     let head = format!("POST /api/chat HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", CHAT.len());
     client.say(head).await;
@@ -210,8 +210,8 @@ async fn a_client_that_waits_for_100_continue_is_told_to_go_on() {
 
 #[tokio::test]
 async fn a_connection_serves_one_request_after_another() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     for _ in 0..3 {
         client.say(request("POST /api/chat", &[], CHAT)).await;
@@ -222,8 +222,8 @@ async fn a_connection_serves_one_request_after_another() {
 
 #[tokio::test]
 async fn a_client_of_http_1_0_gets_its_stream_until_the_connection_ends() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(format!("POST /api/chat HTTP/1.0\r\nContent-Length: {}\r\n\r\n{CHAT}", CHAT.len())).await;
     node.next().await.answer_chat().await;
@@ -234,8 +234,8 @@ async fn a_client_of_http_1_0_gets_its_stream_until_the_connection_ends() {
 
 #[tokio::test]
 async fn an_answer_that_lasts_until_the_node_closes_passes_whole() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/chat", CHAT).await });
     let mut exchange = node.next().await;
     exchange.body().await;
@@ -243,4 +243,17 @@ async fn an_answer_that_lasts_until_the_node_closes_passes_whole() {
     drop(exchange);
     let answer = asking.await.unwrap();
     assert_eq!((answer.text().as_str(), answer.end), (CHAT_ANSWER, End::Whole));
+}
+
+#[tokio::test]
+async fn of_two_framings_of_an_answer_only_the_true_one_goes_on() {
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
+    let asking = tokio::spawn(async move { post(proxy.address, "/api/embed", CHAT).await });
+    let mut exchange = node.next().await;
+    exchange.body().await;
+    let framing = "Content-Length: 1\r\nTransfer-Encoding: chunked";
+    exchange.say(format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{framing}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n")).await;
+    let answer = asking.await.unwrap();
+    assert_eq!((answer.text().as_str(), answer.end, answer.head.get("content-length")), ("{}", End::Whole, None));
 }

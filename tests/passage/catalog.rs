@@ -13,14 +13,14 @@ const MODEL: &str = "llama3.2:3b";
 
 /// A proxy that learnt from an earlier run that its node, a sleeper, holds [`MODEL`]; the node is gone now.
 async fn before_a_known_sleeper(flags: &[(&str, &str)]) -> (Proxy, Node) {
-    let mut node = Node::with_models(&[MODEL]).await;
+    let mut node = Node::with_models(&[MODEL]);
     let scratch = Arc::new(Scratch::new());
-    let proxy = Proxy::remembering(&scratch, &[&node], &[SLEEPER]).await;
+    let proxy = Proxy::remembering(&scratch, &[&node], &[SLEEPER]);
     proxy.until("/api/tags", MODEL).await;
     until_shown(&proxy).await;
     proxy.end().await;
     node.close().await;
-    (Proxy::remembering(&scratch, &[&node], &[&[SLEEPER], flags].concat()).await, node)
+    (Proxy::remembering(&scratch, &[&node], &[&[SLEEPER], flags].concat()), node)
 }
 
 /// A node on loopback that is taken for one that may sleep.
@@ -89,8 +89,8 @@ async fn the_models_of_v1_are_derived_from_the_list() {
 
 #[tokio::test]
 async fn an_empty_list_is_an_empty_array_everywhere() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::before(&[&node], &[]).await;
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[]);
     node.next().await.answer_json(&json!({ "models": null })).await;
     assert_eq!(get(proxy.address, "/v1/models").await.json(), json!({ "object": "list", "data": [] }));
     assert_eq!(get(proxy.address, "/api/tags").await.json(), json!({ "models": [] }));
@@ -122,9 +122,9 @@ async fn a_model_that_the_gone_node_does_not_list_is_not_found_in_the_words_of_e
 
 #[tokio::test]
 async fn a_model_is_not_called_missing_while_no_list_was_ever_read() {
-    let mut node = Node::start().await;
+    let mut node = Node::start();
     node.close().await;
-    let proxy = Proxy::before(&[&node], &[SLEEPER]).await;
+    let proxy = Proxy::before(&[&node], &[SLEEPER]);
     let answer = show(&proxy).await;
     assert_eq!(answer.status(), 503);
     assert!(answer.head.get("retry-after").is_some());
@@ -151,8 +151,8 @@ async fn the_unload_of_a_model_of_a_gone_node_is_answered_as_ollama_does() {
 
 #[tokio::test]
 async fn an_unload_reaches_a_node_that_is_there() {
-    let mut node = Node::with_models(&[MODEL]).await;
-    let proxy = Proxy::before(&[&node], &[]).await;
+    let mut node = Node::with_models(&[MODEL]);
+    let proxy = Proxy::before(&[&node], &[]);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/generate", r#"{"model":"m","keep_alive":0}"#).await });
     node.next().await.answer_json(&json!({ "from": "the node" })).await;
     assert_eq!(asking.await.unwrap().json()["from"], "the node");
@@ -160,8 +160,8 @@ async fn an_unload_reaches_a_node_that_is_there() {
 
 #[tokio::test]
 async fn a_strict_node_gets_exactly_what_the_client_sent() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let address = proxy.address;
     let sent = [
         ("GET /api/tags", ""),
@@ -182,8 +182,8 @@ async fn a_strict_node_gets_exactly_what_the_client_sent() {
 
 #[tokio::test]
 async fn running_models_are_forwarded_to_a_strict_node_too() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { get(proxy.address, "/api/ps").await });
     node.next().await.answer_json(&json!({ "models": [{ "name": "m" }] })).await;
     assert_eq!(asking.await.unwrap().json(), json!({ "models": [{ "name": "m" }] }));
@@ -191,8 +191,8 @@ async fn running_models_are_forwarded_to_a_strict_node_too() {
 
 #[tokio::test]
 async fn a_node_is_asked_for_its_lists_once_at_the_start() {
-    let node = Node::with_models(&[MODEL]).await;
-    let proxy = Proxy::before(&[&node], &[]).await;
+    let node = Node::with_models(&[MODEL]);
+    let proxy = Proxy::before(&[&node], &[]);
     until_shown(&proxy).await;
     tokio::time::sleep(std::time::Duration::from_millis(150)).await;
     assert_eq!((node.count("GET /api/tags"), node.count("GET /api/version"), node.count("GET /api/status")), (1, 1, 1));
@@ -200,8 +200,8 @@ async fn a_node_is_asked_for_its_lists_once_at_the_start() {
 
 #[tokio::test]
 async fn a_second_list_is_not_asked_of_the_node() {
-    let node = Node::with_models(&[MODEL]).await;
-    let proxy = Proxy::before(&[&node], &[]).await;
+    let node = Node::with_models(&[MODEL]);
+    let proxy = Proxy::before(&[&node], &[]);
     until_shown(&proxy).await;
     for _ in 0..20 {
         get(proxy.address, "/api/tags").await;
@@ -213,8 +213,8 @@ async fn a_second_list_is_not_asked_of_the_node() {
 
 #[tokio::test]
 async fn a_model_that_an_awake_node_does_not_list_is_asked_of_the_node() {
-    let mut node = Node::with_models(&[MODEL]).await;
-    let proxy = Proxy::before(&[&node], &[]).await;
+    let mut node = Node::with_models(&[MODEL]);
+    let proxy = Proxy::before(&[&node], &[]);
     proxy.until("/api/tags", MODEL).await;
     let asking =
         tokio::spawn(async move { post(proxy.address, "/api/chat", r#"{"model":"new","messages":[{"role":"user"}]}"#).await });
@@ -224,8 +224,8 @@ async fn a_model_that_an_awake_node_does_not_list_is_asked_of_the_node() {
 
 /// Lets the node answer a mutation with these lines; the list is read again afterwards, or not.
 async fn read_again_after(asked: &'static str, answer: &'static str) -> bool {
-    let mut node = Node::with_models(&[MODEL]).await;
-    let proxy = Proxy::before(&[&node], &[]).await;
+    let mut node = Node::with_models(&[MODEL]);
+    let proxy = Proxy::before(&[&node], &[]);
     until_shown(&proxy).await;
     let before = node.count("GET /api/tags");
     let address = proxy.address;
@@ -251,8 +251,8 @@ async fn the_list_is_not_read_again_after_a_pull_that_failed() {
 
 #[tokio::test]
 async fn the_list_is_not_read_again_after_a_pull_in_one_piece_that_failed() {
-    let mut node = Node::with_models(&[MODEL]).await;
-    let proxy = Proxy::before(&[&node], &[]).await;
+    let mut node = Node::with_models(&[MODEL]);
+    let proxy = Proxy::before(&[&node], &[]);
     until_shown(&proxy).await;
     let address = proxy.address;
     let asking = tokio::spawn(async move { post(address, "/api/pull", r#"{"model":"x","stream":false}"#).await });

@@ -36,14 +36,12 @@ impl Answer {
 /// The bytes of a request. `asked` is method and target; a body brings its `Content-Length` with it.
 pub fn request(asked: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
-    let mut text = format!("{asked} HTTP/1.1\r\nHost: proxy.lan:11434\r\n");
-    for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
-    }
+    let mut lines = vec![format!("{asked} HTTP/1.1"), "Host: proxy.lan:11434".to_owned()];
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
     if !body.is_empty() {
-        text += &format!("Content-Length: {}\r\n", body.len());
+        lines.push(format!("Content-Length: {}", body.len()));
     }
-    [text.as_bytes(), b"\r\n", body].concat()
+    [lines.join("\r\n").as_bytes(), b"\r\n\r\n", body].concat()
 }
 
 impl Wire {

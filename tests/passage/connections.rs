@@ -19,8 +19,8 @@ async fn chat(node: &mut Node, proxy: &Proxy) -> Wire {
 
 #[tokio::test]
 async fn a_connection_of_an_always_on_node_serves_the_next_request() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut kept = chat(&mut node, &proxy).await;
     let mut client = Wire::connect(proxy.address).await;
     client.say(request("POST /api/chat", &[], CHAT)).await;
@@ -29,15 +29,15 @@ async fn a_connection_of_an_always_on_node_serves_the_next_request() {
 
 #[tokio::test]
 async fn a_connection_of_a_sleeper_ends_with_its_answer() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::before(&[&node], &[STRICT, ("always-on", "false")]).await;
+    let mut node = Node::start();
+    let proxy = Proxy::before(&[&node], &[STRICT, ("always-on", "false")]);
     chat(&mut node, &proxy).await.left().await;
 }
 
 #[tokio::test]
 async fn a_mutation_takes_no_connection_that_may_be_dead() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut kept = chat(&mut node, &proxy).await;
     let asking = tokio::spawn(async move { post(proxy.address, "/api/copy", r#"{"source":"a","destination":"b"}"#).await });
     node.next().await.answer("200 OK", &[], "").await;
@@ -47,8 +47,8 @@ async fn a_mutation_takes_no_connection_that_may_be_dead() {
 
 #[tokio::test]
 async fn a_resting_connection_that_dies_under_a_request_costs_no_attempt() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut kept = chat(&mut node, &proxy).await;
     let asking = tokio::spawn(async move { post(proxy.address, "/api/chat", CHAT).await });
     kept.head().await.unwrap();

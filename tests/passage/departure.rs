@@ -9,8 +9,8 @@ const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}
 
 /// A chat that has arrived at the node and has no answer yet.
 async fn asked(body: &str) -> (Wire, Exchange, Node) {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(request("POST /api/chat", &[], body)).await;
     let mut exchange = node.next().await;
@@ -71,8 +71,8 @@ async fn a_client_that_closes_its_half_has_left() {
 
 #[tokio::test]
 async fn a_client_that_left_is_no_failure_of_the_node() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(request("POST /api/chat", &[], CHAT)).await;
     let mut exchange = node.next().await;

@@ -13,7 +13,7 @@ fn before(node: &Node, scratch: &Scratch) -> Proxy {
 
 #[tokio::test]
 async fn a_stream_that_runs_is_let_finish_and_the_program_ends_well() {
-    let (mut node, scratch) = (Node::start().await, Scratch::new());
+    let (mut node, scratch) = (Node::start(), Scratch::new());
     let mut proxy = before(&node, &scratch);
     let mut client = Wire::connect(proxy.address).await;
     client.say(request("POST /api/chat", &[], CHAT)).await;
@@ -34,7 +34,7 @@ async fn a_stream_that_runs_is_let_finish_and_the_program_ends_well() {
 
 #[tokio::test]
 async fn a_request_that_waits_for_a_node_is_told_with_503() {
-    let (mut node, scratch) = (Node::start().await, Scratch::new());
+    let (mut node, scratch) = (Node::start(), Scratch::new());
     let mut proxy = before(&node, &scratch);
     node.close().await;
     let mut client = Wire::connect(proxy.address).await;
@@ -52,7 +52,7 @@ async fn a_request_that_waits_for_a_node_is_told_with_503() {
 
 #[tokio::test]
 async fn idle_connections_do_not_delay_the_end() {
-    let (mut node, scratch) = (Node::start().await, Scratch::new());
+    let (mut node, scratch) = (Node::start(), Scratch::new());
     let mut proxy = before(&node, &scratch);
     let _silent = Wire::connect(proxy.address).await;
     let mut client = Wire::connect(proxy.address).await;

@@ -9,8 +9,8 @@ const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}
 
 /// What the node hears of a chat with these headers.
 async fn heard(headers: &'static [(&str, &str)]) -> Head {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { ask(proxy.address, "POST /api/chat", headers, CHAT).await });
     let exchange = node.next().await;
     let head = exchange.head.clone();
@@ -21,8 +21,8 @@ async fn heard(headers: &'static [(&str, &str)]) -> Head {
 
 /// What the client hears of an answer with these header lines.
 async fn told(lines: &[&str]) -> Answer {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/embed", CHAT).await });
     node.next().await.answer("200 OK", lines, "{}").await;
     asking.await.unwrap()
@@ -30,8 +30,8 @@ async fn told(lines: &[&str]) -> Answer {
 
 #[tokio::test]
 async fn the_host_is_the_nodes_own() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/chat", CHAT).await });
     let exchange = node.next().await;
     assert_eq!(exchange.head.get("host"), Some(node.address.to_string().as_str()));
@@ -116,8 +116,8 @@ async fn a_nodes_own_cors_headers_are_replaced() {
 
 #[tokio::test]
 async fn a_request_that_came_back_is_answered_with_508() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let address = proxy.address;
     let asking = tokio::spawn(async move { post(address, "/v1/chat/completions", CHAT).await });
     let mut exchange = node.next().await;
@@ -139,8 +139,8 @@ async fn other_proxies_on_the_way_are_kept_in_via() {
 
 #[tokio::test]
 async fn a_request_id_is_kept_forwarded_and_returned() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let asking = tokio::spawn(async move { ask(proxy.address, "POST /api/chat", &[("X-Request-ID", "abc-123")], CHAT).await });
     let exchange = node.next().await;
     assert_eq!(exchange.head.get("x-request-id"), Some("abc-123"));
@@ -150,8 +150,8 @@ async fn a_request_id_is_kept_forwarded_and_returned() {
 
 #[tokio::test]
 async fn a_request_without_an_id_gets_one_which_both_ends_see() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut known = Vec::new();
     for _ in 0..2 {
         let mut client = Wire::connect(proxy.address).await;
@@ -172,8 +172,8 @@ async fn an_answer_names_the_node_that_gave_it() {
 
 #[tokio::test]
 async fn a_client_may_name_the_node_that_shall_serve() {
-    let (mut first, mut second) = (Node::start().await, Node::start().await);
-    let proxy = Proxy::before(&[&first, &second], &[STRICT]).await;
+    let (mut first, mut second) = (Node::start(), Node::start());
+    let proxy = Proxy::before(&[&first, &second], &[STRICT]);
     let address = proxy.address;
     for name in ["node2", "node1"] {
         let asking = tokio::spawn(async move { ask(address, "POST /api/chat", &[("X-Ollama-Proxy-Node", name)], CHAT).await });
@@ -186,8 +186,8 @@ async fn a_client_may_name_the_node_that_shall_serve() {
 
 #[tokio::test]
 async fn an_unknown_node_is_answered_with_404_and_the_known_names() {
-    let node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let node = Node::start();
+    let proxy = Proxy::strict(&node);
     let answer = ask(proxy.address, "POST /api/chat", &[("X-Ollama-Proxy-Node", "gpu9")], CHAT).await;
     assert_eq!(answer.status(), 404);
     assert!(answer.error().contains("gpu9") && answer.error().contains("node1"), "{}", answer.error());
@@ -196,8 +196,8 @@ async fn an_unknown_node_is_answered_with_404_and_the_known_names() {
 
 #[tokio::test]
 async fn an_answer_from_memory_says_so_and_how_old_it_is() {
-    let node = Node::with_models(&["llama3.2:3b"]).await;
-    let proxy = Proxy::before(&[&node], &[]).await;
+    let node = Node::with_models(&["llama3.2:3b"]);
+    let proxy = Proxy::before(&[&node], &[]);
     proxy.until("/api/tags", "llama3.2:3b").await;
     let answer = ask(proxy.address, "GET /api/tags", &[], "").await;
     assert_eq!(answer.head.get("x-ollama-proxy-cache"), Some("fresh"));
@@ -207,9 +207,19 @@ async fn an_answer_from_memory_says_so_and_how_old_it_is() {
 
 #[tokio::test]
 async fn an_old_answer_from_memory_is_called_stale() {
-    let node = Node::with_models(&["llama3.2:3b"]).await;
-    let proxy = Proxy::before(&[&node], &[("cache-ttl", "1ns")]).await;
+    let node = Node::with_models(&["llama3.2:3b"]);
+    let proxy = Proxy::before(&[&node], &[("cache-ttl", "1ns")]);
     proxy.until("/api/tags", "llama3.2:3b").await;
     let answer = ask(proxy.address, "GET /api/tags", &[], "").await;
     assert_eq!(answer.head.get("x-ollama-proxy-cache"), Some("stale"));
+}
+
+#[tokio::test]
+async fn nobody_gets_a_tunnel_or_an_echo() {
+    let node = Node::start();
+    let proxy = Proxy::strict(&node);
+    for asked in ["CONNECT example.org:443", "TRACE /api/tags"] {
+        assert_eq!(ask(proxy.address, asked, &[], "").await.status(), 405, "{asked}");
+    }
+    assert!(node.seen().is_empty(), "{:?}", node.seen());
 }

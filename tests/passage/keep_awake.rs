@@ -45,11 +45,11 @@ async fn chat(proxy: SocketAddr, node: &mut Node) {
 
 #[tokio::test]
 async fn after_a_request_one_packet_goes_out_per_interval_as_long_as_the_owner_wishes() {
-    let (mut node, card) = (Node::with_models(&["llama3.2:3b"]).await, Card::new().await);
+    let (mut node, card) = (Node::with_models(&["llama3.2:3b"]), Card::new().await);
     let port = card.port();
     let wake = [("wake-mac", MAC), ("wake-broadcast", "127.0.0.1"), ("wake-port", &port)];
     let flags = [&wake[..], &[("keep-awake", "1h"), ("wake-interval", "200ms")]].concat();
-    let proxy = Proxy::before(&[&node], &flags).await;
+    let proxy = Proxy::before(&[&node], &flags);
     proxy.until("/api/tags", "llama3.2:3b").await;
     assert!(!card.has_packet(), "nobody has asked for anything yet");
     chat(proxy.address, &mut node).await;
@@ -60,11 +60,11 @@ async fn after_a_request_one_packet_goes_out_per_interval_as_long_as_the_owner_w
 
 #[tokio::test]
 async fn without_the_owners_wish_the_first_packet_after_a_request_is_the_only_one() {
-    let (mut node, card) = (Node::with_models(&["llama3.2:3b"]).await, Card::new().await);
+    let (mut node, card) = (Node::with_models(&["llama3.2:3b"]), Card::new().await);
     let port = card.port();
     let wake = [("wake-mac", MAC), ("wake-broadcast", "127.0.0.1"), ("wake-port", &port)];
     let flags = [&wake[..], &[("wake-interval", "200ms")]].concat();
-    let proxy = Proxy::before(&[&node], &flags).await;
+    let proxy = Proxy::before(&[&node], &flags);
     proxy.until("/api/tags", "llama3.2:3b").await;
     chat(proxy.address, &mut node).await;
     card.next_packet().await;

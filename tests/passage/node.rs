@@ -42,23 +42,23 @@ pub struct Lists(Option<Vec<String>>);
 
 impl Node {
     /// Leaves every request to the test.
-    pub async fn start() -> Self {
-        Self::serving(([127, 0, 0, 1], 0).into(), Lists(None)).await
+    pub fn start() -> Self {
+        Self::serving(([127, 0, 0, 1], 0).into(), Lists(None))
     }
 
     /// Answers lists, version and shows by itself; everything else is the test's.
-    pub async fn with_models(models: &[&str]) -> Self {
-        Self::at(([127, 0, 0, 1], 0).into(), models).await
+    pub fn with_models(models: &[&str]) -> Self {
+        Self::at(([127, 0, 0, 1], 0).into(), models)
     }
 
     /// The same at a given address, where a node listened before.
-    pub async fn at(address: SocketAddr, models: &[&str]) -> Self {
-        Self::serving(address, Lists(Some(models.iter().map(ToString::to_string).collect()))).await
+    pub fn at(address: SocketAddr, models: &[&str]) -> Self {
+        Self::serving(address, Lists(Some(models.iter().map(ToString::to_string).collect())))
     }
 
     /// Reads uploads and forgets them.
-    pub async fn swallowing() -> Self {
-        let mut node = Self::start().await;
+    pub fn swallowing() -> Self {
+        let mut node = Self::start();
         let (_none, arrivals) = unbounded_channel();
         let mut uploads = std::mem::replace(&mut node.arrivals, arrivals);
         tokio::spawn(async move {
@@ -71,7 +71,7 @@ impl Node {
         node
     }
 
-    async fn serving(address: SocketAddr, lists: Lists) -> Self {
+    fn serving(address: SocketAddr, lists: Lists) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(address).unwrap();
@@ -209,10 +209,10 @@ impl Exchange {
 
     /// An answer of known length. `lines` are header lines without their ends.
     pub async fn answer(&mut self, status: &str, lines: &[&str], body: impl AsRef<[u8]>) {
-        let head = format!("HTTP/1.1 {status}\r\n{}", lines.iter().map(|line| format!("{line}\r\n")).collect::<String>());
-        let length = format!("Content-Length: {}\r\n\r\n", body.as_ref().len());
+        let length = format!("Content-Length: {}", body.as_ref().len());
+        let head = [&[&*format!("HTTP/1.1 {status}")], lines, &[&length, "\r\n"]].concat().join("\r\n");
         self.body().await;
-        self.say([head.as_bytes(), length.as_bytes(), body.as_ref()].concat()).await;
+        self.say([head.as_bytes(), body.as_ref()].concat()).await;
     }
 
     pub async fn answer_json(&mut self, json: &serde_json::Value) {

@@ -6,8 +6,8 @@ use crate::proxy::{Proxy, STRICT};
 
 /// Answers of a proxy in front of one node, which must not hear of them.
 async fn asked(asked: &str, headers: &[(&str, &str)]) -> Answer {
-    let node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let node = Node::start();
+    let proxy = Proxy::strict(&node);
     let answer = ask(proxy.address, asked, headers, "").await;
     assert!(node.seen().is_empty(), "{:?}", node.seen());
     answer
@@ -67,8 +67,8 @@ async fn health_is_always_200_and_counts_nodes_and_requests() {
 
 #[tokio::test]
 async fn health_is_degraded_and_still_200_when_the_node_refuses() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     node.close().await;
     post(proxy.address, "/api/show", r#"{"model":"m"}"#).await;
     proxy.until("/health", "service_down").await;
@@ -122,8 +122,8 @@ async fn an_unknown_action_on_a_node_is_not_found() {
 
 #[tokio::test]
 async fn a_node_without_means_cannot_be_woken_and_the_answer_says_what_is_missing() {
-    let node = Node::start().await;
-    let proxy = Proxy::before(&[&node], &[STRICT, ("always-on", "false")]).await;
+    let node = Node::start();
+    let proxy = Proxy::before(&[&node], &[STRICT, ("always-on", "false")]);
     let answer = post(proxy.address, "/nodes/node1/wake", "").await;
     assert_eq!(answer.status(), 409);
     assert!(answer.error().contains("--wake-mac"), "{}", answer.error());
@@ -132,9 +132,9 @@ async fn a_node_without_means_cannot_be_woken_and_the_answer_says_what_is_missin
 
 #[tokio::test]
 async fn a_wake_is_accepted_at_once_and_calls_the_wake_url() {
-    let (node, mut service) = (Node::with_models(&["m"]).await, Node::start().await);
+    let (node, mut service) = (Node::with_models(&["m"]), Node::start());
     let url = format!("{}/wol?node={{node}}", service.url());
-    let proxy = Proxy::before(&[&node], &[STRICT, ("wake-url", &url)]).await;
+    let proxy = Proxy::before(&[&node], &[STRICT, ("wake-url", &url)]);
     let answer = post(proxy.address, "/nodes/node1/wake", "").await;
     assert_eq!((answer.status(), &answer.json()["node"]), (202, &"node1".into()));
     let mut call = service.next().await;
@@ -145,8 +145,8 @@ async fn a_wake_is_accepted_at_once_and_calls_the_wake_url() {
 
 #[tokio::test]
 async fn a_waited_for_wake_is_answered_when_the_node_is_up() {
-    let (node, mut service) = (Node::with_models(&["m"]).await, Node::start().await);
-    let proxy = Proxy::before(&[&node], &[STRICT, ("wake-url", &service.url())]).await;
+    let (node, mut service) = (Node::with_models(&["m"]), Node::start());
+    let proxy = Proxy::before(&[&node], &[STRICT, ("wake-url", &service.url())]);
     let address = proxy.address;
     let asking = tokio::spawn(async move { post(address, "/nodes/node1/wake?wait=1", "").await });
     service.next().await.answer("200 OK", &[], "ok").await;
@@ -157,9 +157,9 @@ async fn a_waited_for_wake_is_answered_when_the_node_is_up() {
 
 #[tokio::test]
 async fn a_waited_for_wake_in_vain_is_told_with_504() {
-    let (mut node, mut service) = (Node::start().await, Node::start().await);
+    let (mut node, mut service) = (Node::start(), Node::start());
     let flags = [STRICT, ("wake-url", &*service.url()), ("wake-timeout", "1s")];
-    let proxy = Proxy::before(&[&node], &flags).await;
+    let proxy = Proxy::before(&[&node], &flags);
     node.close().await;
     let address = proxy.address;
     let asking = tokio::spawn(async move { post(address, "/nodes/node1/wake?wait=1", "").await });
@@ -175,8 +175,8 @@ async fn another_site_may_not_wake_a_node() {
 
 #[tokio::test]
 async fn a_refresh_reads_the_list_now() {
-    let node = Node::with_models(&["m:1b"]).await;
-    let proxy = Proxy::strict(&node).await;
+    let node = Node::with_models(&["m:1b"]);
+    let proxy = Proxy::strict(&node);
     assert_eq!(post(proxy.address, "/nodes/node1/refresh", "").await.status(), 200);
     assert_eq!(node.count("GET /api/tags"), 1);
     assert!(get(proxy.address, "/nodes").await.text().contains("m:1b"));
@@ -207,8 +207,8 @@ async fn a_strange_origin_gets_an_empty_403_everywhere() {
 
 #[tokio::test]
 async fn an_origin_from_the_settings_is_allowed() {
-    let node = Node::start().await;
-    let proxy = Proxy::before(&[&node], &[STRICT, ("cors-origins", "https://chat.example")]).await;
+    let node = Node::start();
+    let proxy = Proxy::before(&[&node], &[STRICT, ("cors-origins", "https://chat.example")]);
     let answer = ask(proxy.address, "GET /health", &[("Origin", "https://chat.example")], "").await;
     assert_eq!(answer.head.get("access-control-allow-origin"), Some("https://chat.example"));
 }
@@ -230,8 +230,8 @@ async fn a_preflight_is_answered_here() {
 
 #[tokio::test]
 async fn an_allowed_origin_reads_the_answer_of_a_node_with_one_cors_header() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let address = proxy.address;
     let asking = tokio::spawn(async move { ask(address, "GET /api/tags", &[("Origin", "app://obsidian.md")], "").await });
     let mut exchange = node.next().await;
@@ -242,7 +242,7 @@ async fn an_allowed_origin_reads_the_answer_of_a_node_with_one_cors_header() {
 
 #[tokio::test]
 async fn without_any_node_the_proxy_says_what_is_missing() {
-    let proxy = Proxy::without_a_node().await;
+    let proxy = Proxy::without_a_node();
     let chat = post(proxy.address, "/api/chat", r#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#).await;
     assert_eq!(chat.status(), 503);
     assert!(chat.error().contains("OLLAMA_URL"), "{}", chat.error());

@@ -27,27 +27,27 @@ pub const STRICT: (&str, &str) = ("health-interval", "0");
 
 impl Proxy {
     /// In front of one node that is left alone, but for what clients send.
-    pub async fn strict(node: &Node) -> Self {
-        Self::before(&[node], &[STRICT]).await
+    pub fn strict(node: &Node) -> Self {
+        Self::before(&[node], &[STRICT])
     }
 
     /// In front of nodes `node1`, `node2` … with further flags.
-    pub async fn before(nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
-        Self::remembering(&Arc::new(Scratch::new()), nodes, flags).await
+    pub fn before(nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
+        Self::remembering(&Arc::new(Scratch::new()), nodes, flags)
     }
 
     /// The same with a data directory that the next one finds again.
-    pub async fn remembering(scratch: &Arc<Scratch>, nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
+    pub fn remembering(scratch: &Arc<Scratch>, nodes: &[&Node], flags: &[(&str, &str)]) -> Self {
         let urls: Vec<String> = nodes.iter().map(|node| node.url()).collect();
-        Self::start(scratch, &[&[("ollama-url", &*urls.join(","))], flags].concat(), |_| {}).await
+        Self::start(scratch, &[&[("ollama-url", &*urls.join(","))], flags].concat(), |_| {})
     }
 
     /// With its usual node left out, as when that would be the proxy itself.
-    pub async fn without_a_node() -> Self {
-        Self::start(&Arc::new(Scratch::new()), &[], |config| config.nodes.clear()).await
+    pub fn without_a_node() -> Self {
+        Self::start(&Arc::new(Scratch::new()), &[], |config| config.nodes.clear())
     }
 
-    async fn start(scratch: &Arc<Scratch>, flags: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
+    fn start(scratch: &Arc<Scratch>, flags: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
         let data = scratch.join("data");
         let mut args = ServeArgs::default().with("host", "127.0.0.1").with("port", "0").with("data-dir", &data);
         for (flag, value) in flags {

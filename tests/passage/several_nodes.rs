@@ -8,8 +8,8 @@ use crate::proxy::Proxy;
 
 /// Two nodes that are always on, whose lists the proxy has read.
 async fn pair(first: &[&str], second: &[&str]) -> (Node, Node, Proxy) {
-    let (first, second) = (Node::with_models(first).await, Node::with_models(second).await);
-    let proxy = Proxy::before(&[&first, &second], &[]).await;
+    let (first, second) = (Node::with_models(first), Node::with_models(second));
+    let proxy = Proxy::before(&[&first, &second], &[]);
     for node in [&first, &second] {
         while node.count("GET /api/status") == 0 {
             tokio::task::yield_now().await;

@@ -11,10 +11,10 @@ const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}
 
 /// A sleeping node, the service that its wake URL is at, and a proxy that has never seen it awake.
 async fn asleep(flags: &[(&str, &str)]) -> (Node, Node, Proxy) {
-    let (mut node, service) = (Node::with_models(&["m"]).await, Node::start().await);
+    let (mut node, service) = (Node::with_models(&["m"]), Node::start());
     node.sleep().await;
     let url = service.url();
-    let proxy = Proxy::before(&[&node], &[&[STRICT, ("wake-url", &*url)], flags].concat()).await;
+    let proxy = Proxy::before(&[&node], &[&[STRICT, ("wake-url", &*url)], flags].concat());
     (node, service, proxy)
 }
 
@@ -69,9 +69,9 @@ async fn a_wake_goes_on_when_its_client_leaves() {
 
 #[tokio::test]
 async fn after_a_wake_the_model_is_loaded_in_the_proxys_own_name_first() {
-    let (mut node, mut service) = (Node::with_models(&["m"]).await, Node::start().await);
+    let (mut node, mut service) = (Node::with_models(&["m"]), Node::start());
     node.sleep().await;
-    let proxy = Proxy::before(&[&node], &[("wake-url", &service.url())]).await;
+    let proxy = Proxy::before(&[&node], &[("wake-url", &service.url())]);
     let client = held_chat(&proxy).await;
     service.next().await.answer("200 OK", &[], "ok").await;
     node.wake();
@@ -84,6 +84,23 @@ async fn after_a_wake_the_model_is_loaded_in_the_proxys_own_name_first() {
     load.wire.is_quiet().await;
     load.answer_json(&json!({ "model": "m", "done": true, "done_reason": "load" })).await;
     assert_eq!(node.next().await.head.asked(), "GET /api/ps");
+}
+
+#[tokio::test]
+async fn a_client_that_forbids_wakes_waits_for_a_load_like_everybody() {
+    let (mut node, mut service) = (Node::with_models(&["m"]), Node::start());
+    node.sleep().await;
+    let proxy = Proxy::before(&[&node], &[("wake-url", &service.url())]);
+    let _first = held_chat(&proxy).await;
+    service.next().await.answer("200 OK", &[], "ok").await;
+    node.wake();
+    let mut load = node.next().await;
+    load.body().await;
+    // It is awake, so nothing is forbidden.
+    let mut second = Wire::connect(proxy.address).await;
+    second.say(request("POST /api/chat", &[("X-Ollama-Proxy-Wake", "never")], CHAT)).await;
+    proxy.until("/nodes", "\"held\":2").await;
+    second.is_quiet().await;
 }
 
 #[tokio::test]
@@ -166,9 +183,9 @@ async fn listings_do_not_wait_for_a_wake_that_is_under_way() {
 
 #[tokio::test]
 async fn a_show_of_a_node_that_fell_asleep_a_moment_ago_wakes_nobody() {
-    let (mut node, service) = (Node::with_models(&["m"]).await, Node::start().await);
+    let (mut node, service) = (Node::with_models(&["m"]), Node::start());
     let flags = [STRICT, ("wake-url", &*service.url()), ("wake-interval", "0")];
-    let proxy = Proxy::before(&[&node], &flags).await;
+    let proxy = Proxy::before(&[&node], &flags);
     let address = proxy.address;
     let asking = tokio::spawn(async move { post(address, "/api/chat", CHAT).await });
     node.next().await.answer_chat().await;

@@ -17,8 +17,8 @@ fn head(length: usize) -> String {
 
 #[tokio::test]
 async fn an_upload_arrives_byte_for_byte_with_its_length() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let blob: Vec<u8> = (0..3_000_000_u32).map(|n| (n * 7).to_le_bytes()[1]).collect();
     let sent = blob.clone();
     let asking = tokio::spawn(async move { ask(proxy.address, BLOB, &[], sent).await });
@@ -31,8 +31,8 @@ async fn an_upload_arrives_byte_for_byte_with_its_length() {
 
 #[tokio::test]
 async fn an_upload_in_chunks_stays_one_and_each_piece_goes_on_at_once() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(format!("{BLOB} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")).await;
     let mut exchange = node.next().await;
@@ -47,9 +47,23 @@ async fn an_upload_in_chunks_stays_one_and_each_piece_goes_on_at_once() {
 }
 
 #[tokio::test]
+async fn of_two_framings_of_an_upload_only_the_true_one_goes_on() {
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
+    let mut client = Wire::connect(proxy.address).await;
+    let framing = "Content-Length: 3\r\nTransfer-Encoding: chunked";
+    client.say(format!("{BLOB} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")).await;
+    let mut exchange = node.next().await;
+    assert_eq!(exchange.head.get("content-length"), None);
+    assert_eq!(exchange.body().await, b"abcde");
+    exchange.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(client.answer("POST").await.status(), 201);
+}
+
+#[tokio::test]
 async fn an_answer_before_the_upload_is_read_is_passed_on() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(head(1_000_000_000)).await;
     let mut exchange = node.next().await;
@@ -59,13 +73,14 @@ async fn an_answer_before_the_upload_is_read_is_passed_on() {
 
 #[tokio::test]
 async fn an_answer_in_the_middle_of_an_upload_is_passed_on() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(head(1_000_000_000)).await;
     let mut exchange = node.next().await;
     // More than all buffers between the ends hold: the upload stands still when the answer comes.
-    let uploading = async { while client.try_say(&[b'x'; 64 * 1024]).await {} };
+    let piece = vec![b'x'; 64 * 1024];
+    let uploading = async { while client.try_say(&piece).await {} };
     let answering = async {
         let _ = tokio::time::timeout(SOON / 4, std::future::pending::<()>()).await;
         exchange.say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
@@ -77,8 +92,8 @@ async fn an_answer_in_the_middle_of_an_upload_is_passed_on() {
 
 #[tokio::test]
 async fn an_upload_that_the_node_has_answered_does_not_go_on() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(head(1_000_000_000)).await;
     let mut exchange = node.next().await;
@@ -91,8 +106,8 @@ async fn an_upload_that_the_node_has_answered_does_not_go_on() {
 
 #[tokio::test]
 async fn a_client_that_leaves_in_mid_upload_takes_the_upload_with_it() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(head(1_000_000) + "the beginning").await;
     let mut exchange = node.next().await;
@@ -102,8 +117,8 @@ async fn a_client_that_leaves_in_mid_upload_takes_the_upload_with_it() {
 
 #[tokio::test]
 async fn an_upload_waits_for_100_continue_until_the_node_reads() {
-    let mut node = Node::start().await;
-    let proxy = Proxy::strict(&node).await;
+    let mut node = Node::start();
+    let proxy = Proxy::strict(&node);
     let mut client = Wire::connect(proxy.address).await;
     client.say(format!("{BLOB} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")).await;
     let mut exchange = node.next().await;
@@ -129,7 +144,7 @@ async fn upload(address: SocketAddr, mebibytes: usize) -> u16 {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn two_hundred_megabytes_pass_with_flat_memory() {
-    let (node, scratch) = (Node::swallowing().await, Scratch::new());
+    let (node, scratch) = (Node::swallowing(), Scratch::new());
     let url = node.url();
     let proxy = program::Proxy::start(&scratch, &["--ollama-url", &url, "--health-interval", "0"]);
     assert_eq!(upload(proxy.address, 200).await, 201);

@@ -22,12 +22,13 @@ const SERVE: &str = "OLLAMA_URL=http://192.168.1.20:11434 target/release/ollama-
 const WITH_MAC: &str = "OLLAMA_URL=http://192.168.1.20:11434 WAKE_MAC=a8:a1:59:01:02:03 target/release/ollama-proxy --port 11434";
 const HEALTHCHECK: &str = "target/release/ollama-proxy healthcheck";
 const WAKE: &str = "curl -X POST 'http://localhost:11434/nodes/node1/wake?wait=1'";
+const ROUTE: &str = "curl 'http://localhost:11434/route?model=llama3.2:3b'";
 const WAKE_URL: &str = "OLLAMA_URL=http://192.168.1.20:11434 target/release/ollama-proxy --wake-url 'http://192.168.1.3:9090/wol?mac=a8:a1:59:01:02:03'";
 const WAKE_KEY: &str = "OLLAMA_URL=http://192.168.1.20:11434 WAKE_KEY=secret target/release/ollama-proxy --wake-url 'http://192.168.1.3:9090/wol?mac=a8:a1:59:01:02:03'";
 const SEVERAL: &str = "OLLAMA_URL=http://192.168.1.20:11434,http://192.168.1.21:11434 target/release/ollama-proxy --port 11434";
 
 /// Each is run by a test below.
-const RUN: [&str; 11] = [DEMO, LIST, CHAT, OPENAI, SERVE, WITH_MAC, HEALTHCHECK, WAKE, WAKE_URL, WAKE_KEY, SEVERAL];
+const RUN: [&str; 12] = [DEMO, LIST, CHAT, OPENAI, SERVE, WITH_MAC, HEALTHCHECK, WAKE, ROUTE, WAKE_URL, WAKE_KEY, SEVERAL];
 
 /// Lines that no test runs, each with its reason.
 const NOT_RUN: [(&str, &str); 6] = [
@@ -191,6 +192,8 @@ fn the_line_for_real_use_lists_chats_wakes_by_hand_and_passes_its_health_check()
     assert!(openai.status == 200 && openai.body.contains("\"finish_reason\":\"stop\""), "{}", openai.body);
     let wake = curl(WAKE, address);
     assert!(wake.status == 200 && wake.body.contains("\"seconds\""), "{}", wake.body);
+    let route = curl(ROUTE, address);
+    assert!(route.status == 200 && route.body.contains("node1"), "{}", route.body);
     let check = healthcheck(address.port());
     assert!(check.status.success() && String::from_utf8_lossy(&check.stdout).contains("healthy"), "{check:?}");
 

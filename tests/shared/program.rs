@@ -200,7 +200,7 @@ impl Proxy {
 
     /// Waits until it has ended by itself; panics when it goes on running.
     pub fn exit_code(&mut self) -> Option<i32> {
-        ends(&mut self.child).expect("it goes on running").code()
+        ends(&mut self.child).unwrap_or_else(|| panic!("it goes on running")).code()
     }
 
     /// The most memory it ever had, in KiB, as Linux counts it.

@@ -135,7 +135,10 @@ fn contact_line(found: &Found) -> Option<Line> {
             format!("switch it on, open TCP port {port} in its firewall, or let it count as one that sleeps (--always-on=false)"),
         ),
         Contact::NoAnswer(why) => Line::note(format!("does not answer ({why}): it sleeps or is off, as it may")).with_way_out(
-            format!("if it is on, its firewall drops us: open TCP port {port}; check again while it is on to see more"),
+            format!(
+                "if it is on, its address is another, or its firewall drops us (open TCP port {port}); check again while it is on \
+                 to see more"
+            ),
         ),
         Contact::Nowhere => return None,
     })

@@ -19,6 +19,7 @@ fn every_default_is_the_documented_one() {
         request_limit: None,
         wake: 180 * SECOND,
         quiet_after: 120 * SECOND,
+        queue: 300 * SECOND,
     };
     assert_eq!(config.timeouts, timeouts);
     assert_eq!(config.listen, Listen { host: None, ports: vec![11434], port_asked: false });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::Method;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{Done, Keeper};
 use crate::fleet::node::{Node, event_of};
@@ -79,12 +80,14 @@ impl Keeper {
         }
     }
 
-    pub(super) fn life_checked(&mut self, result: Result<Reply, Trouble>) {
+    pub(super) fn life_checked(&mut self, result: Result<Reply, Trouble>, began: Instant) {
         let alive = match result {
             Ok(reply) => {
                 self.answered(&reply);
                 true
             }
+            // Another request was answered while the check ran: what it missed is old news.
+            Err(_) if self.node.last_seen().is_some_and(|seen| seen > began) => true,
             Err(trouble) => {
                 // Connected and yet silent twice: no working Ollama, whatever its kernel says.
                 let event = event_of(&trouble).unwrap_or(super::Event::NoAnswer);

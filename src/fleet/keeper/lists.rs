@@ -17,6 +17,10 @@ use crate::upstream::{Reply, Trouble};
 /// After generations, lists are read at most this often; so is a sleeper without a list contacted.
 const SELDOM: Duration = Duration::from_secs(60);
 
+/// A list that is looked at is read anew at most this often. Longer than the freshness of evidence, or steady polling would
+/// keep a node in use by our own readings.
+const RARELY: Duration = Duration::from_secs(10);
+
 /// `show` calls at once: a node that has just woken has better things to do.
 const SHOWS_AT_ONCE: usize = 2;
 
@@ -89,7 +93,7 @@ impl Keeper {
             return;
         }
         let old = self.view.holding.age(Instant::now()).is_none_or(|age| age >= self.rules.cache_ttl);
-        if self.may_be_asked() && old && self.reading.last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
+        if self.may_be_asked() && old && self.reading.last.is_none_or(|last| last.elapsed() >= RARELY) {
             self.read_lists();
         } else if !self.view.holding.is_known() {
             self.first_contact();
@@ -155,6 +159,10 @@ impl Keeper {
         let holding = lists.status.and_then(|reply| holding.with_status(reply.body, stamp()).ok()).unwrap_or(holding);
         self.shows.forget_unlisted(self.node.name(), &holding);
         self.reading.wanted = self.shows.missing(self.node.name(), &holding).into();
+        if !self.view.holding.is_known() {
+            // From now on the PC may sleep: whoever set this up waits for this line.
+            tracing::info!(node = %self.node.name(), models = holding.models().len(), "model list read");
+        }
         self.view.holding = holding;
         self.dirty = true;
         self.changed.notify_one();

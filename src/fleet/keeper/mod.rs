@@ -7,7 +7,6 @@ mod calls;
 mod lists;
 mod waking;
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,12 +15,11 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::node::{Message, Node, Want, event_of};
+use super::node::{Message, Node, event_of};
 use super::power::{self, Act, Event, Power};
 use super::view::View;
 use super::{KnownMac, MacSource, Metrics, Rules, wake};
 use crate::catalog::{NodeSnapshot, Shows, Stamp};
-use crate::classify::Preload;
 use crate::config::NodeConfig;
 use crate::upstream::{Reply, Trouble};
 use calls::Caller;
@@ -113,7 +111,7 @@ impl Keeper {
         Ok((node, keeper))
     }
 
-    /// Runs until the last handle on the node is gone.
+    /// Never ends by itself: it holds a handle on its node.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         self.begin();
         loop {
@@ -184,7 +182,7 @@ impl Keeper {
             Done::Show { digest, body } => self.have_show(&digest, body, began),
             Done::Loaded { key, model, result } => self.loaded(&key, &model, result, began),
             Done::OnGpu(result) => self.seen_on_gpu(result),
-            Done::Alive(result) => self.life_checked(result),
+            Done::Alive(result) => self.life_checked(result, began),
         }
     }
 
@@ -237,8 +235,11 @@ impl Keeper {
     /// The node stands otherwise than before: one line for the operator.
     fn turned(&mut self, before: &'static str, after: &'static str) {
         self.view.since = SystemTime::now();
-        if after == "asleep" {
-            self.lost();
+        match after {
+            "asleep" => self.lost(),
+            // What hindered the wake before this one may be mended.
+            "waking" => self.view.hindrance = None,
+            _ => {}
         }
         let why = self.view.trouble.as_deref().filter(|_| after != "awake");
         tracing::info!(node = %self.node.name(), from = before, to = after, why, "power");
@@ -295,43 +296,6 @@ impl Keeper {
     fn publish(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.publish.send_replace(Arc::new(self.view.clone()));
-        }
-    }
-}
-
-/// Loads that waiters of one campaign asked for; more different ones than this are left to the requests themselves.
-const LOADS: usize = 8;
-
-/// What was asked for while the node was not up, each key once.
-#[derive(Default)]
-struct WantedLoads(VecDeque<Preload>);
-
-impl WantedLoads {
-    fn add(&mut self, preload: Preload) {
-        if self.0.len() < LOADS && self.0.iter().all(|known| known.key != preload.key) {
-            self.0.push_back(preload);
-        }
-    }
-}
-
-impl Keeper {
-    fn want(&mut self, want: Want) {
-        let was_in_progress = self.view.power.in_progress();
-        if !was_in_progress {
-            self.waking.loads = WantedLoads::default();
-        }
-        if !want.joins || was_in_progress {
-            self.observe(Event::Wanted, None);
-        }
-        if !self.view.power.in_progress() {
-            return;
-        }
-        if let Some(preload) = want.preload {
-            self.waking.loads.add(preload);
-        }
-        if !was_in_progress {
-            self.waking.trigger = want.trigger;
-            tracing::info!(node = %self.node.name(), cause = want.cause, "wanted");
         }
     }
 }

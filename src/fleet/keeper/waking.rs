@@ -1,16 +1,18 @@
 //! Carrying out a campaign: packets, URL calls, polls; what follows a wake: loads, a look at the GPU; keeping awake.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Done, Keeper, WantedLoads};
+use super::{Done, Keeper};
+use crate::classify::Preload;
 use crate::config::{KeepAwake, LocalTime, NodeConfig};
 use crate::fleet::metrics::WakeEnd;
 use crate::fleet::power::{Event, Means, Power};
 use crate::fleet::wake::{interfaces, packet, url};
-use crate::fleet::{KnownMac, Trigger};
+use crate::fleet::{KnownMac, Trigger, Want};
 use crate::upstream::{Reply, Trouble};
 
 /// Ollama gives a load up after five minutes without progress; beyond this even a slow one is not worth waiting for.
@@ -44,12 +46,48 @@ impl Waking {
     }
 }
 
+/// Loads that waiters of one campaign asked for; more different ones than this are left to the requests themselves.
+const LOADS: usize = 8;
+
+/// What was asked for while the node was not up, each key once.
+#[derive(Default)]
+pub(super) struct WantedLoads(VecDeque<Preload>);
+
+impl WantedLoads {
+    fn add(&mut self, preload: Preload) {
+        if self.0.len() < LOADS && self.0.iter().all(|known| known.key != preload.key) {
+            self.0.push_back(preload);
+        }
+    }
+}
+
 /// What can be done about this node when it sleeps.
 pub(super) fn means(config: &NodeConfig, mac: Option<KnownMac>, deadline: Duration) -> Means {
     Means { packets: mac.is_some() && !config.always_on, url: config.wake.url.is_some(), deadline }
 }
 
 impl Keeper {
+    /// Somebody needs the node: wake it if that is the way, and remember what to load then.
+    pub(super) fn want(&mut self, want: Want) {
+        let was_in_progress = self.view.power.in_progress();
+        if !was_in_progress {
+            self.waking.loads = WantedLoads::default();
+        }
+        if !want.joins || was_in_progress {
+            self.observe(Event::Wanted, None);
+        }
+        if !self.view.power.in_progress() {
+            return;
+        }
+        if let Some(preload) = want.preload {
+            self.waking.loads.add(preload);
+        }
+        if !was_in_progress {
+            self.waking.trigger = want.trigger;
+            tracing::info!(node = %self.node.name(), cause = want.cause, "wanted");
+        }
+    }
+
     pub(super) fn send_packets(&mut self) {
         let Some(known) = self.view.mac else { return };
         self.waking.last_call = Some(Instant::now());
@@ -245,5 +283,50 @@ fn v4(address: IpAddr) -> Option<Ipv4Addr> {
     match address {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(address) => address.to_ipv4_mapped(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{NodeSnapshot, Shows};
+    use crate::config::{Env, ServeArgs, load};
+    use crate::fleet::{Metrics, Rules};
+    use crate::telemetry::metrics::Registry;
+
+    /// The keeper of a node that does not answer; its packets go no further than this machine.
+    fn keeper() -> Keeper {
+        let args = ServeArgs::default()
+            .with("ollama-url", "http://127.0.0.1:1")
+            .with("wake-mac", "02:00:00:00:00:01")
+            .with("wake-broadcast", "127.0.0.1");
+        let nowhere = std::env::temp_dir().join("ollama-proxy-waking-has-no-settings");
+        let config = load(&args, &Env::new(), &nowhere).unwrap();
+        let rules = Rules {
+            timeouts: config.timeouts.clone(),
+            wake: config.wake.clone(),
+            health_interval: None,
+            cache_ttl: config.cache_ttl,
+        };
+        let metrics = Metrics::register(&Registry::default());
+        let shared = (Shows::default(), std::sync::Arc::default());
+        Keeper::new(&config.nodes[0], &rules, NodeSnapshot::default(), &metrics, shared.0, shared.1).unwrap().1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hindered_one_wake_is_not_told_of_the_next() {
+        let mut keeper = keeper();
+        keeper.want(Want::default());
+        keeper.called(url::Called { result: Err("it answered 500".to_owned()), skew: 0, ahead: None });
+        tokio::time::advance(keeper.rules.timeouts.wake).await;
+        keeper.observe(Event::Tick, None);
+        assert!(matches!(keeper.view.power, Power::WakeFailed { .. }) && keeper.view.hindrance.is_some());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        keeper.want(Want::default());
+        assert!(keeper.view.hindrance.is_some(), "it is still the reason for the refusal");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        keeper.want(Want::default());
+        assert!(matches!(keeper.view.power, Power::Waking(_)));
+        assert_eq!(keeper.view.hindrance, None);
     }
 }

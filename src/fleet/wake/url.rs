@@ -79,7 +79,7 @@ impl Refusal {
 
 async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64, ahead: &mut Option<i64>) -> Result<(), Refusal> {
     let request = build(client, url, fill, unix_now() + skew).map_err(Refusal::Other)?;
-    let answer = client.execute(request).await.map_err(|error| Refusal::Other(error.without_url().to_string()))?;
+    let answer = client.execute(request).await.map_err(|error| Refusal::Other(innermost(error)))?;
     let status = answer.status();
     let server = answer
         .headers()
@@ -91,8 +91,30 @@ async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64, ahead: 
     if !status.is_success() {
         return Err(Refusal::Other(format!("the wake URL answered {status}")));
     }
-    let body = answer.bytes().await.map_err(|error| Refusal::Other(error.without_url().to_string()))?;
-    judge(&body)
+    judge(&beginning(answer).await?)
+}
+
+/// As much of the body as a wake service may need for its say; whatever else the URL serves is none of ours.
+async fn beginning(mut answer: reqwest::Response) -> Result<Vec<u8>, Refusal> {
+    const ENOUGH: usize = 64 * 1024;
+    let mut body = Vec::new();
+    while body.len() < ENOUGH {
+        match answer.chunk().await.map_err(|error| Refusal::Other(innermost(error)))? {
+            Some(chunk) => body.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    Ok(body)
+}
+
+/// The operating system's own words: the outer ones say no more than that a request failed.
+fn innermost(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// Whether a 2xx answer means that a packet went out.
@@ -216,5 +238,22 @@ mod tests {
         let text = |body: &[u8]| judge(body).err().map(|refusal| refusal.text(None)).unwrap();
         assert!(text(br#"{"error":101,"message":"No authority."}"#).contains("--wake-key"));
         assert!(text(br#"{"error":100,"message":""}"#).contains("error 100"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_read_no_further_than_any_wake_service_speaks() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            while stream.write_all(&[b' '; 4096]).await.is_ok() {}
+        });
+        let started = tokio::time::Instant::now();
+        let called = call(&client().unwrap(), &url(&format!("http://{at}/"), None), &fill(), 0).await;
+        assert_eq!(called.result, Ok(()));
+        assert!(started.elapsed() < LIMIT);
     }
 }

@@ -1,0 +1,113 @@
+//! Why nodes were kept or dropped: for `GET /route`, and for the client whom nobody can serve.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::tries::Tries;
+use super::{Job, Proxy, admit};
+use crate::classify::Class;
+use crate::schedule::Need;
+use crate::schedule::breaker::Circuit;
+use crate::schedule::choose::{self, Candidate, Choice, Dropped, Holds, Order, Terms, Tried};
+use crate::schedule::explain;
+use crate::schedule::size::Asked;
+use crate::values::Fault;
+
+impl Proxy {
+    /// What would happen to a request for a model (`None`: for no model), in words. Sends nothing and takes nobody's turn.
+    pub fn explain(&self, model: Option<&str>, named: Option<&str>) -> Value {
+        let need = model.map_or_else(Need::default, |name| Need::of_model(name, None, true)).only(named);
+        let candidates = self.survey(&need, |_| Tried::Not);
+        let rules = self.0.scheduler.rules();
+        let order = Order::By(rules.strategy);
+        let ahead = u32::try_from(self.0.scheduler.waiting()).unwrap_or(u32::MAX);
+        let terms = Terms { fallback: rules.fallback, order, may_wake: true, waited: Duration::ZERO, ahead };
+        let dropped = choose::filter(&candidates, rules.fallback);
+        let choice = self.0.scheduler.would_choose(&candidates, &terms);
+        let asked = model.map(|name| Asked::of(name, &rules.sizes));
+        let nodes: Vec<Value> =
+            candidates.iter().zip(dropped).map(|(node, dropped)| self.node_json(node, dropped, asked.as_ref())).collect();
+        let chosen = match &choice {
+            Choice::Serve { index, .. } => Some(*index),
+            Choice::Wait { .. } | Choice::Nobody => None,
+        };
+        json!({
+            "model": model,
+            "scheduling_strategy": rules.strategy.word(),
+            "nodes": nodes,
+            "choice": chosen.map(|index| self.name(index)),
+            "wakes": chosen.is_some_and(|index| candidates.iter().any(|node| node.index == index && !node.readiness.is_up())),
+            "why": self.because(&choice, &candidates),
+        })
+    }
+
+    fn node_json(&self, node: &Candidate, dropped: Option<Dropped>, asked: Option<&Asked<'_>>) -> Value {
+        let view = self.0.fleet.nodes()[node.index].view();
+        let size = asked.and_then(|asked| asked.size(view.holding.find_by(asked.key())));
+        json!({
+            "name": self.name(node.index),
+            "kept": dropped.is_none(),
+            "why": explain::words(node, dropped),
+            "state": view.power.word(),
+            "has_model": match node.model { Holds::Yes => Some(true), Holds::No => Some(false), Holds::Unknown => None },
+            "fits": node.fit.is_some(),
+            "model_size_b": size.map(|known| known.size.0),
+            "model_size_from": size.map(|known| known.source.words()),
+            "loaded": node.loaded,
+            "active": node.active,
+            "capacity": (node.capacity < u32::MAX).then_some(node.capacity),
+            "breaker": self.0.scheduler.circuit(node.index).word(),
+        })
+    }
+
+    fn name(&self, index: usize) -> &str {
+        self.0.fleet.nodes().get(index).map_or("", |node| node.name().as_str())
+    }
+
+    /// The choice in words.
+    fn because(&self, choice: &Choice, candidates: &[Candidate]) -> String {
+        match choice {
+            Choice::Serve { index, .. } => {
+                let state = candidates.iter().find(|node| node.index == *index).map_or("", |node| node.readiness.words());
+                let chosen = self.name(*index);
+                format!("{chosen} would serve: it is {state}, and no kept node is better off")
+            }
+            Choice::Wait { on, spill_in } => {
+                let names: Vec<&str> = on.iter().map(|index| self.name(*index)).collect();
+                let full = format!("the request would wait for a place on {}: all their places are taken", names.join(", "));
+                match spill_in {
+                    Some(time) => format!("{full}; after {} s it would wake another node", time.as_secs()),
+                    None => full,
+                }
+            }
+            Choice::Nobody => "no node is left".to_owned(),
+        }
+    }
+
+    /// Nobody is left: each node and why.
+    pub(super) fn nobody_left(&self, job: &Job<'_>, tries: Tries) -> Fault {
+        // What unloads takes a sleeping node for an answer, so its own words count.
+        if let Class::Unload(_) = job.ask.class {
+            return tries.fault(&[], None);
+        }
+        let named = self.named(job).ok().flatten();
+        let candidates = self.survey(&admit::need(job, named), |index| tries.on(index));
+        let dropped = choose::filter(&candidates, self.0.scheduler.rules().fallback);
+        let mut reasons = Vec::new();
+        let mut retry_in: Option<Duration> = None;
+        for (node, dropped) in candidates.iter().zip(dropped).filter(|(node, _)| node.enabled) {
+            let tried = tries.why(node.index).map(str::to_owned);
+            reasons.push(tried.unwrap_or_else(|| format!("node {}: {}", self.name(node.index), explain::words(node, dropped))));
+            if let Circuit::Open { retry_in: Some(time) } = self.0.scheduler.circuit(node.index) {
+                retry_in = Some(retry_in.map_or(time, |least| least.min(time)));
+            }
+        }
+        tries.fault(&reasons, retry_in)
+    }
+
+    /// What is known of the nodes for one request.
+    pub(super) fn survey(&self, need: &Need<'_>, tried: impl Fn(usize) -> Tried) -> Vec<Candidate> {
+        self.0.scheduler.survey(&self.0.fleet, need, self.0.settings.timeouts.quiet_after, tried)
+    }
+}

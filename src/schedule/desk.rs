@@ -1,0 +1,255 @@
+//! What is remembered between requests, behind one lock: places, breakers, turns, what is loaded, who waits.
+//!
+//! Taking a place and looking whether one is free are one step; a place given back goes straight to the first who waits.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, Circuit, Pass, Verdict};
+use super::choose::{self, Candidate, Choice, Terms};
+use super::strategies::Turns;
+use super::survey::Need;
+use super::waiting::{Queue, Queued};
+use super::warm::{Runner, Warm};
+use crate::config::{Fallback, NodeConfig, SizeRules};
+use crate::fleet::Fleet;
+use crate::values::Strategy;
+
+#[cfg(test)]
+mod tests;
+
+/// Places of a node whose owner states none: what Ollama itself ran at once for years.
+const CAPACITY: u32 = 4;
+
+/// So many service times are kept to learn from.
+const SERVICES: usize = 20;
+
+/// What the schedule goes by.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// How requests are shared among equals.
+    pub strategy: Strategy,
+    /// Which nodes may serve when none fits.
+    pub fallback: Fallback,
+    /// What the owner says about sizes.
+    pub sizes: SizeRules,
+}
+
+/// Chooses nodes and hands out their places. Cheap to clone.
+#[derive(Clone)]
+pub struct Scheduler(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) rules: Rules,
+    desk: Mutex<Desk>,
+}
+
+pub(super) struct Desk {
+    seats: Vec<Seat>,
+    turns: Turns,
+    pub(super) queue: Queue,
+}
+
+/// What is remembered of one node.
+pub(super) struct Seat {
+    pub(super) capacity: u32,
+    pub(super) active: u32,
+    pub(super) warm: Warm,
+    breaker: Option<Breaker>,
+    services: VecDeque<Duration>,
+}
+
+impl Scheduler {
+    /// For these nodes, in their order.
+    pub fn new(fleet: &Fleet, rules: Rules) -> Self {
+        Self::of(fleet.nodes().iter().map(crate::fleet::Node::config), rules)
+    }
+
+    pub(super) fn of<'a>(nodes: impl ExactSizeIterator<Item = &'a NodeConfig>, rules: Rules) -> Self {
+        // Alone, a node has nobody to be spared for: Ollama's own queue and errors are as good as ours.
+        let alone = nodes.len() < 2;
+        let seat = |config: &NodeConfig| Seat {
+            capacity: config.capacity.unwrap_or(if alone { u32::MAX } else { CAPACITY }),
+            active: 0,
+            warm: Warm::default(),
+            breaker: (!alone).then(Breaker::default),
+            services: VecDeque::new(),
+        };
+        let desk = Desk { seats: nodes.map(seat).collect(), turns: Turns::default(), queue: Queue::default() };
+        Self(Arc::new(Shared { rules, desk: Mutex::new(desk) }))
+    }
+
+    /// What it goes by.
+    pub fn rules(&self) -> &Rules {
+        &self.0.rules
+    }
+
+    /// Places taken and places of a node.
+    pub fn places(&self, index: usize) -> (u32, u32) {
+        self.0.desk().seats.get(index).map_or((0, 0), |seat| (seat.active, seat.capacity))
+    }
+
+    /// What the breaker of a node says now.
+    pub fn circuit(&self, index: usize) -> Circuit {
+        let now = Instant::now();
+        self.0.desk().seats.get(index).map_or(Circuit::Closed, |seat| seat.circuit(now))
+    }
+
+    /// Requests that wait for a place.
+    pub fn waiting(&self) -> usize {
+        self.0.desk().queue.len()
+    }
+
+    /// Chooses among candidates for a request; `queued` is its place in the waiting room, if it has one.
+    pub fn choose(&self, candidates: &[Candidate], terms: &Terms) -> Choice {
+        choose::choose(candidates, terms, &mut self.0.desk().turns)
+    }
+
+    /// As [`Self::choose`], and takes nobody's turn.
+    pub fn would_choose(&self, candidates: &[Candidate], terms: &Terms) -> Choice {
+        let mut turns = self.0.desk().turns.clone();
+        choose::choose(candidates, terms, &mut turns)
+    }
+
+    /// Takes a place on a node; `None` when somebody else was faster or its breaker has opened.
+    pub fn claim(&self, index: usize, need: &Need<'_>) -> Option<Lease> {
+        let pass = self.0.desk().take(index, need.places(), Instant::now())?;
+        Some(Lease::new(self.0.clone(), index, pass, need))
+    }
+
+    /// A place at the end of the waiting room.
+    pub fn queue(&self) -> Queued {
+        Queued::new(self.0.clone())
+    }
+}
+
+impl Shared {
+    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    pub(super) fn circuit(&self, now: Instant) -> Circuit {
+        self.breaker.as_ref().map_or(Circuit::Closed, |breaker| breaker.circuit(now))
+    }
+
+    /// How long a request usually keeps its place.
+    pub(super) fn service(&self) -> Option<Duration> {
+        let count = u32::try_from(self.services.len()).ok().filter(|count| *count > 0)?;
+        Some(self.services.iter().sum::<Duration>() / count)
+    }
+
+    fn learn(&mut self, took: Duration) {
+        if self.services.len() >= SERVICES {
+            self.services.pop_front();
+        }
+        self.services.push_back(took);
+    }
+}
+
+impl Desk {
+    pub(super) fn seat(&self, index: usize) -> Option<&Seat> {
+        self.seats.get(index)
+    }
+
+    /// Takes `places` (0 or 1) of a node.
+    pub(super) fn take(&mut self, index: usize, places: u32, now: Instant) -> Option<Pass> {
+        let seat = self.seats.get_mut(index)?;
+        if seat.active.saturating_add(places) > seat.capacity {
+            return None;
+        }
+        let pass = match &mut seat.breaker {
+            Some(breaker) => breaker.enter(now)?,
+            None => Pass::Usual,
+        };
+        seat.active += places;
+        Some(pass)
+    }
+
+    /// Gives back what [`Self::take`] took, and lets the first waiter have it.
+    pub(super) fn give_back(&mut self, index: usize, places: u32, pass: Pass, verdict: Verdict, now: Instant) {
+        let Some(seat) = self.seats.get_mut(index) else { return };
+        seat.active = seat.active.saturating_sub(places);
+        if let Some(breaker) = &mut seat.breaker {
+            breaker.ended(pass, verdict, now);
+        }
+        if verdict == Verdict::Failed {
+            seat.warm.forget();
+        }
+        self.call_waiters(index, now);
+    }
+
+    /// Lets those who wait for a node have its free places, in the order in which they came.
+    pub(super) fn call_waiters(&mut self, index: usize, now: Instant) {
+        while self.queue.wants(index) {
+            let Some(pass) = self.take(index, 1, now) else { return };
+            if !self.queue.call(index, pass) {
+                // The waiter has just left.
+                self.give_back(index, 1, pass, Verdict::Nothing, now);
+                return;
+            }
+        }
+    }
+}
+
+/// A place on a node. Given back on drop; without a word before that, nothing is held against the node.
+pub struct Lease {
+    shared: Arc<Shared>,
+    index: usize,
+    places: u32,
+    pass: Pass,
+    verdict: Verdict,
+    runner: Option<Runner>,
+    began: Option<Instant>,
+}
+
+impl Lease {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, pass: Pass, need: &Need<'_>) -> Self {
+        let runner = need.runner.clone().filter(|runner| runner.options.is_some());
+        if let (Some(runner), Some(seat)) = (&runner, shared.desk().seats.get_mut(index)) {
+            // From now on it is loading, so the next ask for this model belongs there too.
+            seat.warm.uses(runner, Instant::now());
+        }
+        Self { shared, index, places: need.places(), pass, verdict: Verdict::Nothing, runner, began: None }
+    }
+
+    /// The node's place in the settings.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The node has been reached: from now on it works for this request.
+    pub fn begins(&mut self) {
+        self.began = Some(Instant::now());
+    }
+
+    /// The node answered.
+    pub fn served(&mut self) {
+        self.verdict = Verdict::Served;
+    }
+
+    /// The node failed.
+    pub fn failed(&mut self) {
+        self.verdict = Verdict::Failed;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let mut desk = self.shared.desk();
+        if let Some(seat) = desk.seats.get_mut(self.index).filter(|_| self.verdict == Verdict::Served) {
+            if let Some(runner) = &self.runner {
+                seat.warm.uses(runner, now);
+            }
+            if let Some(began) = self.began.filter(|_| self.places > 0) {
+                seat.learn(now.saturating_duration_since(began));
+            }
+        }
+        desk.give_back(self.index, self.places, self.pass, self.verdict, now);
+    }
+}

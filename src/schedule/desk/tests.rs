@@ -1,0 +1,188 @@
+//! Places are taken atomically, given back in any case, and handed on in the order in which people came.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::*;
+use crate::config::{HostPort, NodeKind, PowerConfig, SleepConfig, WakeConfig};
+use crate::values::NodeName;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn config(number: usize, capacity: Option<u32>) -> NodeConfig {
+    NodeConfig {
+        name: NodeName::new(&format!("node{number}")),
+        hosts: vec![HostPort { host: "127.0.0.1".to_owned(), port: 1 }],
+        path_prefix: String::new(),
+        always_on: true,
+        enabled: true,
+        weight: 1.0,
+        capacity,
+        description: String::new(),
+        memory_gb: None,
+        model_ranges: Vec::new(),
+        kind: NodeKind::default(),
+        models: Vec::new(),
+        wake: WakeConfig::default(),
+        sleep: SleepConfig::default(),
+        power: PowerConfig::default(),
+    }
+}
+
+fn scheduler(capacities: &[u32]) -> Scheduler {
+    let configs: Vec<NodeConfig> = capacities.iter().enumerate().map(|(at, places)| config(at, Some(*places))).collect();
+    Scheduler::of(configs.iter(), Rules::default())
+}
+
+fn need() -> Need<'static> {
+    Need::of_any(true)
+}
+
+#[test]
+fn no_more_leases_are_given_than_there_are_places_and_each_comes_back() {
+    let scheduler = scheduler(&[2, 1]);
+    let first = scheduler.claim(0, &need()).unwrap();
+    let second = scheduler.claim(0, &need()).unwrap();
+    assert!(scheduler.claim(0, &need()).is_none());
+    assert!(scheduler.claim(1, &need()).is_some(), "another node's places are its own");
+    drop(first);
+    assert_eq!(scheduler.places(0), (1, 2));
+    assert!(scheduler.claim(0, &need()).is_some());
+    drop(second);
+    assert_eq!(scheduler.places(0), (0, 2));
+}
+
+#[test]
+fn what_does_not_work_the_gpu_takes_no_place() {
+    let scheduler = scheduler(&[1, 1]);
+    let _full = scheduler.claim(0, &need()).unwrap();
+    let listing = scheduler.claim(0, &Need::of_any(false)).unwrap();
+    assert_eq!(scheduler.places(0), (1, 1));
+    drop(listing);
+    assert_eq!(scheduler.places(0), (1, 1));
+}
+
+#[test]
+fn places_are_never_given_twice_whoever_asks_at_once() {
+    let scheduler = scheduler(&[3, 3]);
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let scheduler = scheduler.clone();
+            std::thread::spawn(move || (0..2000).filter_map(|_| scheduler.claim(0, &need())).count())
+        })
+        .collect();
+    let most = (0..2000).map(|_| scheduler.places(0).0).max().unwrap();
+    let given: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert!(given > 0 && most <= 3);
+    assert_eq!(scheduler.places(0), (0, 3));
+}
+
+#[test]
+fn a_node_alone_has_no_bound_and_no_breaker_unless_its_owner_sets_one() {
+    let alone = Scheduler::of([config(1, None)].iter(), Rules::default());
+    let leases: Vec<Lease> = (0..100).map(|_| alone.claim(0, &need()).unwrap()).collect();
+    for mut lease in leases {
+        lease.failed();
+    }
+    assert_eq!(alone.circuit(0), Circuit::Closed);
+    let bounded = Scheduler::of([config(1, Some(1))].iter(), Rules::default());
+    let _one = bounded.claim(0, &need()).unwrap();
+    assert!(bounded.claim(0, &need()).is_none());
+    let two = Scheduler::of([config(1, None), config(2, None)].iter(), Rules::default());
+    assert_eq!(two.places(0), (0, CAPACITY));
+}
+
+#[test]
+fn five_failures_take_a_node_out_and_departures_do_not() {
+    let scheduler = scheduler(&[1, 1]);
+    (0..10).for_each(|_| drop(scheduler.claim(0, &need()).unwrap()));
+    for _ in 0..5 {
+        scheduler.claim(0, &need()).unwrap().failed();
+    }
+    assert!(!scheduler.circuit(0).passes());
+    assert!(scheduler.claim(0, &need()).is_none());
+    assert_eq!(scheduler.places(0), (0, 1), "who may not pass takes no place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_trial_is_let_through_half_open_and_decides() {
+    let scheduler = scheduler(&[4, 4]);
+    (0..5).for_each(|_| scheduler.claim(0, &need()).unwrap().failed());
+    tokio::time::sleep(15 * SECOND).await;
+    let mut trial = scheduler.claim(0, &need()).unwrap();
+    assert!(scheduler.claim(0, &need()).is_none());
+    trial.served();
+    drop(trial);
+    assert!(scheduler.claim(0, &need()).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_comes_free_goes_to_who_came_first() {
+    let scheduler = scheduler(&[1, 1]);
+    let lease = scheduler.claim(0, &need()).unwrap();
+    let mut first = scheduler.queue();
+    let mut second = scheduler.queue();
+    second.wait_on(&[0]);
+    first.wait_on(&[0]);
+    assert_eq!((first.ahead(), second.ahead()), (0, 1));
+    drop(lease);
+    assert!(scheduler.claim(0, &need()).is_none(), "who comes now comes after those who wait");
+    assert!(timeout(SECOND, second.turn(&need())).await.is_err());
+    let lease = timeout(SECOND, first.turn(&need())).await.unwrap();
+    assert_eq!(scheduler.waiting(), 1);
+    drop(lease);
+    assert_eq!(timeout(SECOND, second.turn(&need())).await.unwrap().index(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_several_nodes_gets_the_first_free_place() {
+    let scheduler = scheduler(&[1, 1]);
+    let (_busy, soon) = (scheduler.claim(0, &need()).unwrap(), scheduler.claim(1, &need()).unwrap());
+    let mut waiting = scheduler.queue();
+    waiting.wait_on(&[0, 1]);
+    drop(soon);
+    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().index(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_came_free_between_the_look_and_the_wait_is_not_missed() {
+    let scheduler = scheduler(&[1, 1]);
+    let mut waiting = scheduler.queue();
+    waiting.wait_on(&[0]);
+    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().index(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_leaves_keeps_nobody_and_passes_on_what_was_already_its_own() {
+    let scheduler = scheduler(&[1, 1]);
+    let lease = scheduler.claim(0, &need()).unwrap();
+    let (mut leaves, mut called, mut last) = (scheduler.queue(), scheduler.queue(), scheduler.queue());
+    for waiting in [&mut leaves, &mut called, &mut last] {
+        waiting.wait_on(&[0]);
+    }
+    drop(leaves);
+    drop(lease);
+    // Called, and gone before it heard.
+    drop(called);
+    let lease = timeout(SECOND, last.turn(&need())).await.unwrap();
+    assert_eq!(scheduler.places(0), (1, 1));
+    drop((lease, last));
+    assert_eq!((scheduler.places(0), scheduler.waiting()), ((0, 1), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_place_is_kept_for_is_learnt_from_those_who_were_served() {
+    let scheduler = scheduler(&[1, 1]);
+    let service = || scheduler.0.desk().seat(0).and_then(Seat::service);
+    drop(scheduler.claim(0, &need()).unwrap());
+    assert_eq!(service(), None, "who left teaches nothing");
+    for seconds in [10, 20] {
+        let mut lease = scheduler.claim(0, &need()).unwrap();
+        tokio::time::sleep(100 * SECOND).await;
+        lease.begins();
+        tokio::time::sleep(seconds * SECOND).await;
+        lease.served();
+    }
+    assert_eq!(service(), Some(15 * SECOND), "the wake before it does not count");
+}

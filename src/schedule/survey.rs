@@ -1,0 +1,169 @@
+//! What is known of the nodes, gathered for the choice. Reads published views; asks nobody.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::choose::{Candidate, Holds, Readiness, Tried};
+use super::desk::{Desk, Scheduler};
+use super::size::{self, Asked};
+use super::warm::Runner;
+use crate::catalog::Model;
+use crate::classify::Preload;
+use crate::config::NodeConfig;
+use crate::fleet::power::Power;
+use crate::fleet::{Fleet, Node, View};
+use crate::values::ModelName;
+
+/// A wake that was never measured is taken to last so long.
+const WAKE: Duration = Duration::from_secs(30);
+
+/// After this time a node that refused may be tried like one that sleeps: somebody may have started Ollama.
+const REFUSING: Duration = Duration::from_secs(60);
+
+/// What a request needs of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Need<'a> {
+    /// The model whose holders alone come into question; `None`: any node.
+    pub held: Option<&'a str>,
+    /// The model whose size must fit.
+    pub sized: Option<&'a str>,
+    /// The only node that may serve.
+    pub only: Option<&'a str>,
+    /// Whether it takes a place: it works the GPU.
+    pub takes_place: bool,
+    pub(super) runner: Option<Runner>,
+}
+
+impl<'a> Need<'a> {
+    /// Of a model that a node must hold; `preload` says with which runner.
+    pub fn of_model(name: &'a str, preload: Option<&Preload>, takes_place: bool) -> Self {
+        let model = preload.map_or_else(
+            || ModelName::parse(name).map_or_else(|| name.to_owned(), |name| name.canonical()),
+            |preload| preload.runner().0.to_owned(),
+        );
+        let options = preload.map(|preload| preload.runner().1.to_owned());
+        Self { held: Some(name), sized: Some(name), only: None, takes_place, runner: Some(Runner { model, options }) }
+    }
+
+    /// Of a model that a node shall receive.
+    pub fn of_size(name: Option<&'a str>) -> Self {
+        Self { sized: name, ..Self::default() }
+    }
+
+    /// Of any node.
+    pub fn of_any(takes_place: bool) -> Self {
+        Self { takes_place, ..Self::default() }
+    }
+
+    /// Of the one node that was named, if any was.
+    pub fn only(self, node: Option<&'a str>) -> Self {
+        Self { only: node, ..self }
+    }
+
+    pub(super) fn places(&self) -> u32 {
+        u32::from(self.takes_place)
+    }
+}
+
+impl Scheduler {
+    /// What is known of each node, for the choice. `tried` says what this request has tried on the node of that place.
+    pub fn survey(
+        &self,
+        fleet: &Fleet,
+        need: &Need<'_>,
+        quiet_after: Duration,
+        tried: impl Fn(usize) -> Tried,
+    ) -> Vec<Candidate> {
+        let (now, desk) = (Instant::now(), self.0.desk());
+        let nodes = fleet.nodes().iter().enumerate();
+        let asked = need.held.or(need.sized).map(|name| Asked::of(name, &self.0.rules.sizes));
+        let look = Look { need, asked, desk: &desk, quiet_after, now };
+        nodes.map(|(index, node)| look.candidate(index, node, tried(index))).collect()
+    }
+}
+
+/// One look at the nodes for one request.
+struct Look<'a> {
+    need: &'a Need<'a>,
+    asked: Option<Asked<'a>>,
+    desk: &'a Desk,
+    quiet_after: Duration,
+    now: Instant,
+}
+
+impl Look<'_> {
+    fn candidate(&self, index: usize, node: &Node, tried: Tried) -> Candidate {
+        let (view, config, need, now) = (node.view(), node.config(), self.need, self.now);
+        let asked = self.asked.as_ref();
+        let listed = asked.and_then(|asked| view.holding.find_by(asked.key()));
+        let model = asked.filter(|_| need.held.is_some()).map_or(Holds::Unknown, |asked| holds(config, &view, listed, asked));
+        let size = asked.and_then(|asked| asked.size(listed));
+        let mut candidate = Candidate {
+            index,
+            enabled: config.enabled && need.only.is_none_or(|only| only == config.name.as_str()),
+            model,
+            fit: size::fit(size, &config.model_ranges),
+            passes: true,
+            tried,
+            readiness: readiness(node, &view, self.quiet_after),
+            loaded: false,
+            seen: node.last_seen().map(|seen| now.saturating_duration_since(seen)),
+            wakes_in: wakes_in(&view, now),
+            service: None,
+            active: 0,
+            capacity: u32::MAX,
+            weight: config.weight,
+            idle_watts: config.power.idle_watts,
+        };
+        if let Some(seat) = self.desk.seat(index) {
+            candidate.passes = seat.circuit(now).passes();
+            candidate.loaded = need.runner.as_ref().is_some_and(|runner| seat.warm.has(runner, now));
+            candidate.service = seat.service();
+            candidate.active = seat.active;
+            if need.takes_place {
+                candidate.capacity = seat.capacity;
+            }
+        }
+        candidate
+    }
+}
+
+/// What the owner says it holds counts before its list.
+fn holds(config: &NodeConfig, view: &View, listed: Option<&Model>, asked: &Asked<'_>) -> Holds {
+    if !config.models.is_empty() {
+        return if config.models.iter().any(|known| asked.is_called(known)) { Holds::Yes } else { Holds::No };
+    }
+    match listed {
+        Some(_) => Holds::Yes,
+        // Models in the cloud work without being listed.
+        None if view.holding.is_known() && !asked.is_cloud() => Holds::No,
+        None => Holds::Unknown,
+    }
+}
+
+/// How soon a node could answer. Always-on nodes are awake until their check says otherwise.
+pub fn readiness(node: &Node, view: &View, quiet_after: Duration) -> Readiness {
+    let recently = || node.last_seen().is_some_and(|seen| seen.elapsed() < quiet_after);
+    let fresh = || view.since.elapsed().is_ok_and(|since| since < REFUSING);
+    match &view.power {
+        Power::Waking(_) => Readiness::Waking,
+        Power::Awake if node.may_be_asked() => Readiness::Awake,
+        Power::Awake if recently() => Readiness::ProbablyAwake,
+        Power::Unknown if node.config().always_on => Readiness::ProbablyAwake,
+        Power::ServiceDown(_) if fresh() || node.config().always_on => Readiness::Down,
+        Power::WakeFailed { until, .. } if *until > Instant::now() => Readiness::Down,
+        Power::Asleep if node.config().always_on || (fresh() && !view.means.any()) => Readiness::Down,
+        Power::Awake
+        | Power::Unknown
+        | Power::ServiceDown(_)
+        | Power::Asleep
+        | Power::Suspending { .. }
+        | Power::WakeFailed { .. } => Readiness::Asleep,
+    }
+}
+
+fn wakes_in(view: &View, now: Instant) -> Duration {
+    let usual = view.usual_wake().unwrap_or(WAKE);
+    view.waking_since().map_or(usual, |since| usual.saturating_sub(now.saturating_duration_since(since)))
+}

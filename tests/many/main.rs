@@ -1,0 +1,25 @@
+//! Several nodes: which one serves, what follows when one fails, who waits. Nodes are scripted byte by byte.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
+
+mod choice;
+mod failing;
+mod fleet;
+mod mutations;
+mod places;
+
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../passage/client.rs"]
+mod client;
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../passage/node.rs"]
+mod node;
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../shared/program.rs"]
+mod program;
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../passage/proxy.rs"]
+mod proxy;
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../passage/wire.rs"]
+mod wire;
