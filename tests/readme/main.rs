@@ -31,8 +31,13 @@ const SEVERAL: &str = "OLLAMA_URL=http://192.168.1.20:11434,http://192.168.1.21:
 const RUN: [&str; 12] = [DEMO, LIST, CHAT, OPENAI, SERVE, WITH_MAC, HEALTHCHECK, WAKE, ROUTE, WAKE_URL, WAKE_KEY, SEVERAL];
 
 /// Lines that no test runs, each with its reason.
-const NOT_RUN: [(&str, &str); 7] = [
+const NOT_RUN: [(&str, &str); 12] = [
     ("tests/all", "it runs this very test"),
+    ("docker build -f docker/Dockerfile -t ollama-proxy .", "`tests/all container` builds it, through podman"),
+    ("docker compose up -d", "`tests/all container` starts it, through podman"),
+    ("docker compose --profile local up -d", "`tests/all container` checks it; there is no Ollama image to start"),
+    ("systemctl daemon-reload", "changes the services of this machine"),
+    ("systemctl enable --now ollama-proxy", "changes the services of this machine"),
     ("cargo build --release", "the program under test has just been built, without the long optimisation"),
     ("powercfg /setacvalueindex SCHEME_CURRENT SUB_SLEEP UNATTENDSLEEP 1800", "changes the power settings of a Windows PC"),
     ("powercfg /setactive SCHEME_CURRENT", "changes the power settings of a Windows PC"),
