@@ -52,12 +52,18 @@ apt_alone() {
     APT_CONFIG=$out/cross/apt/apt.conf "$@"
 }
 
+# Where this machine takes the packages of the suite from.
+own_mirror() {
+    apt-get indextargets --format '$(SITE)' 'Created-By: Packages' "Codename: $suite" 'Component: main' | head -n 1
+}
+
 prepare_apt() {
     local apt=$out/cross/apt
     mkdir -p "$apt"/{etc/apt.conf.d,etc/preferences.d,lists/partial,cache/archives/partial}
     : >"$apt/status"
-    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
-        "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" "$suite" >"$apt/sources.list"
+    local mirror=${DEBIAN_MIRROR:-$(own_mirror)}
+    [ -n "$mirror" ] || { printf 'this machine has no package source for %s: set DEBIAN_MIRROR\n' "$suite" >&2; exit 2; }
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$suite" >"$apt/sources.list"
     cat >"$apt/apt.conf" <<END
 Dir::Etc "$apt/etc";
 Dir::Etc::SourceList "$apt/sources.list";
