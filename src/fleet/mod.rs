@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::catalog::{NodeSnapshot, Shows, Snapshot};
+use crate::catalog::{self, NodeSnapshot, Shows, Snapshot};
 use crate::config::{NodeConfig, Timeouts, WakeRules};
 
 pub use metrics::{Metrics, NodeMetrics, UpstreamError};
@@ -84,6 +84,14 @@ impl Fleet {
         &self.shows
     }
 
+    /// What all nodes hold, as the catalog composes its answers from it.
+    pub fn with_catalog<T>(&self, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
+        let views: Vec<_> = self.nodes.iter().map(|node| (node, node.view())).collect();
+        let views: Vec<_> =
+            views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
+        compose(&views)
+    }
+
     /// Resolves when something worth keeping on disk has changed.
     pub async fn changed(&self) {
         self.changed.notified().await;
@@ -135,7 +143,7 @@ fn packet_path(node: &Node, view: &View) -> String {
         let given: Vec<String> = given.iter().map(ToString::to_string).collect();
         return format!("magic packets to {}", given.join(", "));
     }
-    let address = view.address.or_else(|| node.config().hosts.first()?.host.parse().ok());
+    let address = view.presumed_address(node.config());
     let usable = wake::interfaces::usable();
     let near = match address {
         Some(std::net::IpAddr::V4(address)) => usable.iter().find(|interface| interface.reaches(address)),

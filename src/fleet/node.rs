@@ -177,6 +177,11 @@ impl Node {
         Some(self.0.born + Duration::from_millis(seen))
     }
 
+    /// Whether it has answered after this moment: then trouble that began before it is old news.
+    pub(super) fn answered_since(&self, began: Instant) -> bool {
+        self.last_seen().is_some_and(|seen| seen > began)
+    }
+
     /// When it last answered, in Unix seconds.
     pub fn last_seen_unix(&self) -> Option<u64> {
         let wall = SystemTime::now().checked_sub(self.last_seen()?.elapsed())?;
@@ -215,7 +220,7 @@ impl Node {
 
     /// It did not answer as hoped to something begun at `since`. Old news is dropped: it has answered since then.
     pub fn failed_to(&self, trouble: &Trouble, since: Instant) {
-        if self.last_seen().is_some_and(|seen| seen > since) {
+        if self.answered_since(since) {
             return;
         }
         if let Some(event) = event_of(trouble) {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::power::{Means, Power};
 use crate::catalog::Holding;
+use crate::config::NodeConfig;
 use crate::values::Mac;
 
 /// What is known of a node at one moment.
@@ -72,6 +73,11 @@ impl View {
         let mut seconds = self.wake_history.clone();
         seconds.sort_by(f64::total_cmp);
         seconds.get(seconds.len() / 2).map(|median| Duration::from_secs_f64(median.clamp(0.0, 3600.0)))
+    }
+
+    /// Where it probably is: its last good address, or the one it was given as a number. Asks no name server.
+    pub fn presumed_address(&self, config: &NodeConfig) -> Option<IpAddr> {
+        self.address.or_else(|| config.hosts.first()?.host.parse().ok())
     }
 
     /// When the campaign under way began.

@@ -212,10 +212,7 @@ impl Proxy {
     }
 
     fn listed(&self, name: &str) -> Listed {
-        let views: Vec<_> = self.0.fleet.nodes().iter().map(|node| (node, node.view())).collect();
-        let views: Vec<_> =
-            views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
-        catalog::listed(&views, name)
+        self.0.fleet.with_catalog(|views| catalog::listed(views, name))
     }
 
     /// Whether the client or the settings forbid waking for this request.

@@ -51,26 +51,23 @@ impl Proxy {
     }
 
     fn look_up(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Lookup {
-        let views: Vec<_> = self.0.fleet.nodes().iter().map(|node| (node, node.view())).collect();
-        let views: Vec<_> =
-            views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
         let (now, ttl) = (Instant::now(), self.0.settings.cache_ttl);
-        match metadata {
-            Metadata::Tags => Lookup::Found(catalog::tags(&views, now, ttl)),
-            Metadata::Version => Lookup::Found(catalog::version(&views, now, ttl)),
-            Metadata::Status => Lookup::Found(catalog::status(&views, now, ttl)),
-            Metadata::Models => Lookup::Found(catalog::models_v1(&views, now, ttl)),
-            Metadata::ModelById(id) => catalog::model_v1(&views, id, now, ttl),
+        self.0.fleet.with_catalog(|views| match metadata {
+            Metadata::Tags => Lookup::Found(catalog::tags(views, now, ttl)),
+            Metadata::Version => Lookup::Found(catalog::version(views, now, ttl)),
+            Metadata::Status => Lookup::Found(catalog::status(views, now, ttl)),
+            Metadata::Models => Lookup::Found(catalog::models_v1(views, now, ttl)),
+            Metadata::ModelById(id) => catalog::model_v1(views, id, now, ttl),
             Metadata::Show { plain } => match &ask.model {
                 Some(name) if *plain => {
                     let agent = head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-                    catalog::show(&views, self.0.fleet.shows(), name, agent, now, ttl)
+                    catalog::show(views, self.0.fleet.shows(), name, agent, now, ttl)
                 }
                 _ => Lookup::Unknown,
             },
             // What runs is never remembered.
             Metadata::Ps => Lookup::Unknown,
-        }
+        })
     }
 
     /// A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.

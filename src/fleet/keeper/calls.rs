@@ -87,7 +87,7 @@ impl Keeper {
                 true
             }
             // Another request was answered while the check ran: what it missed is old news.
-            Err(_) if self.node.last_seen().is_some_and(|seen| seen > began) => true,
+            Err(_) if self.node.answered_since(began) => true,
             Err(trouble) => {
                 // Connected and yet silent twice: no working Ollama, whatever its kernel says.
                 let event = event_of(&trouble).unwrap_or(super::Event::NoAnswer);

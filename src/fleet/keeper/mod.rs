@@ -189,7 +189,7 @@ impl Keeper {
     /// Something begun at `began` met trouble. Old news is dropped: the node has answered or refused since then. A poll that
     /// began just before the resume ends in silence when later ones are refused already.
     fn missed(&mut self, trouble: &Trouble, began: Instant) {
-        let heard_since = [self.node.last_seen(), self.refused].into_iter().flatten().any(|heard| heard > began);
+        let heard_since = self.node.answered_since(began) || self.refused.is_some_and(|refused| refused > began);
         if let Some(event) = event_of(trouble).filter(|_| !heard_since) {
             if matches!(event, Event::Refused(_)) {
                 self.refused = Some(Instant::now());

@@ -93,7 +93,7 @@ impl Keeper {
         self.waking.last_call = Some(Instant::now());
         let wake = &self.node.config().wake;
         let interfaces = interfaces::usable();
-        let node = self.view.address.or_else(|| self.node.config().hosts.first()?.host.parse().ok());
+        let node = self.view.presumed_address(self.node.config());
         let address = node.and_then(v4);
         let targets = packet::targets(&interfaces, address, wake);
         let unreached =
@@ -120,7 +120,7 @@ impl Keeper {
     pub(super) fn call_url(&mut self) {
         let Some((client, wake)) = self.waking.client.clone().zip(self.node.config().wake.url.clone()) else { return };
         self.waking.last_call = Some(Instant::now());
-        let ip = self.view.address.or_else(|| self.node.config().hosts.first()?.host.parse().ok());
+        let ip = self.view.presumed_address(self.node.config());
         let fill = url::Fill { node: self.node.name().clone(), mac: self.view.mac.map(|known| known.mac), ip };
         let skew = self.waking.skew;
         self.node.metrics().url_called();
