@@ -41,7 +41,7 @@ class Recording:
     def __init__(self, title):
         self.title, self.lines = title, []
 
-    def add(self, text, kind=""):
+    def add(self, text, kind):
         self.lines.append((time.monotonic(), text, kind))
 
 
@@ -65,7 +65,7 @@ class Demo:
             with self.came:
                 self.port = self.port or (found and found.group(1))
                 if shown and line:
-                    self.recording.add(line.replace(f"localhost:{self.port}", "localhost:11434"))
+                    self.recording.add(line.replace(f"localhost:{self.port}", "localhost:11434"), "told")
                 self.said += line + "\n"
                 self.came.notify_all()
 
@@ -85,7 +85,7 @@ def curl(recording, port, line):
         if re.fullmatch(r"[\d.]+\n", text):
             recording.add(f"# answered within {float(text):.3f} s", "note")
         elif text.strip():
-            recording.add(text.rstrip("\n"))
+            recording.add(text.rstrip("\n"), "answer")
     if running.wait() != 0:
         raise SystemExit(f"{line} ended with {running.returncode}")
 
@@ -96,7 +96,7 @@ def shorten(lines, keep=3):
     if len(streamed) <= keep + 1:
         return lines
     first, last = streamed[keep], streamed[-1]
-    return [*lines[:first], (lines[first][0], "…", ""), *lines[last + 1 :]]
+    return [*lines[:first], (lines[first][0], "…", "answer"), *lines[last + 1 :]]
 
 
 def on_the_picture(recordings):
