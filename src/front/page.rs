@@ -20,12 +20,14 @@ pub(super) fn asset(content_type: &'static str, text: &'static str) -> Response<
 }
 
 /// The page with the state as it is now.
-pub(super) fn page(fleet: &Fleet, missing: Option<&str>) -> Response<Body> {
+pub(super) fn page(fleet: &Fleet, missing: Option<&str>, config_error: Option<&str>) -> Response<Body> {
     let mut cards = String::new();
     for node in &*fleet.nodes() {
         card(&mut cards, node);
     }
-    let notice = missing.map(|text| format!("<p class=\"notice\">{}</p>", escaped(text))).unwrap_or_default();
+    let stale = config_error.map(|why| format!("The node file cannot be used, and the nodes stay as they were: {why}"));
+    let notices = missing.into_iter().chain(stale.as_deref());
+    let notice = notices.fold(String::new(), |all, text| all + "<p class=\"notice\">" + &escaped(text) + "</p>");
     let html = HTML.replace("{{notice}}", &notice).replace("{{nodes}}", &cards).replace("{{version}}", env!("CARGO_PKG_VERSION"));
     secured(reply::whole(StatusCode::OK, "text/html; charset=utf-8", html))
 }
