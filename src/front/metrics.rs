@@ -39,7 +39,8 @@ impl Metrics {
 
 /// One family after the other, each over all nodes.
 fn print_nodes(fleet: &Fleet, page: &mut Page) {
-    let nodes: Vec<_> = fleet.nodes().iter().map(|node| (node, node.view())).collect();
+    let roster = fleet.nodes();
+    let nodes: Vec<_> = roster.enabled().map(|node| (node, node.view())).collect();
     let nodes: Vec<(&Node, &View)> = nodes.iter().map(|(node, view)| (*node, &**view)).collect();
     let mut per_node = |name, help, value: &dyn Fn(&Node, &View) -> Option<f64>| {
         let mut lines = page.family(name, help, Kind::Gauge);

@@ -15,7 +15,7 @@ mod tests;
 /// What the choice knows of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// Its place in the settings.
+    /// Its slot in the fleet.
     pub index: usize,
     /// Whether it takes part at all, and may be asked by this request.
     pub enabled: bool,
