@@ -72,7 +72,7 @@ impl Front {
             "/health" if looks => reply::json(StatusCode::OK, &nodes::health(fleet)),
             "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler())),
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
-            "/metrics" if looks => self.0.metrics.page(fleet, request.headers()),
+            "/metrics" if looks => self.0.metrics.page(fleet, self.0.proxy.scheduler(), request.headers()),
             "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
             "/ui/page.js" if looks => page::asset("text/javascript; charset=utf-8", page::JS),
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {

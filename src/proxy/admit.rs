@@ -5,6 +5,7 @@ use std::time::Duration;
 use hyper::header;
 use tokio::time::Instant;
 
+use super::metrics::{Reason, Wait};
 use super::tries::Tries;
 use super::{Job, Proxy, Trace};
 use crate::catalog::{self, Listed};
@@ -73,7 +74,7 @@ impl Proxy {
             };
             if let Some(admission) = admission {
                 if let Some(waiting) = waiting {
-                    trace.queued_for(waiting.queued.waited());
+                    trace.was_held(waiting.wait.so_far());
                 }
                 return Ok(Some(admission));
             }
@@ -91,7 +92,8 @@ impl Proxy {
     ) -> Result<Option<Admission>, Fault> {
         let comes = waiting.is_none();
         if comes {
-            *waiting = Some(Waiting { _place: self.hold()?, queued: self.0.scheduler.queue() });
+            let (place, wait) = (self.hold()?, self.0.metrics.waits(Reason::Capacity));
+            *waiting = Some(Waiting { _place: place, wait, queued: self.0.scheduler.queue() });
         }
         let Some(Waiting { queued, .. }) = waiting else { return Ok(None) };
         queued.wait_on(on);
@@ -256,6 +258,7 @@ fn unlisted(job: &Job<'_>, name: &str) -> Fault {
 /// A request in the waiting room, with its share of what may be held.
 struct Waiting {
     _place: tokio::sync::OwnedSemaphorePermit,
+    wait: Wait,
     queued: Queued,
 }
 

@@ -179,7 +179,7 @@ impl Proxy {
             let node = &self.0.fleet.nodes()[index];
             trace.on_node(node);
             if let Some(before) = tries.last() {
-                self.0.fleet.nodes()[before].metrics().retried();
+                self.0.fleet.nodes()[before].metrics().retried(before != index);
             }
             let outcome = self.attempt(node, permission, lease, job, trace).await;
             match judge(node, permission, outcome) {
