@@ -78,7 +78,7 @@ impl Proxy {
         }
         let candidates = self.survey(&admit::need(job, None), |_| Tried::Not);
         let holders: Vec<usize> =
-            candidates.iter().filter(|node| node.enabled && node.model == Holds::Yes).map(|node| node.index).collect();
+            candidates.iter().filter(|node| node.takes_part() && node.model == Holds::Yes).map(|node| node.index).collect();
         if holders.len() < 2 {
             return None;
         }

@@ -96,7 +96,7 @@ impl Proxy {
         let dropped = choose::filter(&candidates, self.0.scheduler.rules().fallback);
         let mut reasons = Vec::new();
         let mut retry_in: Option<Duration> = None;
-        for (node, dropped) in candidates.iter().zip(dropped).filter(|(node, _)| node.enabled) {
+        for (node, dropped) in candidates.iter().zip(dropped).filter(|(node, _)| node.takes_part()) {
             let tried = tries.why(node.index).map(str::to_owned);
             reasons.push(tried.unwrap_or_else(|| format!("node {}: {}", self.name(node.index), explain::words(node, dropped))));
             if let Circuit::Open { retry_in: Some(time) } = self.0.scheduler.circuit(node.index) {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::choose::{Candidate, Holds, Readiness, Tried};
+use super::breaker::Circuit;
+use super::choose::{Candidate, Holds, Part, Readiness, Tried};
 use super::desk::{Desk, Scheduler};
 use super::size::{self, Asked};
 use super::warm::Runner;
@@ -101,10 +102,10 @@ impl Look<'_> {
         let size = asked.and_then(|asked| asked.size(listed));
         let mut candidate = Candidate {
             index,
-            enabled: config.enabled && need.only.is_none_or(|only| only == config.name.as_str()),
+            part: part(config, need),
             model,
             fit: size::fit(size, &config.model_ranges),
-            passes: true,
+            circuit: Circuit::Closed,
             tried,
             readiness: readiness(node, &view, self.quiet_after),
             loaded: false,
@@ -117,7 +118,7 @@ impl Look<'_> {
             idle_watts: config.power.idle_watts,
         };
         if let Some(seat) = self.desk.seat(index) {
-            candidate.passes = seat.circuit(now).passes();
+            candidate.circuit = seat.circuit(now);
             candidate.loaded = need.runner.as_ref().is_some_and(|runner| seat.warm.has(runner, now));
             candidate.service = seat.service();
             candidate.active = seat.active;
@@ -126,6 +127,14 @@ impl Look<'_> {
             }
         }
         candidate
+    }
+}
+
+fn part(config: &NodeConfig, need: &Need<'_>) -> Part {
+    match need.only {
+        _ if !config.enabled => Part::Disabled,
+        Some(only) if only != config.name.as_str() => Part::NotNamed,
+        _ => Part::Takes,
     }
 }
 
