@@ -202,8 +202,7 @@ pub enum Choice {
 pub fn filter(candidates: &[Candidate], fallback: Fallback) -> Vec<Option<Dropped>> {
     let best = candidates.iter().filter(|node| node.takes_part()).map(|node| node.model).max().unwrap_or(Holds::No);
     let able = |node: &Candidate| node.circuit.passes() && node.tried != Tried::Done;
-    let fitting = 
-        candidates.iter().any(|node| node.takes_part() && node.model == best && node.fit.is_some() && able(node));
+    let fitting = candidates.iter().any(|node| node.takes_part() && node.model == best && node.fit.is_some() && able(node));
     candidates
         .iter()
         .map(|node| {

@@ -162,7 +162,11 @@ fn every_reason_for_keeping_or_dropping_a_node_has_its_own_words() {
         (Candidate { model: Holds::No, ..awake() }, Some(Dropped::LacksModel), "does not have the model"),
         (Candidate { model: Holds::Unknown, ..awake() }, Some(Dropped::ListUnknown), "not known yet"),
         (Candidate { fit: None, ..awake() }, Some(Dropped::DoesNotFit), "supported_model_ranges"),
-        (Candidate { circuit: waits, ..awake() }, Some(Dropped::BreakerOpen), "breaker is open, and one request may try it in 13 s"),
+        (
+            Candidate { circuit: waits, ..awake() },
+            Some(Dropped::BreakerOpen),
+            "breaker is open, and one request may try it in 13 s",
+        ),
         (Candidate { circuit: OPEN, ..awake() }, Some(Dropped::BreakerOpen), "until the one request that tries it has ended"),
         (Candidate { tried: Tried::Done, ..awake() }, Some(Dropped::Tried), "already failed there"),
         (awake(), None, "awake, has the model, 0 of 4 places taken"),
