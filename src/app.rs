@@ -207,7 +207,11 @@ fn say_hello(config: &Config, fleet: &Fleet, addresses: &[SocketAddr]) {
     }
     let listening: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
     tracing::info!("listening on {}", listening.join(", "));
-    for node in fleet.nodes() {
+    for node in &*fleet.nodes() {
+        if !node.config().enabled {
+            tracing::info!("node {}: disabled, takes no part", node.name());
+            continue;
+        }
         let view = node.view();
         let class = if node.config().always_on { "always on" } else { "may sleep" };
         tracing::info!("node {} at {}: {}, {class}", node.name(), node.host().to_str().unwrap_or_default(), view.power.word());

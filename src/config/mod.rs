@@ -82,7 +82,7 @@ pub struct Listen {
 }
 
 /// One Ollama server with its host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NodeConfig {
     /// Unique among the nodes.
     pub name: NodeName,

@@ -41,7 +41,8 @@ impl Metrics {
 
 /// One family after the other, each over all nodes.
 fn print_nodes(fleet: &Fleet, scheduler: &Scheduler, page: &mut Page) {
-    let nodes: Vec<_> = fleet.nodes().iter().map(|node| (node, node.view())).collect();
+    let roster = fleet.nodes();
+    let nodes: Vec<_> = roster.enabled().map(|node| (node, node.view())).collect();
     let nodes: Vec<(&Node, &View)> = nodes.iter().map(|(node, view)| (*node, &**view)).collect();
     let mut per_node = |name, help, value: &dyn Fn(&Node, &View) -> Option<f64>| {
         let mut lines = page.family(name, help, Kind::Gauge);
@@ -86,8 +87,8 @@ fn print_attempts(nodes: &[(&Node, &View)], page: &mut Page) {
 fn print_circuits(nodes: &[(&Node, &View)], scheduler: &Scheduler, page: &mut Page) {
     let help = "The node's breaker: 0 closed, 1 half open, 2 open";
     let mut lines = page.family("ollama_proxy_circuit_state", help, Kind::Gauge);
-    for (index, (node, _)) in nodes.iter().enumerate() {
-        let state = match scheduler.circuit(index) {
+    for (node, _) in nodes {
+        let state = match scheduler.circuit(node.slot()) {
             Circuit::Closed => 0,
             Circuit::HalfOpen => 1,
             Circuit::Open { .. } => 2,

@@ -118,6 +118,10 @@ impl Front {
         let Some(node) = self.0.proxy.fleet().find(name) else {
             return refused(Kind::NotFound, format!("there is no node {name:?}"));
         };
+        if !node.config().enabled {
+            let text = "it is disabled in the node file, and never contacted";
+            return reply::json(StatusCode::CONFLICT, &json!({ "node": name, "state": node.state(), "error": text }));
+        }
         if action == "refresh" {
             return match node.refresh().await {
                 Ok(()) => reply::json(StatusCode::OK, &json!({ "node": name, "refreshed": true })),
@@ -125,7 +129,7 @@ impl Front {
             };
         }
         let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
-        nodes::wake(node, waits).await
+        nodes::wake(&node, waits).await
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn asset(content_type: &'static str, text: &'static str) -> Response<
 /// The page with the state as it is now.
 pub(super) fn page(fleet: &Fleet, missing: Option<&str>) -> Response<Body> {
     let mut cards = String::new();
-    for node in fleet.nodes() {
+    for node in &*fleet.nodes() {
         card(&mut cards, node);
     }
     let notice = missing.map(|text| format!("<p class=\"notice\">{}</p>", escaped(text))).unwrap_or_default();
@@ -32,14 +32,14 @@ pub(super) fn page(fleet: &Fleet, missing: Option<&str>) -> Response<Body> {
 
 fn card(into: &mut String, node: &Node) {
     let view = node.view();
-    let (name, state) = (escaped(node.name().as_str()), view.power.word());
+    let (name, state) = (escaped(node.name().as_str()), node.state());
     let host = escaped(node.host().to_str().unwrap_or_default());
     let models: Vec<String> = view.holding.models().iter().map(|model| escaped(&model.name)).collect();
     let mac = view.mac.map_or("not known yet".to_owned(), |known| format!("{} ({})", known.mac, known.source.word()));
     let usual = view.usual_wake().map_or("not known yet".to_owned(), |usual| format!("{:.0} s", usual.as_secs_f64()));
     let told: Vec<String> =
         [&view.trouble, &view.hindrance, &view.advice].into_iter().flatten().map(|text| escaped(text)).collect();
-    let healthy = if is_healthy(&view) { "well" } else { "ill" };
+    let healthy = if node.config().enabled && is_healthy(&view) { "well" } else { "ill" };
     // Writing into a String cannot fail.
     let _ = write!(
         into,

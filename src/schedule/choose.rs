@@ -16,7 +16,7 @@ mod tests;
 /// What the choice knows of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// Its place in the settings.
+    /// Its slot in the fleet.
     pub index: usize,
     /// Whether it takes part in this request at all.
     pub part: Part,

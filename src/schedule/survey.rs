@@ -68,7 +68,7 @@ impl<'a> Need<'a> {
 }
 
 impl Scheduler {
-    /// What is known of each node, for the choice. `tried` says what this request has tried on the node of that place.
+    /// What is known of each node, for the choice. `tried` says what this request has tried on the node of that slot.
     pub fn survey(
         &self,
         fleet: &Fleet,
@@ -76,11 +76,10 @@ impl Scheduler {
         quiet_after: Duration,
         tried: impl Fn(usize) -> Tried,
     ) -> Vec<Candidate> {
-        let (now, desk) = (Instant::now(), self.0.desk());
-        let nodes = fleet.nodes().iter().enumerate();
-        let asked = need.held.or(need.sized).map(|name| Asked::of(name, &self.0.rules.sizes));
+        let (now, nodes, rules, desk) = (Instant::now(), fleet.nodes(), self.rules(), self.0.desk());
+        let asked = need.held.or(need.sized).map(|name| Asked::of(name, &rules.sizes));
         let look = Look { need, asked, desk: &desk, quiet_after, now };
-        nodes.map(|(index, node)| look.candidate(index, node, tried(index))).collect()
+        nodes.iter().map(|node| look.candidate(node, tried(node.slot()))).collect()
     }
 }
 
@@ -94,14 +93,14 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn candidate(&self, index: usize, node: &Node, tried: Tried) -> Candidate {
+    fn candidate(&self, node: &Node, tried: Tried) -> Candidate {
         let (view, config, need, now) = (node.view(), node.config(), self.need, self.now);
         let asked = self.asked.as_ref();
         let listed = asked.and_then(|asked| view.holding.find_by(asked.key()));
         let model = asked.filter(|_| need.held.is_some()).map_or(Holds::Unknown, |asked| holds(config, &view, listed, asked));
         let size = asked.and_then(|asked| asked.size(listed));
         let mut candidate = Candidate {
-            index,
+            index: node.slot(),
             part: part(config, need),
             model,
             fit: size::fit(size, &config.model_ranges),
@@ -117,7 +116,7 @@ impl Look<'_> {
             weight: config.weight,
             idle_watts: config.power.idle_watts,
         };
-        if let Some(seat) = self.desk.seat(index) {
+        if let Some(seat) = self.desk.seat(node.slot()) {
             candidate.circuit = seat.circuit(now);
             candidate.loaded = need.runner.as_ref().is_some_and(|runner| seat.warm.has(runner, now));
             candidate.service = seat.service();

@@ -87,7 +87,12 @@ fn visit<'a>(
     let name = node.name.as_str();
     // A running proxy with other settings may have another node of that name.
     let same = |told: &&ListedNode| told.name == name && node.hosts.iter().any(|host| told.hosts.contains(&host.host));
-    Some(Visit { node: fleet.find(name)?, config, told: told.iter().find(same), call_wake_url })
+    Some(Visit {
+        node: fleet.find(name).filter(|node| node.config().enabled)?,
+        config,
+        told: told.iter().find(same),
+        call_wake_url,
+    })
 }
 
 /// Each effective setting with where it came from.

@@ -30,9 +30,15 @@ fn config(number: usize, capacity: Option<u32>) -> NodeConfig {
     }
 }
 
+fn of(configs: &[NodeConfig]) -> Scheduler {
+    let scheduler = Scheduler(Arc::default());
+    scheduler.seat(configs.iter().enumerate(), Rules::default());
+    scheduler
+}
+
 fn scheduler(capacities: &[u32]) -> Scheduler {
     let configs: Vec<NodeConfig> = capacities.iter().enumerate().map(|(at, places)| config(at, Some(*places))).collect();
-    Scheduler::of(configs.iter(), Rules::default())
+    of(&configs)
 }
 
 fn need() -> Need<'static> {
@@ -80,16 +86,16 @@ fn places_are_never_given_twice_whoever_asks_at_once() {
 
 #[test]
 fn a_node_alone_has_no_bound_and_no_breaker_unless_its_owner_sets_one() {
-    let alone = Scheduler::of([config(1, None)].iter(), Rules::default());
+    let alone = of(&[config(1, None)]);
     let leases: Vec<Lease> = (0..100).map(|_| alone.claim(0, &need()).unwrap()).collect();
     for mut lease in leases {
         lease.failed();
     }
     assert_eq!(alone.circuit(0), Circuit::Closed);
-    let bounded = Scheduler::of([config(1, Some(1))].iter(), Rules::default());
+    let bounded = of(&[config(1, Some(1))]);
     let _one = bounded.claim(0, &need()).unwrap();
     assert!(bounded.claim(0, &need()).is_none());
-    let two = Scheduler::of([config(1, None), config(2, None)].iter(), Rules::default());
+    let two = of(&[config(1, None), config(2, None)]);
     assert_eq!(two.places(0), (0, CAPACITY));
 }
 
@@ -129,10 +135,10 @@ async fn a_place_that_comes_free_goes_to_who_came_first() {
     drop(lease);
     assert!(scheduler.claim(0, &need()).is_none(), "who comes now comes after those who wait");
     assert!(timeout(SECOND, second.turn(&need())).await.is_err());
-    let lease = timeout(SECOND, first.turn(&need())).await.unwrap();
+    let lease = timeout(SECOND, first.turn(&need())).await.unwrap().unwrap();
     assert_eq!(scheduler.waiting(), 1);
     drop(lease);
-    assert_eq!(timeout(SECOND, second.turn(&need())).await.unwrap().index(), 0);
+    assert_eq!(timeout(SECOND, second.turn(&need())).await.unwrap().unwrap().index(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +148,7 @@ async fn who_waits_for_several_nodes_gets_the_first_free_place() {
     let mut waiting = scheduler.queue();
     waiting.wait_on(&[0, 1]);
     drop(soon);
-    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().index(), 1);
+    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().unwrap().index(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +156,7 @@ async fn a_place_that_came_free_between_the_look_and_the_wait_is_not_missed() {
     let scheduler = scheduler(&[1, 1]);
     let mut waiting = scheduler.queue();
     waiting.wait_on(&[0]);
-    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().index(), 0);
+    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().unwrap().index(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +171,7 @@ async fn a_waiter_that_leaves_keeps_nobody_and_passes_on_what_was_already_its_ow
     drop(lease);
     // Called, and gone before it heard.
     drop(called);
-    let lease = timeout(SECOND, last.turn(&need())).await.unwrap();
+    let lease = timeout(SECOND, last.turn(&need())).await.unwrap().unwrap();
     assert_eq!(scheduler.places(0), (1, 1));
     drop((lease, last));
     assert_eq!((scheduler.places(0), scheduler.waiting()), ((0, 1), 0));
