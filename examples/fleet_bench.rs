@@ -184,7 +184,7 @@ impl Bench {
     /// What a request does from its classification to its place on a node.
     fn choose(&self, model: &str, preload: Option<&classify::Preload>) -> anyhow::Result<(Lease, usize)> {
         let need = Need::of_model(model, preload, true);
-        let candidates = self.scheduler.survey(&self.fleet, &need, self.quiet_after, |_| Tried::Not);
+        let candidates = self.scheduler.shortlist(&self.fleet, &need, self.quiet_after, |_| Tried::Not);
         let order = Order::By(Strategy::RoundRobin);
         let rules = self.scheduler.rules();
         let terms = Terms { fallback: rules.fallback, order, may_wake: true, waited: Duration::ZERO, ahead: 0 };

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::answers::Listed;
-use super::holding::{Holding, ModelKey};
+use super::holding::{Holding, Model, ModelKey};
 use crate::values::ModelName;
 
 /// What a whole fleet lists.
@@ -25,6 +25,8 @@ pub struct Index {
 #[derive(Debug)]
 struct Entry {
     keys: Vec<ModelKey>,
+    /// Those among them that its owner states.
+    stated: Vec<ModelKey>,
     is_known: bool,
 }
 
@@ -33,21 +35,34 @@ impl Index {
     /// says that it holds.
     pub fn enter(&mut self, slot: usize, stated: &[String], holding: &Holding) {
         self.remove(slot);
-        let listed = holding.models().iter().map(|model| model.key().clone());
-        let keys: HashSet<ModelKey> = listed.chain(stated.iter().map(|name| ModelKey::of(name))).collect();
-        let entry = Entry { keys: keys.into_iter().collect(), is_known: holding.is_known() };
-        for key in &entry.keys {
+        self.put(slot, stated.iter().map(|name| ModelKey::of(name)).collect(), holding);
+    }
+
+    /// The node of a slot has another list. One that takes no part stays out.
+    pub fn list(&mut self, slot: usize, holding: &Holding) {
+        let Some(stated) = self.entries.get_mut(slot).and_then(Option::as_mut).map(|entry| std::mem::take(&mut entry.stated))
+        else {
+            return;
+        };
+        self.remove(slot);
+        self.put(slot, stated, holding);
+    }
+
+    fn put(&mut self, slot: usize, stated: Vec<ModelKey>, holding: &Holding) {
+        let keys: HashSet<&ModelKey> = holding.models().iter().map(Model::key).chain(&stated).collect();
+        let keys: Vec<ModelKey> = keys.into_iter().cloned().collect();
+        for key in &keys {
             let slots = self.slots.entry(key.clone()).or_default();
             // In the order of slots, so that equals are always told in the same order.
             let at = slots.partition_point(|other| *other < slot);
             slots.insert(at, slot);
         }
         self.nodes += 1;
-        self.unread += usize::from(!entry.is_known);
+        self.unread += usize::from(!holding.is_known());
         if self.entries.len() <= slot {
             self.entries.resize_with(slot + 1, || None);
         }
-        self.entries[slot] = Some(entry);
+        self.entries[slot] = Some(Entry { keys, stated, is_known: holding.is_known() });
     }
 
     /// Forgets the node of a slot: it takes part no more.

@@ -62,7 +62,7 @@ impl Proxy {
         let is_last = tries.count() + 1 >= self.0.settings.limits.attempts as usize;
         let mut waiting: Option<Waiting> = None;
         loop {
-            let candidates = self.survey(&need, |index| tries.on(index));
+            let candidates = self.shortlist(&need, |index| tries.on(index));
             let terms = self.terms(job, waiting.as_ref());
             let admission = match self.0.scheduler.choose(&candidates, &terms) {
                 Choice::Nobody => return Ok(None),
@@ -233,7 +233,7 @@ impl Proxy {
     }
 
     fn listed(&self, name: &str) -> Listed {
-        self.0.fleet.with_catalog(|views| catalog::listed(views, name))
+        self.0.fleet.listed(name)
     }
 
     /// Whether the client or the settings forbid waking for this request.

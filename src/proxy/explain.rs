@@ -109,7 +109,12 @@ impl Proxy {
         tries.fault(&reasons, retry_in)
     }
 
-    /// What is known of the nodes for one request.
+    /// The nodes that come into question for one request.
+    pub(super) fn shortlist(&self, need: &Need<'_>, tried: impl Fn(usize) -> Tried) -> Vec<Candidate> {
+        self.0.scheduler.shortlist(&self.0.fleet, need, self.0.settings.timeouts.quiet_after, tried)
+    }
+
+    /// What is known of all nodes for one request.
     pub(super) fn survey(&self, need: &Need<'_>, tried: impl Fn(usize) -> Tried) -> Vec<Candidate> {
         self.0.scheduler.survey(&self.0.fleet, need, self.0.settings.timeouts.quiet_after, tried)
     }

@@ -54,6 +54,11 @@ impl Candidate {
         self.part == Part::Takes
     }
 
+    /// Whether nothing that happened there speaks against it.
+    fn is_able(&self) -> bool {
+        self.circuit.passes() && self.tried != Tried::Done
+    }
+
     /// Whether it has a place left.
     pub fn has_room(&self) -> bool {
         self.active < self.capacity
@@ -201,8 +206,7 @@ pub enum Choice {
 /// may not have it is no replacement, because its "not found" would be wrong.
 pub fn filter(candidates: &[Candidate], fallback: Fallback) -> Vec<Option<Dropped>> {
     let best = candidates.iter().filter(|node| node.takes_part()).map(|node| node.model).max().unwrap_or(Holds::No);
-    let able = |node: &Candidate| node.circuit.passes() && node.tried != Tried::Done;
-    let fitting = candidates.iter().any(|node| node.takes_part() && node.model == best && node.fit.is_some() && able(node));
+    let fitting = candidates.iter().any(|node| node.takes_part() && node.model == best && node.fit.is_some() && node.is_able());
     candidates
         .iter()
         .map(|node| {
@@ -220,6 +224,14 @@ pub fn filter(candidates: &[Candidate], fallback: Fallback) -> Vec<Option<Droppe
             }
         })
         .collect()
+}
+
+/// Whether these holders of the model decide alone: the filter drops whatever else there is.
+pub fn holders_suffice(holders: &[Candidate], fallback: Fallback) -> bool {
+    let held = |node: &&Candidate| node.takes_part() && node.model == Holds::Yes;
+    let fitting = || holders.iter().filter(held).any(|node| node.fit.is_some() && node.is_able());
+    // With `any` and none that fits, a node that may have the model stands in.
+    holders.iter().any(|node| held(&node)) && (fallback != Fallback::Any || fitting())
 }
 
 /// Chooses. Turns are taken only when a node is chosen among equals.

@@ -57,6 +57,11 @@ fn what_the_owner_states_is_found_before_and_beside_any_list() {
     assert_eq!(index.listed("other"), Listed::Unknown, "its list was never read");
     index.enter(0, &["whisper".to_owned()], &listing(&["whisper", "other"]));
     assert_eq!((slots(&index, "whisper"), slots(&index, "other")), (vec![0], vec![0]));
+    index.list(0, &listing(&["third"]));
+    assert_eq!((slots(&index, "whisper"), slots(&index, "other"), slots(&index, "third")), (vec![0], vec![], vec![0]));
+    index.remove(0);
+    index.list(0, &listing(&["whisper"]));
+    assert_eq!(slots(&index, "whisper"), [] as [usize; 0], "who takes no part is not entered by a late list");
 }
 
 #[test]

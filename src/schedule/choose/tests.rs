@@ -321,6 +321,19 @@ proptest! {
     }
 
     #[test]
+    fn nodes_that_do_not_hold_the_model_make_no_difference_to_a_choice_that_holders_decide_alone(
+        mut fleet in prop::collection::vec(any_node(), 0..12),
+        terms in any_terms(),
+    ) {
+        fleet.iter_mut().enumerate().for_each(|(index, node)| node.index = index);
+        let holders: Vec<Candidate> = fleet.iter().filter(|node| node.model == Holds::Yes).cloned().collect();
+        if holders_suffice(&holders, terms.fallback) {
+            let choices = [&holders, &fleet].map(|among| choose(among, &terms, &mut Turns::default()));
+            prop_assert_eq!(&choices[0], &choices[1]);
+        }
+    }
+
+    #[test]
     fn while_any_node_is_known_to_hold_the_model_none_that_lacks_it_is_kept(
         fleet in prop::collection::vec(any_node(), 1..12),
         terms in any_terms(),
