@@ -3,6 +3,7 @@
 //! A node's `keeper` is the only writer of what is known of the node and the only one that sends to a node on its own
 //! account. Requests read the published [`View`], report what they observed, and say what they want.
 
+mod holders;
 mod keeper;
 mod metrics;
 mod neighbours;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::catalog::{self, NodeSnapshot, Shows, Snapshot};
+use crate::catalog::{self, Listed, ModelKey, NodeSnapshot, Shows, Snapshot};
 use crate::config::{NodeConfig, Timeouts, WakeRules};
 
 pub use metrics::{Metrics, NodeMetrics, UpstreamError};
@@ -30,6 +31,7 @@ pub use roster::Roster;
 pub use traffic::InFlight;
 pub use view::{KnownMac, MacSource, View};
 
+use holders::Holders;
 use renewal::Memory;
 
 /// The nodes, as the settings name them now. Cheap to clone; clones share it.
@@ -46,6 +48,7 @@ struct Common {
     rules: Rules,
     metrics: Metrics,
     shows: Shows,
+    holders: Holders,
     /// Rung when something worth keeping on disk has changed.
     changed: Arc<Notify>,
 }
@@ -75,7 +78,8 @@ impl Fleet {
         metrics: &Metrics,
         tasks: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<Self> {
-        let common = Common { rules: rules.clone(), metrics: metrics.clone(), shows: Shows::default(), changed: Arc::default() };
+        let (rules, metrics) = (rules.clone(), metrics.clone());
+        let common = Common { rules, metrics, shows: Shows::default(), holders: Holders::default(), changed: Arc::default() };
         let memory = Arc::new(Mutex::new(Memory::of(snapshot)));
         let fleet = Self { roster: Arc::default(), memory, common };
         let plan = fleet.plan(configs)?;
@@ -101,6 +105,17 @@ impl Fleet {
     /// The kept `show` answers of all nodes.
     pub fn shows(&self) -> &Shows {
         &self.common.shows
+    }
+
+    /// The slots of the nodes that may hold a model; costs what these are, whatever the size of the fleet. Only a proposal:
+    /// what a node really holds is in its view.
+    pub fn holders(&self, key: &ModelKey) -> Vec<usize> {
+        self.common.holders.slots(key)
+    }
+
+    /// Whether some node that takes part lists a model by this name, or is said to hold it.
+    pub fn listed(&self, name: &str) -> Listed {
+        self.common.holders.listed(name)
     }
 
     /// What all nodes that take part hold, as the catalog composes its answers from it.

@@ -134,6 +134,11 @@ impl Node {
         self.0.shared.retired.load(Ordering::Relaxed)
     }
 
+    /// Whether what is entered of one holds for the other: the same keeper, and the same word of its owner.
+    pub(super) fn is_entered_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0.shared, &other.0.shared) && self.config().models == other.config().models
+    }
+
     /// Dangles when the last request has left it and its keeper, if it had one, has ended.
     pub(super) fn remains(&self) -> Weak<Shared> {
         Arc::downgrade(&self.0.shared)

@@ -152,6 +152,7 @@ impl Fleet {
         memory.absent.retain(|name, _| roster.find(name).is_none());
         memory.bound();
         drop(memory);
+        self.common.holders.renew(&self.nodes(), &roster);
         *self.roster.write().unwrap_or_else(PoisonError::into_inner) = roster;
         for keeper in keepers {
             tasks.spawn(keeper.run());

@@ -30,6 +30,13 @@ impl Roster {
         self.nodes.get((*self.places.get(slot)?)?)
     }
 
+    /// The nodes of these slots, in the order of the settings. Slots that no node has are left out.
+    pub fn among(&self, slots: &[usize]) -> Vec<&Node> {
+        let mut places: Vec<usize> = slots.iter().filter_map(|slot| *self.places.get(*slot)?).collect();
+        places.sort_unstable();
+        places.into_iter().filter_map(|place| self.nodes.get(place)).collect()
+    }
+
     /// The node of that name.
     pub fn find(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name().as_str() == name)

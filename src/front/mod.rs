@@ -85,7 +85,7 @@ impl Front {
                 reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler(), self.config_error().as_deref()))
             }
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
-            "/metrics" if looks => self.0.metrics.page(fleet, request.headers()),
+            "/metrics" if looks => self.0.metrics.page(fleet, self.0.proxy.scheduler(), request.headers()),
             "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
             "/ui/page.js" if looks => page::asset("text/javascript; charset=utf-8", page::JS),
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {

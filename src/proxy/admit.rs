@@ -5,6 +5,7 @@ use std::time::Duration;
 use hyper::header;
 use tokio::time::Instant;
 
+use super::metrics::{Reason, Wait};
 use super::tries::Tries;
 use super::{Job, Proxy, Trace};
 use crate::catalog::{self, Listed};
@@ -61,7 +62,7 @@ impl Proxy {
         let is_last = tries.count() + 1 >= self.0.settings.limits.attempts as usize;
         let mut waiting: Option<Waiting> = None;
         loop {
-            let candidates = self.survey(&need, |index| tries.on(index));
+            let candidates = self.shortlist(&need, |index| tries.on(index));
             let terms = self.terms(job, waiting.as_ref());
             let admission = match self.0.scheduler.choose(&candidates, &terms) {
                 Choice::Nobody => return Ok(None),
@@ -76,7 +77,7 @@ impl Proxy {
             };
             if let Some(admission) = admission {
                 if let Some(waiting) = waiting {
-                    trace.queued_for(waiting.queued.waited());
+                    trace.was_held(waiting.wait.so_far());
                 }
                 return Ok(Some(admission));
             }
@@ -96,7 +97,8 @@ impl Proxy {
     ) -> Result<Option<Admission>, Fault> {
         let comes = waiting.is_none();
         if comes {
-            *waiting = Some(Waiting { _place: self.hold()?, queued: self.0.scheduler.queue() });
+            let (place, wait) = (self.hold()?, self.0.metrics.waits(Reason::Capacity));
+            *waiting = Some(Waiting { _place: place, wait, queued: self.0.scheduler.queue() });
         }
         let Some(Waiting { queued, .. }) = waiting else { return Ok(None) };
         queued.wait_on(on);
@@ -231,7 +233,7 @@ impl Proxy {
     }
 
     fn listed(&self, name: &str) -> Listed {
-        self.0.fleet.with_catalog(|views| catalog::listed(views, name))
+        self.0.fleet.listed(name)
     }
 
     /// Whether the client or the settings forbid waking for this request.
@@ -275,6 +277,7 @@ fn unlisted(job: &Job<'_>, name: &str) -> Fault {
 /// A request in the waiting room, with its share of what may be held.
 struct Waiting {
     _place: tokio::sync::OwnedSemaphorePermit,
+    wait: Wait,
     queued: Queued,
 }
 

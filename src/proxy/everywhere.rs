@@ -79,7 +79,7 @@ impl Proxy {
         }
         let candidates = self.survey(&admit::need(job, None), |_| Tried::Not);
         let nodes = self.0.fleet.nodes();
-        let holders = candidates.iter().filter(|node| node.enabled && node.model == Holds::Yes);
+        let holders = candidates.iter().filter(|node| node.takes_part() && node.model == Holds::Yes);
         let holders: Vec<Node> = holders.filter_map(|holder| nodes.at(holder.index).cloned()).collect();
         if holders.len() < 2 {
             return None;

@@ -99,7 +99,7 @@ impl Proxy {
         let dropped = choose::filter(&candidates, self.0.scheduler.rules().fallback);
         let mut reasons = Vec::new();
         let mut retry_in: Option<Duration> = None;
-        for (node, dropped) in candidates.iter().zip(dropped).filter(|(node, _)| node.enabled) {
+        for (node, dropped) in candidates.iter().zip(dropped).filter(|(node, _)| node.takes_part()) {
             let tried = tries.why(node.index).map(str::to_owned);
             reasons.push(tried.unwrap_or_else(|| format!("node {}: {}", self.name(node.index), explain::words(node, dropped))));
             if let Circuit::Open { retry_in: Some(time) } = self.0.scheduler.circuit(node.index) {
@@ -109,7 +109,12 @@ impl Proxy {
         tries.fault(&reasons, retry_in)
     }
 
-    /// What is known of the nodes for one request.
+    /// The nodes that come into question for one request.
+    pub(super) fn shortlist(&self, need: &Need<'_>, tried: impl Fn(usize) -> Tried) -> Vec<Candidate> {
+        self.0.scheduler.shortlist(&self.0.fleet, need, self.0.settings.timeouts.quiet_after, tried)
+    }
+
+    /// What is known of all nodes for one request.
     pub(super) fn survey(&self, need: &Need<'_>, tried: impl Fn(usize) -> Tried) -> Vec<Candidate> {
         self.0.scheduler.survey(&self.0.fleet, need, self.0.settings.timeouts.quiet_after, tried)
     }

@@ -177,8 +177,8 @@ impl Proxy {
             let Admission { node, permission, lease } = admission;
             let index = lease.index();
             trace.on_node(&node);
-            if let Some(before) = tries.last().and_then(|before| self.0.fleet.at(before)) {
-                before.metrics().retried();
+            if let Some((last, before)) = tries.last().and_then(|last| Some((last, self.0.fleet.at(last)?))) {
+                before.metrics().retried(last != index);
             }
             let outcome = self.attempt(&node, permission, lease, job, trace).await;
             match judge(&node, permission, outcome) {

@@ -1,12 +1,13 @@
 //! `check`: looks for faults in settings, network and nodes, and says the way out of each.
 //!
-//! `gather` and `visit` look, `machine` and `node` judge what they found, `report` prints it.
+//! `gather` and `visit` look, `machine`, `node` and `sizes` judge what they found, `report` prints it.
 
 mod gather;
 mod hints;
 mod machine;
 mod node;
 mod report;
+mod sizes;
 mod visit;
 
 use tokio::task::JoinSet;
@@ -64,6 +65,10 @@ async fn examine(config: &Config, call_wake_url: bool, env: &Env) -> anyhow::Res
             None => vec![Line::note("not enabled")],
         };
         faults += report::print(&heading, &lines);
+    }
+    let sizes = sizes::lines(&config.nodes, config.fallback);
+    if !sizes.is_empty() {
+        faults += report::print("Sizes of models", &sizes);
     }
     if config.nodes.is_empty() {
         let line = Line::fault("no node is set", "set --ollama-url (OLLAMA_URL) to the PC, such as http://192.168.1.20:11434");

@@ -167,6 +167,7 @@ impl Keeper {
             // From now on the PC may sleep: whoever set this up waits for this line.
             tracing::info!(node = %self.node.name(), models = holding.models().len(), "model list read");
         }
+        self.relisted |= !holding.lists_the_same_names(&self.view.holding);
         self.view.holding = holding;
         self.dirty = true;
         self.changed.notify_one();

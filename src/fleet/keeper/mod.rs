@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::holders::Holders;
 use super::node::{Message, Node, event_of};
 use super::power::{self, Act, Event, Power};
 use super::traffic::Traffic;
@@ -40,6 +41,9 @@ pub(super) struct Keeper {
     view: View,
     /// Something in `view` differs from what was published.
     dirty: bool,
+    /// Its list has other names than before.
+    relisted: bool,
+    holders: Holders,
     shows: Shows,
     changed: Arc<Notify>,
     jobs: JoinSet<(Instant, Done)>,
@@ -85,6 +89,8 @@ impl Keeper {
             publish,
             view,
             dirty: false,
+            relisted: false,
+            holders: common.holders.clone(),
             shows: common.shows.clone(),
             changed: common.changed.clone(),
             jobs: JoinSet::new(),
@@ -289,6 +295,9 @@ impl Keeper {
     fn publish(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.publish.send_replace(Arc::new(self.view.clone()));
+            if std::mem::take(&mut self.relisted) {
+                self.holders.relisted(&self.node, &self.view.holding);
+            }
         }
     }
 }
