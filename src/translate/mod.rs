@@ -8,12 +8,25 @@ use crate::values::Dialect;
 
 mod end_watch;
 mod events;
+#[cfg(test)]
+mod framing_tests;
 mod json;
+mod lines;
+mod sse;
 
 #[cfg(test)]
 mod tests;
 
 pub use end_watch::EndWatch;
+pub use lines::LineFramer;
+pub use sse::{Event, SseDecoder};
+
+/// The longest event or line that is read: as much as Ollama's own client takes.
+pub const EVENT_LIMIT: usize = 8 * 1024 * 1024;
+
+/// A line or an event is longer than it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong;
 
 /// How an answer is framed and what ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
