@@ -111,12 +111,7 @@ impl SseDecoder {
     }
 
     /// Reads a whole line.
-    fn line<'l>(
-        &mut self,
-        line: &'l [u8],
-        here: &mut Option<&'l [u8]>,
-        take: &mut impl FnMut(Event<'_>),
-    ) -> Result<(), TooLong> {
+    fn line<'l>(&mut self, line: &'l [u8], here: &mut Option<&'l [u8]>, take: &mut impl FnMut(Event<'_>)) -> Result<(), TooLong> {
         if line.len() > self.limit {
             return Err(TooLong);
         }
