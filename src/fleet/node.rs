@@ -1,8 +1,8 @@
 //! A cheap handle on one node: read its view, report evidence, say what is wanted.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::header::HeaderValue;
@@ -13,8 +13,8 @@ use super::View;
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
 use crate::classify::Preload;
-use crate::config::NodeConfig;
-use crate::upstream::{self, Idle, Trouble};
+use crate::config::{HostPort, NodeConfig};
+use crate::upstream::{self, Idle, Link, Trouble, Way};
 use crate::values::NodeName;
 
 /// Evidence of life is fresh for so long; afterwards a sleeper is dormant.
@@ -26,7 +26,12 @@ pub struct Node(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) config: NodeConfig,
-    pub(super) host: HeaderValue,
+    /// The `Host` header for each of its hosts.
+    names: Vec<HeaderValue>,
+    /// The place of the host that worked last.
+    working: AtomicUsize,
+    /// That place has changed, and its keeper does not know its address yet.
+    moved: AtomicBool,
     pub(super) inbox: mpsc::Sender<Message>,
     pub(super) view: watch::Receiver<Arc<View>>,
     pub(super) born: Instant,
@@ -100,13 +105,16 @@ impl Node {
         view: watch::Receiver<Arc<View>>,
         metrics: NodeMetrics,
     ) -> Result<Self, hyper::header::InvalidHeaderValue> {
-        let host = HeaderValue::from_str(&config.hosts.first().map(ToString::to_string).unwrap_or_default())?;
+        let names = config.hosts.iter().map(|host| HeaderValue::from_str(&host.to_string())).collect::<Result<Vec<_>, _>>()?;
+        let working = AtomicUsize::new(working(&config, view.borrow().address));
         let counters = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicUsize::new(0));
         let (in_flight, total, failed, held) = counters;
         let seen = AtomicU64::new(0);
         Ok(Self(Arc::new(Shared {
             config,
-            host,
+            names,
+            working,
+            moved: AtomicBool::new(false),
             inbox,
             view,
             born: Instant::now(),
@@ -130,9 +138,10 @@ impl Node {
         &self.0.config
     }
 
-    /// Its own `host:port`, for the `Host` header.
+    /// The `host:port` where it was reached last, for the `Host` header.
     pub fn host(&self) -> &HeaderValue {
-        &self.0.host
+        static NOWHERE: HeaderValue = HeaderValue::from_static("");
+        self.0.names.get(self.0.working.load(Ordering::Relaxed)).unwrap_or(&NOWHERE)
     }
 
     /// Where its connections rest between requests: only those of an always-on node do.
@@ -155,20 +164,26 @@ impl Node {
         self.0.view.clone()
     }
 
-    /// Its addresses, at most one name resolution away.
+    /// Connects to it: its hosts in order, after the one that worked last. That one is remembered.
     ///
     /// # Errors
-    /// `NoAddress`.
-    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Trouble> {
+    /// The most telling trouble of all hosts.
+    pub async fn connect(&self, limit: Duration) -> Result<Link, Trouble> {
+        let hosts = &self.0.config.hosts;
+        let first = self.0.working.load(Ordering::Relaxed);
         let last = self.0.view.borrow().address;
-        let mut trouble = None;
-        for host in &self.0.config.hosts {
-            match upstream::resolve(&host.host, host.port, last).await {
-                Ok(addresses) => return Ok(addresses),
-                Err(found) => trouble = Some(found),
-            }
+        let places: Vec<usize> = std::iter::once(first).chain((0..hosts.len()).filter(|place| *place != first)).collect();
+        let way = |place: &usize| {
+            let at = hosts.get(*place)?;
+            Some(Way { host: at.host.clone(), port: at.port, last: last.filter(|_| *place == first) })
+        };
+        let (chosen, link) = upstream::connect_in_order(places.iter().filter_map(way).collect(), limit).await?;
+        if let Some(place) = places.get(chosen).filter(|place| **place != first) {
+            self.0.working.store(*place, Ordering::Relaxed);
+            self.0.moved.store(true, Ordering::Relaxed);
+            tracing::info!(node = %self.name(), host = %hosts[*place], "reached at another of its hosts");
         }
-        Err(trouble.unwrap_or(Trouble::NoAnswer))
+        Ok(link)
     }
 
     /// When it last answered.
@@ -204,10 +219,11 @@ impl Node {
         self.config().always_on || self.in_use()
     }
 
-    /// It answered. Costs its keeper nothing while it is known to be awake.
+    /// It answered. Costs its keeper nothing while it is known to be awake, at this address.
     pub fn answered(&self, peer: IpAddr) {
         self.seen_now();
-        if self.0.view.borrow().power != Power::Awake {
+        let moved = self.0.moved.load(Ordering::Relaxed) && self.0.moved.swap(false, Ordering::Relaxed);
+        if moved || self.0.view.borrow().power != Power::Awake {
             self.tell(Message::Evidence { event: Event::Answered, words: None, peer: Some(peer) });
         }
     }
@@ -312,6 +328,14 @@ impl Node {
     pub fn count_failure(&self) {
         self.0.failed.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// The host that probably has this last good address: the one that is this address, else the first that is a name.
+fn working(config: &NodeConfig, last: Option<IpAddr>) -> usize {
+    let is = |host: &HostPort| host.host.parse::<IpAddr>().ok();
+    let Some(last) = last else { return 0 };
+    let at = config.hosts.iter().position(|host| is(host) == Some(last));
+    at.or_else(|| config.hosts.iter().position(|host| is(host).is_none())).unwrap_or(0)
 }
 
 /// What a trouble means to the power machine. A connection that the other end closed says nothing about sleep: the host

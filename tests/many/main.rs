@@ -5,6 +5,7 @@
 mod choice;
 mod failing;
 mod fleet;
+mod hosts;
 mod mutations;
 mod places;
 
