@@ -26,6 +26,7 @@ mod dormant;
 mod ending;
 mod falling_asleep;
 mod first_use;
+mod four;
 mod listing;
 mod networks;
 mod never_wakes;

@@ -111,6 +111,12 @@ impl Machine {
         self
     }
 
+    /// A model on the disk of its Ollama, instead of the usual ones; may be repeated.
+    pub fn with_model(mut self, name: &str, size: &str) -> Self {
+        self.simulator.push(("--model".to_owned(), format!("{name}={size}")));
+        self
+    }
+
     /// Where its Ollama listens.
     pub fn url(&self) -> String {
         format!("http://{}:11434", self.ip())
