@@ -69,7 +69,12 @@ impl Proxy {
                     // Somebody else may have been faster: then look again.
                     self.0.scheduler.claim(index, &need).map(|lease| Admission { permission, lease })
                 }
-                Choice::Wait { on, spill_in } => self.wait_for_place(job, &need, &mut waiting, &on, spill_in).await?,
+                Choice::Wait { on, spill_in } => {
+                    let up = candidates.iter().filter(|node| on.contains(&node.index) && node.readiness.is_up() && !is_last);
+                    let up = up.map(|node| node.index).collect();
+                    let wait = Wait { on, up, spill_in };
+                    self.wait_for_place(job, &need, &mut waiting, &wait).await?
+                }
             };
             if let Some(admission) = admission {
                 if let Some(waiting) = waiting {
@@ -86,21 +91,21 @@ impl Proxy {
         job: &Job<'_>,
         need: &Need<'_>,
         waiting: &mut Option<Waiting>,
-        on: &[usize],
-        spill_in: Option<Duration>,
+        wait: &Wait,
     ) -> Result<Option<Admission>, Fault> {
         let comes = waiting.is_none();
         if comes {
             *waiting = Some(Waiting { _place: self.hold()?, queued: self.0.scheduler.queue() });
         }
         let Some(Waiting { queued, .. }) = waiting else { return Ok(None) };
-        queued.wait_on(on);
+        queued.wait_on(&wait.on);
         // Only now is it known who came before: perhaps so many that waking another node is faster.
         if comes && queued.ahead() > 0 {
             return Ok(None);
         }
-        let Some(lease) = self.turn(queued, spill_in, need).await? else { return Ok(None) };
-        let permission = self.permission(job, &self.0.fleet.nodes()[lease.index()])?.among(false, on.len() > 1);
+        let Some(lease) = self.turn(queued, wait.spill_in, need).await? else { return Ok(None) };
+        let gently = wait.up.contains(&lease.index()) && wait.up.len() > 1;
+        let permission = self.permission(job, &self.0.fleet.nodes()[lease.index()])?.among(gently, wait.on.len() > 1);
         Ok(Some(Admission { permission, lease }))
     }
 
@@ -251,6 +256,16 @@ impl Permission {
 /// 404 in Ollama's words.
 fn unlisted(job: &Job<'_>, name: &str) -> Fault {
     Fault::client(Kind::NotFound, catalog::not_found_text(job.ask.route, name))
+}
+
+/// What a request waits for.
+struct Wait {
+    /// A place on one of these.
+    on: Vec<usize>,
+    /// Those of them that are up: should one of several turn out to sleep, the others are still worth waiting for.
+    up: Vec<usize>,
+    /// The time until another look may find it faster to wake somebody.
+    spill_in: Option<Duration>,
 }
 
 /// A request in the waiting room, with its share of what may be held.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::admit::{self, Permission};
 use super::send::{Begun, Payload};
-use super::{Job, Proxy, Trace};
+use super::{Job, Proxy, Trace, reach};
 use crate::classify::{Class, Mutation};
 use crate::http::Body;
 use crate::schedule::choose::{Holds, Tried};
@@ -93,6 +93,12 @@ impl Proxy {
             let permission = self.permission(job, &nodes[*index])?;
             self.may_connect(&nodes[*index], permission)?;
             leave.push((*index, permission));
+        }
+        // Those that sleep wake together; each attempt then waits for its own.
+        for (index, permission) in &leave {
+            if permission.may_wake() && !nodes[*index].may_be_asked() {
+                nodes[*index].want(reach::want(job, trace)).await;
+            }
         }
         let mut done: Option<(usize, Begun)> = None;
         let mut failures = Vec::new();

@@ -127,7 +127,8 @@ impl Proxy {
     }
 }
 
-fn want(job: &Job<'_>, trace: &Trace) -> Want {
+/// What a request wants of a node that it needs.
+pub(super) fn want(job: &Job<'_>, trace: &Trace) -> Want {
     Want { cause: trace.cause(), preload: job.ask.preload.clone(), ..Want::default() }
 }
 

@@ -59,6 +59,11 @@ impl Client {
         self.send(&self.to, &request)
     }
 
+    /// Begins a DELETE with JSON.
+    pub fn delete(&self, path: &str, body: &Value) -> Call<'_> {
+        self.send(&self.to, &post(&self.to, path, body).replacen("POST", "DELETE", 1))
+    }
+
     /// Begins a POST to another address than the usual one, for instance to a node itself.
     pub fn post_to(&self, to: &str, path: &str, body: &Value) -> Call<'_> {
         self.send(to, &post(to, path, body))

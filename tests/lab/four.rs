@@ -6,20 +6,35 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::calls::Call;
-use crate::plan::{CHAT_MODEL, Lab, Plan};
-use crate::program::eventually;
+use crate::frame::Kind;
+use crate::plan::{CHAT_MODEL, EVIDENCE, Lab, PI_MAC, Plan};
+use crate::program::{eventually, pause};
 use crate::sleeper::Machine;
 
+mod failures;
+mod health;
+mod mutations;
+mod restart;
+mod rules;
 mod shares;
+mod spare;
 
 /// The nodes, which are also the marks in their answers.
 pub const NODES: [&str; 4] = ["node1", "node2", "node3", "node4"];
 /// Those that sleep.
 pub const SLEEPERS: [&str; 2] = ["node1", "node4"];
 
+/// The hardware address of everybody.
+const BROADCAST: &str = "ff:ff:ff:ff:ff:ff";
+
 /// A model of each size that the rules speak of, and of one that they do not.
-pub const MODELS: [(&str, &str); 5] =
-    [("gpt-oss:120b", "116.8B"), ("llama3.3:70b", "70.0B"), ("qwen3:30b-a3b", "30.5B"), ("gemma3:12b", "12.2B"), (CHAT_MODEL, "3.2B")];
+pub const MODELS: [(&str, &str); 5] = [
+    ("gpt-oss:120b", "116.8B"),
+    ("llama3.3:70b", "70.0B"),
+    ("qwen3:30b-a3b", "30.5B"),
+    ("gemma3:12b", "12.2B"),
+    (CHAT_MODEL, "3.2B"),
+];
 
 /// Node `number` from 1 to 4 as a machine: 10.77.0.2N, its answers full of its name, and quick.
 pub fn machine(number: usize) -> Machine {
@@ -50,7 +65,8 @@ pub fn file(machines: &[Machine], ranges: bool, more: &[(&str, Value)]) -> Value
         if SLEEPERS.contains(&machine.name.as_str()) {
             node["wake"] = json!({ "mac": machine.mac });
         }
-        for (key, value) in more.iter().filter(|(name, _)| *name == machine.name).flat_map(|(_, more)| more.as_object().unwrap()) {
+        for (key, value) in more.iter().filter(|(name, _)| *name == machine.name).flat_map(|(_, more)| more.as_object().unwrap())
+        {
             node[key] = value.clone();
         }
         node
@@ -58,11 +74,55 @@ pub fn file(machines: &[Machine], ranges: bool, more: &[(&str, Value)]) -> Value
     json!({ "nodes": nodes.collect::<Vec<_>>(), "model_name_patterns": { "120b": 120, "70b": 70, "8b": 8 } })
 }
 
-/// The four machines, with ranges of sizes or without, before the test's own wishes.
+/// The four machines as they are, with ranges of sizes or without.
 pub fn plan(test: &str, ranges: bool, more: &[(&str, Value)]) -> Plan {
-    let machines: Vec<Machine> = (1..=4).map(machine).collect();
+    plan_of(test, (1..=4).map(machine).collect(), ranges, more)
+}
+
+/// The same with machines of the test's own.
+pub fn plan_of(test: &str, machines: Vec<Machine>, ranges: bool, more: &[(&str, Value)]) -> Plan {
     let file = file(&machines, ranges, more);
     machines.into_iter().fold(Plan::named(test), Plan::host).node_file(file)
+}
+
+/// The body of a chat that is answered in one piece.
+pub fn whole_chat(model: &str) -> Value {
+    let mut body = crate::calls::chat(model);
+    body["stream"] = json!(false);
+    body
+}
+
+/// Lets these fall asleep and be forgotten; a mark at the card of each, from which on nothing may come.
+pub fn dormant(lab: &Lab, nodes: &[&str]) -> Vec<usize> {
+    for node in nodes {
+        lab.host(node).sleep();
+    }
+    pause(EVIDENCE);
+    nodes.iter().map(|node| lab.host(node).mark()).collect()
+}
+
+/// Lets these fall asleep, and the proxy notice it; a mark at the card of each, from which on nothing may come.
+pub fn known_asleep(lab: &Lab, nodes: &[&str]) -> Vec<usize> {
+    for node in nodes {
+        lab.host(node).sleep();
+        let header = format!("X-Ollama-Proxy-Wake: never\r\nX-Ollama-Proxy-Node: {node}");
+        let told = lab.client().post_with("/api/chat", &header, &crate::calls::chat(CHAT_MODEL)).finish();
+        assert_eq!(told.status, 503, "{told:?}");
+        until_power(lab, node, "asleep");
+    }
+    nodes.iter().map(|node| lab.host(node).mark()).collect()
+}
+
+/// Fails the test when the Pi has sent anything to the cards of these since their marks.
+#[track_caller]
+pub fn assert_left_alone(lab: &Lab, nodes: &[&str], marks: &[usize]) {
+    for (node, mark) in nodes.iter().zip(marks) {
+        let mut frames = lab.host(node).frames_from(PI_MAC, *mark);
+        // Questions for another node's address and packets for another's card are broadcast to all.
+        frames.retain(|frame| frame.kind == Kind::Ipv4 && (frame.to != BROADCAST || frame.magic));
+        assert!(frames.is_empty(), "{node}: {frames:#?}");
+        assert_eq!(lab.host(node).status().power, "asleep", "{node}");
+    }
 }
 
 /// The names of the nodes whose lists the proxy has read.
@@ -76,7 +136,9 @@ fn listed(lab: &Lab) -> Vec<String> {
 #[track_caller]
 pub fn until_known(lab: &Lab, nodes: &[&str]) {
     lab.until_catalog_knows(CHAT_MODEL);
-    eventually("the proxy has read all lists", Duration::from_secs(10), || nodes.iter().all(|node| listed(lab).contains(&(*node).to_owned())));
+    eventually("the proxy has read all lists", Duration::from_secs(10), || {
+        nodes.iter().all(|node| listed(lab).contains(&(*node).to_owned()))
+    });
     for node in nodes {
         eventually("the proxy has read all of it", Duration::from_secs(10), || {
             lab.host(node).counters()["requests"]["POST /api/show"].as_u64() >= Some(MODELS.len() as u64)
@@ -111,7 +173,7 @@ pub fn load_on(lab: &Lab, nodes: &[&str], model: &str) {
     }
 }
 
-/// The finished generations of all nodes that are awake.
-pub fn generations(lab: &Lab, nodes: &[&str]) -> u64 {
-    nodes.iter().map(|node| lab.host(node).counters()["generations_finished"].as_u64().unwrap()).sum()
+/// How many generations each of these has finished.
+pub fn finished(lab: &Lab, nodes: &[&str]) -> Vec<u64> {
+    nodes.iter().map(|node| lab.host(node).counters()["generations_finished"].as_u64().unwrap()).collect()
 }

@@ -32,6 +32,7 @@ mod networks;
 mod never_wakes;
 mod refusals;
 mod self_check;
+mod several_addresses;
 mod several_hosts;
 mod silence;
 mod wake_url;

@@ -272,6 +272,17 @@ impl Lab {
         self.until_proxy_answers();
     }
 
+    /// Ends the proxy as a power cut does.
+    pub fn crash_proxy(&self) {
+        self.proxy.as_ref().unwrap().crash();
+    }
+
+    /// Starts the proxy again, once it has ended, and waits until it answers.
+    pub fn start_proxy(&mut self) {
+        self.proxy.as_mut().unwrap().start_again();
+        self.until_proxy_answers();
+    }
+
     /// Asks the proxy to end, without waiting for it.
     pub fn signal_proxy_to_end(&self) {
         self.proxy.as_ref().unwrap().signal_to_end();

@@ -14,7 +14,7 @@ use crate::{Reader, Reporter, body, framing, head};
 /// More faults than this are counted under `faults` and not told.
 const TOLD: usize = 20;
 /// How often the progress is told.
-const STEP: u64 = 250;
+const STEP: u64 = 50;
 
 struct Running {
     load: Load,
