@@ -16,7 +16,6 @@ mod health;
 mod mutations;
 mod restart;
 mod rules;
-mod shares;
 mod spare;
 
 /// The nodes, which are also the marks in their answers.

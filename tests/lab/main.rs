@@ -22,6 +22,7 @@ mod sleeper;
 #[path = "client/words.rs"]
 mod words;
 
+mod distribution;
 mod dormant;
 mod ending;
 mod falling_asleep;

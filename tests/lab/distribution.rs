@@ -1,20 +1,15 @@
 //! How 10,000 requests are shared out among nodes that are equally good.
 
-use std::sync::{Mutex, PoisonError};
-
 use serde_json::{Value, json};
 
-use super::{NODES, chat_on, load_on, plan, until_known, until_power, whole_chat};
 use crate::calls::Call;
+use crate::four::{NODES, chat_on, load_on, plan, until_known, until_power, whole_chat};
 use crate::plan::{CHAT_MODEL, Lab};
 use crate::words::Tally;
 
 const REQUESTS: u64 = 10_000;
 /// One in a hundred of all requests.
 const TOLERANCE: u64 = REQUESTS / 100;
-
-/// The only tests that keep the processor busy take turns, for the sake of all others.
-static BUSY: Mutex<()> = Mutex::new(());
 
 /// All four awake, with the model loaded and a strategy. Nobody is ever full.
 fn warm(strategy: &str, more: [Value; 4]) -> Option<Lab> {
@@ -25,7 +20,7 @@ fn warm(strategy: &str, more: [Value; 4]) -> Option<Lab> {
         }
     }
     let more: Vec<(&str, Value)> = NODES.into_iter().zip(more).collect();
-    let plan = plan(&format!("shares_{strategy}"), false, &more);
+    let plan = plan(&format!("shares_by_{strategy}"), false, &more);
     let lab = plan.setting("--strategy", strategy).setting("--health-interval", "1s").setting("--model-timeout", "1s").start()?;
     until_known(&lab, &NODES);
     load_on(&lab, &NODES, CHAT_MODEL);
@@ -63,7 +58,6 @@ fn nothing() -> [Value; 4] {
 
 #[test]
 fn each_strategy_shares_out_10_000_requests_as_it_is_defined() {
-    let _busy = BUSY.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(lab) = warm("round_robin", nothing()) else { return };
     assert_shares("round_robin", &shared_out(&lab, 8), [2500; 4]);
     drop(lab);
@@ -93,7 +87,6 @@ fn each_strategy_shares_out_10_000_requests_as_it_is_defined() {
 
 #[test]
 fn nodes_that_come_and_go_change_nothing_for_the_shares_of_those_that_stay() {
-    let _busy = BUSY.lock().unwrap_or_else(PoisonError::into_inner);
     let weights = [3, 1, 2, 1].map(|weight| json!({ "weight": weight }));
     let Some(lab) = warm("weighted-round-robin", weights) else { return };
     let load = lab.client().load(REQUESTS, 8, "", &whole_chat(CHAT_MODEL), &NODES);
