@@ -68,6 +68,8 @@ fn served(tally: &Tally) -> u64 {
 #[test]
 fn when_ollama_is_killed_the_others_take_over_until_it_is_back() {
     let Some(ward) = Ward::open("ollama_killed") else { return };
+    // Its answers take a while, so that some are under way.
+    ward.sick().set(&json!({ "first_token_ms": 50 }));
     let load = ward.load(&whole_chat(CHAT_MODEL));
     load.until_answered(100);
     ward.sick().kill_ollama();
