@@ -22,6 +22,7 @@ mod keep_awake;
 mod layers;
 mod merge;
 mod node_file;
+mod node_source;
 mod nodes;
 mod settings;
 mod wake_flags;
@@ -32,6 +33,7 @@ pub use args::{CheckArgs, Cli, Command, NodesArgs, ProxyArg, ProxyUrl, ServeArgs
 pub use env_file::{Env, environment};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
+pub use node_source::{NodeSettings, NodeSource, Stamp};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The nodes; empty when nothing names one (then the page says what is missing).
     pub nodes: Vec<NodeConfig>,
+    /// Where the nodes come from, to read them again.
+    pub source: NodeSource,
     /// Times that bound what we wait for.
     pub timeouts: Timeouts,
     /// When to wake, and when not.
@@ -82,7 +86,7 @@ pub struct Listen {
 }
 
 /// One Ollama server with its host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NodeConfig {
     /// Unique among the nodes.
     pub name: NodeName,

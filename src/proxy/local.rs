@@ -44,7 +44,7 @@ impl Proxy {
         }
         let lookup = self.look_up(metadata, ask, head);
         self.0.metrics.recalled(ask.route, recall(&lookup));
-        for node in nodes {
+        for node in &*nodes {
             node.list_asked();
         }
         self.looked_up(lookup, ask, head)

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::admit::Permission;
+use super::metrics::Reason;
 use super::{Job, Proxy, Trace};
 use crate::fleet::power::{Power, Refused};
 use crate::fleet::{Node, View, Want};
@@ -103,13 +104,13 @@ impl Proxy {
         let _held = node.hold();
         // Registers what to load, and that somebody waits, with the campaign that is already under way.
         node.want(Want { joins: true, ..want(job, trace) }).await;
-        let started = Instant::now();
+        let wait = self.0.metrics.waits(Reason::Wake);
         let (mut watch, mut end) = (node.watch(), self.0.end.clone());
         let waited = tokio::select! {
             seen = watch.wait_for(|view| !must_wait(view, job)) => seen.map(|view| view.clone()).ok(),
             _ = end.wait_for(|ending| *ending) => None,
         };
-        trace.held_for(started.elapsed());
+        trace.was_held(wait.so_far());
         let Some(view) = waited else {
             let text = "the proxy is shutting down; the PC was being woken, so try again in a moment";
             return Err(Fault::ours(Kind::Draining, Retry::After(Duration::from_secs(5)), text));

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::breaker::Circuit;
 use super::strategies::{self, Turns};
 use crate::config::Fallback;
 use crate::values::Strategy;
@@ -15,16 +16,16 @@ mod tests;
 /// What the choice knows of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// Its place in the settings.
+    /// Its slot in the fleet.
     pub index: usize,
-    /// Whether it takes part at all, and may be asked by this request.
-    pub enabled: bool,
+    /// Whether it takes part in this request at all.
+    pub part: Part,
     /// Whether it holds the asked model.
     pub model: Holds,
     /// How wide its range is that takes the model's size (infinite without ranges); `None`: it is not meant for that size.
     pub fit: Option<f64>,
-    /// Whether its breaker lets a request pass.
-    pub passes: bool,
+    /// What its breaker says.
+    pub circuit: Circuit,
     /// What this request has already tried on it.
     pub tried: Tried,
     /// How soon it could answer.
@@ -45,6 +46,34 @@ pub struct Candidate {
     pub weight: f64,
     /// What it draws while idle.
     pub idle_watts: Option<f64>,
+}
+
+impl Candidate {
+    /// Whether it may be asked by this request at all.
+    pub fn takes_part(&self) -> bool {
+        self.part == Part::Takes
+    }
+
+    /// Whether nothing that happened there speaks against it.
+    fn is_able(&self) -> bool {
+        self.circuit.passes() && self.tried != Tried::Done
+    }
+
+    /// Whether it has a place left.
+    pub fn has_room(&self) -> bool {
+        self.active < self.capacity
+    }
+}
+
+/// Whether a node takes part in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It does.
+    Takes,
+    /// Its owner keeps it out.
+    Disabled,
+    /// The request names another one.
+    NotNamed,
 }
 
 /// Whether a node holds a model.
@@ -106,8 +135,10 @@ pub enum Tried {
 /// Why a node is out of the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    /// It takes no part.
+    /// Its owner keeps it out.
     Disabled,
+    /// The request names another one.
+    NotNamed,
     /// Its list is known and lacks the model.
     LacksModel,
     /// Its list was never read, and others are known to hold the model.
@@ -174,20 +205,20 @@ pub enum Choice {
 /// The best knowledge about the model counts over all that take part: while one node is known to hold it, a node that
 /// may not have it is no replacement, because its "not found" would be wrong.
 pub fn filter(candidates: &[Candidate], fallback: Fallback) -> Vec<Option<Dropped>> {
-    let best = candidates.iter().filter(|node| node.enabled).map(|node| node.model).max().unwrap_or(Holds::No);
-    let able = |node: &Candidate| node.passes && node.tried != Tried::Done;
-    let fitting = candidates.iter().any(|node| node.enabled && node.model == best && node.fit.is_some() && able(node));
+    let best = candidates.iter().filter(|node| node.takes_part()).map(|node| node.model).max().unwrap_or(Holds::No);
+    let fitting = candidates.iter().any(|node| node.takes_part() && node.model == best && node.fit.is_some() && node.is_able());
     candidates
         .iter()
         .map(|node| {
             // With `any` a fitting node that may have the model replaces holders of which none fits.
             let stands_in = fallback == Fallback::Any && !fitting && node.model == Holds::Unknown && node.fit.is_some();
             match node.model {
-                _ if !node.enabled => Some(Dropped::Disabled),
+                _ if node.part == Part::Disabled => Some(Dropped::Disabled),
+                _ if node.part == Part::NotNamed => Some(Dropped::NotNamed),
                 Holds::No if best > Holds::No => Some(Dropped::LacksModel),
                 Holds::Unknown if best > Holds::Unknown && !stands_in => Some(Dropped::ListUnknown),
                 _ if node.fit.is_none() && (fitting || fallback == Fallback::None) => Some(Dropped::DoesNotFit),
-                _ if !node.passes => Some(Dropped::BreakerOpen),
+                _ if !node.circuit.passes() => Some(Dropped::BreakerOpen),
                 _ if node.tried == Tried::Done => Some(Dropped::Tried),
                 _ => None,
             }
@@ -195,12 +226,20 @@ pub fn filter(candidates: &[Candidate], fallback: Fallback) -> Vec<Option<Droppe
         .collect()
 }
 
+/// Whether these holders of the model decide alone: the filter drops whatever else there is.
+pub fn holders_suffice(holders: &[Candidate], fallback: Fallback) -> bool {
+    let held = |node: &&Candidate| node.takes_part() && node.model == Holds::Yes;
+    let fitting = || holders.iter().filter(held).any(|node| node.fit.is_some() && node.is_able());
+    // With `any` and none that fits, a node that may have the model stands in.
+    holders.iter().any(|node| held(&node)) && (fallback != Fallback::Any || fitting())
+}
+
 /// Chooses. Turns are taken only when a node is chosen among equals.
 pub fn choose(candidates: &[Candidate], terms: &Terms, turns: &mut Turns) -> Choice {
     let dropped = filter(candidates, terms.fallback);
     let kept: Vec<&Candidate> =
         candidates.iter().zip(&dropped).filter(|(_, dropped)| dropped.is_none()).map(|(node, _)| node).collect();
-    let (room, full): (Vec<&Candidate>, Vec<&Candidate>) = kept.iter().partition(|node| node.active < node.capacity);
+    let (room, full): (Vec<&Candidate>, Vec<&Candidate>) = kept.iter().partition(|node| node.has_room());
     let up: Vec<&Candidate> = room.iter().copied().filter(|node| node.readiness.is_up()).collect();
     if !up.is_empty() {
         // Should it turn out to sleep, a full one that is up is still to be preferred to a wake, if only for a while.

@@ -40,6 +40,11 @@ impl Ready {
         self.peer
     }
 
+    /// Where it rests after its next answer. While it rests it does not know: its home would own itself.
+    pub(super) fn with_home(self, home: Idle) -> Self {
+        Self { home: Some(home), ..self }
+    }
+
     /// Whether it can still take a request: the node may have closed it while it rested.
     pub(super) fn still_open(&mut self) -> bool {
         // Resting connections have no task of their own: this poll is what sees their end.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 
 mod choice;
+mod counted;
 mod failing;
 mod fleet;
 mod hosts;

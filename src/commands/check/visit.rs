@@ -21,7 +21,7 @@ const PROMPT: Duration = Duration::from_millis(300);
 
 /// What a visit goes by.
 pub(super) struct Visit<'a> {
-    pub(super) node: &'a Node,
+    pub(super) node: Node,
     pub(super) config: &'a Config,
     /// What a running proxy knows of it.
     pub(super) told: Option<&'a ListedNode>,
