@@ -138,7 +138,7 @@ impl Look<'_> {
             fit: size::fit(size, &config.model_ranges),
             circuit: Circuit::Closed,
             tried,
-            readiness: readiness(node, &view, self.quiet_after),
+            readiness: believed(readiness(node, &view, self.quiet_after), tried),
             loaded: false,
             seen: node.last_seen().map(|seen| now.saturating_duration_since(seen)),
             wakes_in: wakes_in(&view, now),
@@ -179,6 +179,14 @@ fn holds(config: &NodeConfig, view: &View, listed: Option<&Model>, asked: &Asked
         // Models in the cloud work without being listed.
         None if view.holding.is_known() && !asked.is_cloud() => Holds::No,
         None => Holds::Unknown,
+    }
+}
+
+/// What was only probable is not, once it has failed this very request.
+fn believed(readiness: Readiness, tried: Tried) -> Readiness {
+    match (readiness, tried) {
+        (Readiness::ProbablyAwake, Tried::Again | Tried::Done) => Readiness::Asleep,
+        _ => readiness,
     }
 }
 

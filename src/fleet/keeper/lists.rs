@@ -126,6 +126,10 @@ impl Keeper {
             Ok(lists) => self.keep_lists(lists),
             Err(trouble) => {
                 self.missed(&trouble, began);
+                if matches!(trouble, Trouble::Silent) && self.node.config().always_on {
+                    // It connects and says nothing: only its life tells whether it is ill or merely slow.
+                    self.check_life(oneshot::channel().0);
+                }
                 if !self.view.holding.is_known() {
                     let address = self.node.host().to_str().unwrap_or_default();
                     tracing::warn!(node = %self.node.name(), address, %trouble, "its model list was never read: switch it on once, or correct the address");
