@@ -61,6 +61,8 @@ pub(super) enum Message {
     Mutated(oneshot::Sender<Result<(), String>>),
     /// Somebody looks at a list that is old or missing.
     ListAsked,
+    /// It says that it has not what its list says that it has.
+    ListRefuted,
     /// A person wants the lists read now.
     Refresh(oneshot::Sender<Result<(), String>>),
 }
@@ -279,6 +281,13 @@ impl Node {
     /// Somebody looks at a list that is old or missing. Never waits.
     pub fn list_asked(&self) {
         self.tell(Message::ListAsked);
+    }
+
+    /// It said that this model is not there. If it is on its list, the list is old. Never waits.
+    pub fn lacks(&self, model: &str) {
+        if self.view().holding.find(model).is_some() {
+            self.tell(Message::ListRefuted);
+        }
     }
 
     /// Asks for the node. When this returns, the view says what follows: under way, failed, or no means.

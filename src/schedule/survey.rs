@@ -215,3 +215,15 @@ fn wakes_in(view: &View, now: Instant) -> Duration {
     let usual = view.usual_wake().unwrap_or(WAKE);
     view.waking_since().map_or(usual, |since| usual.saturating_sub(now.saturating_duration_since(since)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_only_seemed_awake_is_taken_for_asleep_once_it_failed_this_request() {
+        assert_eq!(believed(Readiness::ProbablyAwake, Tried::Not), Readiness::ProbablyAwake);
+        assert_eq!(believed(Readiness::ProbablyAwake, Tried::Again), Readiness::Asleep);
+        assert_eq!(believed(Readiness::Awake, Tried::Again), Readiness::Awake, "fresh evidence counts for more");
+    }
+}
