@@ -23,6 +23,7 @@ mod layers;
 mod merge;
 mod node_file;
 mod nodes;
+mod providers;
 mod settings;
 mod wake_flags;
 mod wake_values;
@@ -32,6 +33,7 @@ pub use args::{CheckArgs, Cli, Command, NodesArgs, ProxyArg, ProxyUrl, ServeArgs
 pub use env_file::{Env, environment};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
+pub use providers::{ProviderConfig, ProviderKind, Secret};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -42,6 +44,10 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The nodes; empty when nothing names one (then the page says what is missing).
     pub nodes: Vec<NodeConfig>,
+    /// Cloud providers; empty unless the user has a key.
+    pub providers: Vec<ProviderConfig>,
+    /// Whether the providers' models stand in the lists of models.
+    pub list_cloud_models: bool,
     /// Times that bound what we wait for.
     pub timeouts: Timeouts,
     /// When to wake, and when not.
