@@ -9,7 +9,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::time::Instant;
 
-use super::metrics::{Account, End, Metrics, Reason, method_label};
+use super::metrics::{Account, End, Metrics, method_label};
 use super::tally::Figures;
 use crate::classify::{Ask, Class};
 use crate::fleet::Node;
@@ -101,19 +101,8 @@ impl Trace {
         self.node = Some(node.clone());
     }
 
-    /// It waited for a wake.
-    pub fn held_for(&mut self, time: Duration) {
-        self.metrics.waited(Reason::Wake, time);
-        self.was_held(time);
-    }
-
-    /// It waited until a node had a place for it.
-    pub fn queued_for(&mut self, time: Duration) {
-        self.metrics.waited(Reason::Capacity, time);
-        self.was_held(time);
-    }
-
-    fn was_held(&mut self, time: Duration) {
+    /// It waited for a wake or a place.
+    pub fn was_held(&mut self, time: Duration) {
         self.held = Some(self.held.unwrap_or_default() + time.as_secs_f64());
     }
 
@@ -204,16 +193,18 @@ impl Trace {
             Outcome::Failed if self.first_byte.is_some() => End::Error,
             Outcome::Done | Outcome::Failed => End::Status(self.status),
         };
-        let first_token = self.first_byte.filter(|_| self.streams).map(|first| first - self.held.unwrap_or_default());
+        let (took, first) = (self.started.elapsed(), self.first_byte.filter(|_| self.streams));
+        let seconds = |seconds| Duration::try_from_secs_f64(seconds).ok();
         self.metrics.account(&Account {
             method: method_label(&self.method),
             route: self.route,
             node: self.node.as_ref(),
             end,
-            took: self.started.elapsed(),
+            took,
             model: self.model.as_deref().filter(|_| self.infers),
             figures: self.figures,
-            first_token: first_token.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            first_token: first.and_then(|first| seconds(first - self.held.unwrap_or_default())),
+            streamed: first.and_then(|first| seconds(took.as_secs_f64() - first)),
         });
     }
 }

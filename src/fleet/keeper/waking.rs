@@ -62,7 +62,7 @@ impl WantedLoads {
 }
 
 /// What can be done about this node when it sleeps.
-pub(super) fn means(config: &NodeConfig, mac: Option<KnownMac>, deadline: Duration) -> Means {
+pub(in crate::fleet) fn means(config: &NodeConfig, mac: Option<KnownMac>, deadline: Duration) -> Means {
     Means { packets: mac.is_some() && !config.always_on, url: config.wake.url.is_some(), deadline }
 }
 
@@ -238,6 +238,9 @@ impl Keeper {
     /// The seed's preventive call: with traffic, one per interval, in the background; never to a node that refuses.
     pub(super) fn call_awake_once_per_interval(&mut self) {
         let Some(interval) = self.rules.wake.interval else { return };
+        if self.node.is_retired() {
+            return;
+        }
         if self.view.power == Power::Awake && self.waking.last_call.is_none_or(|last| last.elapsed() >= interval) {
             self.wake_call();
         }
@@ -255,7 +258,7 @@ impl Keeper {
     /// When `--keep-awake` wants to be looked at next.
     pub(super) fn keep_awake_due(&self) -> Option<Instant> {
         let rule = &self.rules.wake.keep_awake;
-        if *rule == KeepAwake::Off || !self.view.means.any() {
+        if *rule == KeepAwake::Off || !self.view.means.any() || self.node.is_retired() {
             return None;
         }
         let (local, since) = (LocalTime::now(), self.last_inference.map(|last| last.elapsed()));
@@ -289,9 +292,11 @@ fn v4(address: IpAddr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{NodeSnapshot, Shows};
+    use tokio::task::JoinSet;
+
+    use crate::catalog::Snapshot;
     use crate::config::{Env, ServeArgs, load};
-    use crate::fleet::{Metrics, Rules};
+    use crate::fleet::{Fleet, Metrics, Rules};
     use crate::telemetry::metrics::Registry;
 
     /// The keeper of a node that does not answer; its packets go no further than this machine.
@@ -309,8 +314,9 @@ mod tests {
             cache_ttl: config.cache_ttl,
         };
         let metrics = Metrics::register(&Registry::default());
-        let shared = (Shows::default(), std::sync::Arc::default());
-        Keeper::new(&config.nodes[0], &rules, NodeSnapshot::default(), &metrics, shared.0, shared.1).unwrap().1
+        let fleet = Fleet::start(&[], &rules, &Snapshot::default(), &metrics, &mut JoinSet::new()).unwrap();
+        let mut plan = fleet.plan(&config.nodes).unwrap();
+        plan.keepers.pop().unwrap()
     }
 
     #[tokio::test(start_paused = true)]
