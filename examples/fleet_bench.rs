@@ -79,7 +79,12 @@ async fn measure(nodes: usize) -> anyhow::Result<()> {
 /// The settings of so many nodes, through the same door as everybody's. The addresses are those set aside for benchmarks.
 fn settings(nodes: usize, dir: &Path) -> anyhow::Result<Config> {
     let entry = |at: usize| {
-        format!(r#"{{"name":"{}","hosts":["198.18.{}.{}"],"always_on":true}}"#, node_name(at), at / 250, at % 250 + 1)
+        format!(
+            r#"{{"name":"{}","hosts":["198.18.{}.{}"],"always_on":true,"capacity":1000}}"#,
+            node_name(at),
+            at / 250,
+            at % 250 + 1
+        )
     };
     let entries: Vec<String> = (0..nodes).map(entry).collect();
     std::fs::write(dir.join("node_config.json"), format!(r#"{{"nodes":[{}]}}"#, entries.join(",\n")))?;

@@ -16,6 +16,9 @@ use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
 use crate::values::ModelName;
 
+#[cfg(test)]
+mod tests;
+
 /// A wake that was never measured is taken to last so long.
 const WAKE: Duration = Duration::from_secs(30);
 
