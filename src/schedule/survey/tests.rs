@@ -223,7 +223,7 @@ async fn served(strategy: Strategy, stay: usize) -> Vec<(Vec<Candidate>, usize)>
         }
         if running.len() >= RUNNING {
             let ended: Option<Lease> = running.pop_front();
-            ended.into_iter().for_each(|mut lease| lease.served());
+            ended.unwrap().served();
         }
         let (candidates, lease) = rig.serve(&need);
         told.push((candidates.into_iter().filter(Candidate::has_room).collect(), lease.index()));
@@ -234,7 +234,9 @@ async fn served(strategy: Strategy, stay: usize) -> Vec<(Vec<Candidate>, usize)>
 
 fn shares(told: &[(Vec<Candidate>, usize)]) -> [f64; 4] {
     let mut got = [0.0; 4];
-    told.iter().for_each(|(_, chosen)| got[*chosen] += 1.0);
+    for (_, chosen) in told {
+        got[*chosen] += 1.0;
+    }
     got
 }
 
@@ -268,7 +270,9 @@ async fn turns_and_weights_are_kept_within_one_percent_while_nodes_come_and_go()
             for (candidates, _) in &told {
                 let part = |node: &Candidate| if strategy == Strategy::RoundRobin { 1.0 } else { node.weight };
                 let all: f64 = candidates.iter().map(part).sum();
-                candidates.iter().for_each(|node| due[node.index] += part(node) / all);
+                for node in candidates {
+                    due[node.index] += part(node) / all;
+                }
             }
             assert!(told.iter().any(|(candidates, _)| candidates.len() < 4), "nobody ever went");
             assert_near(strategy, shares(&told), due);
