@@ -126,6 +126,9 @@ async fn nodes_that_come_go_or_are_said_to_hold_other_models_are_found_as_they_a
     all[2].models = vec!["whisper".to_owned()];
     let gone = all.remove(0);
     rig.renew(&all);
+    let disabled = |node: &&Candidate| node.index == 1 && node.part == Part::Disabled;
+    let everybody = rig.scheduler.survey(&rig.fleet, &Need::of_model("a", None, true), QUIET, |_| Tried::Not);
+    assert_eq!((everybody.len(), everybody.iter().filter(disabled).count()), (7, 1), "an explanation names it all the same");
     assert_eq!(held(&rig, "whisper"), [3]);
     assert_eq!(held(&rig, "a"), [3, 4, 5, 7, 8]);
     let lacks = rig.shortlist(&Need::of_model("a", None, true))[0].model;
@@ -136,6 +139,16 @@ async fn nodes_that_come_go_or_are_said_to_hold_other_models_are_found_as_they_a
     rig.renew(&all);
     assert_eq!(held(&rig, "a"), [1, 2, 3, 4, 5, 7, 8]);
     assert_eq!(held(&rig, "whisper").len(), 8, "nobody is said to hold it any more");
+}
+
+#[tokio::test]
+async fn always_on_nodes_that_nobody_checks_take_turns_from_the_start() {
+    let rig = Rig::of(&configs(3), vec![Some(list(&["a"])); 3], Rules::default());
+    let need = Need::of_model("a", None, true);
+    let leases: Vec<Lease> = (0..3).map(|_| rig.serve(&need).1).collect();
+    let mut served: Vec<usize> = leases.iter().map(Lease::index).collect();
+    served.sort_unstable();
+    assert_eq!(served, [0, 1, 2]);
 }
 
 const MODELS: [&str; 5] = ["a:1b", "b:8b", "me/c:70b", "d:cloud", "e"];
