@@ -11,7 +11,7 @@ use crate::config::node_file::NodeFile;
 use crate::config::settings::{self, Setting};
 use crate::config::{
     Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, ServeArgs, Stamp, Timeouts, WakeRules, address,
-    env_file, files, node_file, nodes,
+    env_file, files, node_file, nodes, providers,
 };
 use crate::values::Strategy;
 
@@ -47,10 +47,13 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
     };
     let (sizes, fallback, price_per_kwh) = (file.sizes.clone(), file.fallback, file.price_per_kwh);
     let nodes = nodes::assemble(&mut layers, &listen, file);
+    let providers = providers::providers(&mut layers, &listen);
     let config = Config {
         data_dir: data.path,
         nodes,
         source,
+        providers,
+        list_cloud_models: layers.read(&settings::LIST_CLOUD_MODELS, yes_or_no),
         timeouts: timeouts(&mut layers),
         wake: wake_rules(&mut layers),
         cache_ttl: layers.read(&settings::CACHE_TTL, seconds),
@@ -239,6 +242,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 fn positive_seconds(text: &str) -> Result<Duration, String> {
     duration::positive(text, Unit::Seconds)
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
 }
 
 fn count(text: &str) -> Result<usize, String> {

@@ -24,6 +24,7 @@ mod merge;
 mod node_file;
 mod node_source;
 mod nodes;
+mod providers;
 mod settings;
 mod wake_flags;
 mod wake_values;
@@ -34,6 +35,7 @@ pub use env_file::{Env, environment};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
 pub use node_source::{NodeSettings, NodeSource, Stamp};
+pub use providers::{ProviderConfig, ProviderKind, Secret};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -46,6 +48,10 @@ pub struct Config {
     pub nodes: Vec<NodeConfig>,
     /// Where the nodes come from, to read them again.
     pub source: NodeSource,
+    /// Cloud providers; empty unless the user has a key.
+    pub providers: Vec<ProviderConfig>,
+    /// Whether the providers' models stand in the lists of models.
+    pub list_cloud_models: bool,
     /// Times that bound what we wait for.
     pub timeouts: Timeouts,
     /// When to wake, and when not.

@@ -22,6 +22,7 @@ pub struct Event<'a> {
 
 /// The state between two chunks.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about the bytes so far")]
 pub struct SseDecoder {
     limit: usize,
     /// The beginning of a line whose end has not come.

@@ -82,11 +82,13 @@ pub fn whole(tongue: Tongue, client: Client, body: &[u8], now: Now) -> Result<Ve
         Tongue::Anthropic => anthropic::reader::whole(body, &mut said)?,
     }
     let mut speech = Speech::default();
-    said.into_iter().for_each(|said| speech.take(said));
+    for said in said {
+        speech.take(said);
+    }
     Ok(match Writer::new(client) {
         Writer::Native(writer) => writer.whole(speech, now),
         Writer::OpenAi(writer) => writer.whole(speech),
-        Writer::Anthropic(writer) => writer.whole(speech),
+        Writer::Anthropic(writer) => writer.whole(&speech),
     })
 }
 

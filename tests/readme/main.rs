@@ -288,7 +288,8 @@ fn what_the_snippets_for_other_programs_ask_for_is_there() {
     let (node, scratch) = (Node::start(), Scratch::new());
     let proxy = Running::start(command(SERVE, &node.url(), &scratch));
     let health: serde_json::Value = serde_json::from_str(&rig::get(proxy.address(), "/health").body).unwrap();
-    let yaml: Vec<&str> = ENGLISH.blocks().into_iter().filter(|block| block.language == "yaml").flat_map(|block| block.lines).collect();
+    let yaml: Vec<&str> =
+        ENGLISH.blocks().into_iter().filter(|block| block.language == "yaml").flat_map(|block| block.lines).collect();
     let (mut addresses, mut fields) = (0, 0);
     for line in &yaml {
         if let Some((_, path)) = line.split_once("http://192.168.1.5:11434") {

@@ -24,11 +24,13 @@ pub fn pairs(text: &str) -> Vec<Value> {
     serde_json::from_str(text).unwrap()
 }
 
+/// How the client of a pair talks.
 pub fn voice(pair: &Value) -> Voice {
     let route = pair["voice"].as_str().unwrap();
     Voice::of_route(route).unwrap_or_else(|| panic!("{route}"))
 }
 
+/// How whoever answers it talks.
 pub fn tongue(pair: &Value) -> Tongue {
     match pair["tongue"].as_str().unwrap() {
         "native" => Tongue::Native,
@@ -38,6 +40,7 @@ pub fn tongue(pair: &Value) -> Tongue {
     }
 }
 
+/// Whom it is for.
 pub fn target(pair: &Value) -> Target {
     let target = &pair["target"];
     let can = |key: &str| target[key].as_bool();
@@ -59,6 +62,7 @@ pub fn target(pair: &Value) -> Target {
     }
 }
 
+/// Who is answered.
 pub fn client(pair: &Value) -> Client {
     Client {
         voice: voice(pair),

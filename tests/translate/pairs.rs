@@ -39,8 +39,8 @@ fn every_request_is_said_as_its_pair_says() {
 fn the_order_of_keys_in_schemas_and_arguments_is_kept() {
     let body = r#"{"model":"x","messages":[{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f","arguments":{"z":1,"a":2}}}]}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"z":{},"a":{}}}}}]}"#;
     let talk = understand(Voice::Chat, body.as_bytes()).unwrap();
-    for tongue in ["openai", "anthropic", "native"] {
-        let (body, _) = ask(&talk, crate::tongue(&json!({ "tongue": tongue })), &target(&json!({}))).unwrap();
+    for name in ["openai", "anthropic", "native"] {
+        let (body, _) = ask(&talk, tongue(&json!({ "tongue": name })), &target(&json!({}))).unwrap();
         let text = String::from_utf8(body).unwrap().replace('\\', "");
         assert!(text.contains(r#"{"z":1,"a":2}"#), "{text}");
         assert!(text.contains(r#"{"z":{},"a":{}}"#), "{text}");
@@ -52,7 +52,7 @@ fn only_the_first_value_of_a_body_counts_and_native_keys_match_without_case() {
     let talk =
         understand(Voice::Chat, br#"{"MODEL":"x","Messages":[{"Role":"User","CONTENT":"hi"}],"stream":false} trailing"#).unwrap();
     assert_eq!(talk.model, "x");
-    let (body, _) = ask(&talk, crate::tongue(&json!({ "tongue": "openai" })), &target(&json!({}))).unwrap();
+    let (body, _) = ask(&talk, tongue(&json!({ "tongue": "openai" })), &target(&json!({}))).unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body, json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] }));
 }

@@ -66,7 +66,7 @@ impl Writer {
             return;
         }
         let usage = json!({ "input_tokens": self.input.unwrap_or(self.client.estimate), "output_tokens": 0 });
-        let message = self.message(&json!([]), Value::Null, &usage);
+        let message = self.message(&json!([]), None, &usage);
         push_event(out, "message_start", &json!({ "type": "message_start", "message": message }));
     }
 
@@ -104,7 +104,7 @@ impl Writer {
         told
     }
 
-    fn message(&self, content: &Value, stop_reason: Value, usage: &Value) -> Value {
+    fn message(&self, content: &Value, stop_reason: Option<&str>, usage: &Value) -> Value {
         json!({
             "id": format!("msg_{}", self.client.id),
             "type": "message",
@@ -118,7 +118,7 @@ impl Writer {
     }
 
     /// A whole answer.
-    pub(crate) fn whole(self, speech: Speech) -> Vec<u8> {
+    pub(crate) fn whole(self, speech: &Speech) -> Vec<u8> {
         let mut content = Vec::new();
         if !speech.thinking.is_empty() {
             content.push(json!({ "type": "thinking", "thinking": speech.thinking, "signature": "" }));
@@ -132,7 +132,7 @@ impl Writer {
             content.push(json!({ "type": "tool_use", "id": call.id, "name": call.name, "input": input }));
         }
         let reason = reason_word(&speech.reason, !speech.calls.is_empty());
-        let message = self.message(&Value::Array(content), reason.into(), &self.usage(speech.usage));
+        let message = self.message(&Value::Array(content), Some(reason), &self.usage(speech.usage));
         let mut out = Vec::new();
         push_json(&mut out, &message);
         out

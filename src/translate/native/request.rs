@@ -82,7 +82,7 @@ fn common(mut fields: Fields, mut talk: Talk) -> Result<Talk, Fault> {
     }
     talk.sampling.logprobs = fields.flag("logprobs")?;
     talk.sampling.top_logprobs = fields.number("top_logprobs")?;
-    if talk.sampling.top_logprobs.as_ref().is_some_and(|most| !most.as_u64().is_some_and(|most| most <= 20)) {
+    if talk.sampling.top_logprobs.as_ref().is_some_and(|most| most.as_u64().is_none_or(|most| most > 20)) {
         return Err(bad("top_logprobs must be between 0 and 20"));
     }
     Ok(talk)

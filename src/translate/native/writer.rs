@@ -39,7 +39,7 @@ impl Writer {
         }
         match said {
             Said::Words { text, thinking, logprobs } => {
-                self.line(&Line { text, thinking, logprobs, ..Line::default() }, now, out)
+                self.line(&Line { text, thinking, logprobs, ..Line::default() }, now, out);
             }
             Said::CallEnd(call) => {
                 let calls = vec![ToolCall::of(self.calls, call)];
@@ -112,10 +112,6 @@ impl Writer {
 pub(crate) fn nothing_said(client: &Client, unload: bool, now: Now) -> Vec<u8> {
     let chat = client.voice == Voice::Chat;
     let message = Message { role: "assistant", content: "", thinking: None, tool_calls: &[] };
-    #[derive(Serialize)]
-    struct Done {
-        done_reason: &'static str,
-    }
     let mut out = Vec::new();
     push_json(
         &mut out,
@@ -131,6 +127,11 @@ pub(crate) fn nothing_said(client: &Client, unload: bool, now: Now) -> Vec<u8> {
         },
     );
     out
+}
+
+#[derive(Serialize)]
+struct Done {
+    done_reason: &'static str,
 }
 
 #[derive(Default)]

@@ -131,7 +131,9 @@ fn content(value: Option<Value>) -> Result<Vec<Part>, Fault> {
                 parts.push(Part::Audio { format, data });
             }
             other => {
-                return Err(bad(format!("a part of `content` has the type {other:?}, which cannot be translated for this model")));
+                return Err(bad(format!(
+                    "a part of `content` has the type {other:?}, which cannot be translated for this model"
+                )));
             }
         }
     }

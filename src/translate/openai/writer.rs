@@ -104,7 +104,7 @@ impl Writer {
     fn object<'a, C: Serialize>(&'a self, choice: Option<&'a C>, usage: Option<Value>, chunk: bool) -> Object<'a, C> {
         Object {
             id: &self.id,
-            object: match (self.client.voice, chunk) {
+            kind: match (self.client.voice, chunk) {
                 (Voice::Completions, _) => "text_completion",
                 (_, true) => "chat.completion.chunk",
                 (_, false) => "chat.completion",
@@ -167,7 +167,8 @@ fn reason_word(reason: &Reason, called: bool) -> &str {
 #[derive(Serialize)]
 struct Object<'a, C: Serialize> {
     id: &'a str,
-    object: &'static str,
+    #[serde(rename = "object")]
+    kind: &'static str,
     created: u64,
     model: &'a str,
     choices: Vec<&'a C>,
