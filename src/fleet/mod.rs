@@ -4,6 +4,7 @@
 //! account. Requests read the published [`View`], report what they observed, and say what they want.
 
 mod holders;
+mod hosts;
 mod keeper;
 mod metrics;
 mod neighbours;

@@ -1,6 +1,6 @@
 //! A cheap handle on one node: read its view, report evidence, say what is wanted.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,12 +10,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::View;
+use super::hosts::Hosts;
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
 use super::traffic::{Held, InFlight, Traffic};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
-use crate::upstream::{self, Idle, Trouble};
+use crate::upstream::{Idle, Link, Trouble};
 use crate::values::NodeName;
 
 /// Evidence of life is fresh for so long; afterwards a sleeper is dormant.
@@ -37,7 +38,7 @@ struct Handle {
 
 /// What goes on when mere preferences in the settings change.
 pub(super) struct Shared {
-    host: HeaderValue,
+    hosts: Hosts,
     view: watch::Receiver<Arc<View>>,
     traffic: Arc<Traffic>,
     /// The settings know it no more, or otherwise: only requests that began before still use it.
@@ -60,6 +61,8 @@ pub(super) enum Message {
     Mutated(oneshot::Sender<Result<(), String>>),
     /// Somebody looks at a list that is old or missing.
     ListAsked,
+    /// It says that it has not what its list says that it has.
+    ListRefuted,
     /// A person wants the lists read now.
     Refresh(oneshot::Sender<Result<(), String>>),
 }
@@ -107,9 +110,9 @@ impl Node {
         traffic: Arc<Traffic>,
         metrics: NodeMetrics,
     ) -> Result<Self, hyper::header::InvalidHeaderValue> {
-        let host = HeaderValue::from_str(&config.hosts.first().map(ToString::to_string).unwrap_or_default())?;
+        let hosts = Hosts::new(&config.hosts, view.borrow().address)?;
         let (retired, idle) = (AtomicBool::new(false), Idle::default());
-        let shared = Arc::new(Shared { host, view, traffic, retired, idle, metrics });
+        let shared = Arc::new(Shared { hosts, view, traffic, retired, idle, metrics });
         Ok(Self(Arc::new(Handle { slot, config, inbox: None, shared })))
     }
 
@@ -168,9 +171,9 @@ impl Node {
         &self.0.shared.traffic
     }
 
-    /// Its own `host:port`, for the `Host` header.
+    /// The `host:port` where it was reached last, for the `Host` header.
     pub fn host(&self) -> &HeaderValue {
-        &self.0.shared.host
+        self.0.shared.hosts.header()
     }
 
     /// Where its connections rest between requests: only those of an always-on node do.
@@ -193,20 +196,17 @@ impl Node {
         self.0.shared.view.clone()
     }
 
-    /// Its addresses, at most one name resolution away.
+    /// Connects to it: its hosts in order, after the one that worked last. That one is remembered.
     ///
     /// # Errors
-    /// `NoAddress`.
-    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Trouble> {
+    /// The most telling trouble of all hosts.
+    pub async fn connect(&self, limit: Duration) -> Result<Link, Trouble> {
         let last = self.0.shared.view.borrow().address;
-        let mut trouble = None;
-        for host in &self.0.config.hosts {
-            match upstream::resolve(&host.host, host.port, last).await {
-                Ok(addresses) => return Ok(addresses),
-                Err(found) => trouble = Some(found),
-            }
+        let (link, moved) = self.0.shared.hosts.connect(last, limit).await?;
+        if let Some(host) = moved {
+            tracing::info!(node = %self.name(), %host, "reached at another of its hosts");
         }
-        Err(trouble.unwrap_or(Trouble::NoAnswer))
+        Ok(link)
     }
 
     /// When it last answered.
@@ -241,10 +241,10 @@ impl Node {
         self.config().enabled && (self.config().always_on || self.in_use())
     }
 
-    /// It answered. Costs its keeper nothing while it is known to be awake.
+    /// It answered. Costs its keeper nothing while it is known to be awake, at this address.
     pub fn answered(&self, peer: IpAddr) {
         self.seen_now();
-        if self.0.shared.view.borrow().power != Power::Awake {
+        if self.0.shared.hosts.have_moved() || self.0.shared.view.borrow().power != Power::Awake {
             self.tell(Message::Evidence { event: Event::Answered, words: None, peer: Some(peer) });
         }
     }
@@ -281,6 +281,13 @@ impl Node {
     /// Somebody looks at a list that is old or missing. Never waits.
     pub fn list_asked(&self) {
         self.tell(Message::ListAsked);
+    }
+
+    /// It said that this model is not there. If it is on its list, the list is old. Never waits.
+    pub fn lacks(&self, model: &str) {
+        if self.view().holding.find(model).is_some() {
+            self.tell(Message::ListRefuted);
+        }
     }
 
     /// Asks for the node. When this returns, the view says what follows: under way, failed, or no means.

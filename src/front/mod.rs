@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::http::{Body, body, reply};
 use crate::proxy::Proxy;
@@ -31,14 +32,24 @@ struct Shared {
     proxy: Proxy,
     metrics: metrics::Metrics,
     origins: Origins,
-    /// What is missing in the settings, for the page.
-    missing: Option<String>,
+    /// Why the node file could not be used when it was last read.
+    config_error: watch::Receiver<Option<String>>,
 }
 
 impl Front {
-    /// `missing` is what the owner still has to set, in words.
-    pub fn new(proxy: Proxy, registry: Registry, origins: Origins, missing: Option<String>) -> Self {
-        Self(Arc::new(Shared { proxy, metrics: metrics::Metrics::new(registry), origins, missing }))
+    /// `config_error` says why the node file could not be used when it was last read, if that is so.
+    pub fn new(proxy: Proxy, registry: Registry, origins: Origins, config_error: watch::Receiver<Option<String>>) -> Self {
+        Self(Arc::new(Shared { proxy, metrics: metrics::Metrics::new(registry), origins, config_error }))
+    }
+
+    /// What the owner still has to set, in words.
+    fn missing(&self) -> Option<&'static str> {
+        let nobody = self.0.proxy.fleet().nodes().is_empty();
+        nobody.then_some("No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.")
+    }
+
+    fn config_error(&self) -> Option<String> {
+        self.0.config_error.borrow().clone()
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
@@ -70,7 +81,9 @@ impl Front {
         let mut response = match path {
             "/" if looks => self.root(request.headers()),
             "/health" if looks => reply::json(StatusCode::OK, &nodes::health(fleet)),
-            "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler())),
+            "/nodes" if looks => {
+                reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler(), self.config_error().as_deref()))
+            }
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
             "/metrics" if looks => self.0.metrics.page(fleet, self.0.proxy.scheduler(), request.headers()),
             "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
@@ -94,9 +107,9 @@ impl Front {
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let fleet = self.0.proxy.fleet();
         let mut response = if accept.contains("text/html") {
-            page::page(fleet, self.0.missing.as_deref())
+            page::page(fleet, self.missing(), self.config_error().as_deref())
         } else if accept.contains("application/json") {
-            reply::json(StatusCode::OK, &nodes::info(self.0.missing.as_deref()))
+            reply::json(StatusCode::OK, &nodes::info(self.missing()))
         } else {
             reply::whole(StatusCode::OK, reply::TEXT, "Ollama is running")
         };

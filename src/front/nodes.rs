@@ -43,10 +43,15 @@ pub(super) fn health(fleet: &Fleet) -> Value {
     json!({ "status": status, "healthy_nodes": healthy, "total_nodes": nodes.len(), "nodes": nodes })
 }
 
-/// The seed's JSON plus `power`.
-pub(super) fn list(fleet: &Fleet, scheduler: &Scheduler) -> Value {
+/// The seed's JSON plus `power`, and what is wrong with the node file.
+pub(super) fn list(fleet: &Fleet, scheduler: &Scheduler, config_error: Option<&str>) -> Value {
     let nodes: Vec<Value> = fleet.nodes().iter().map(|node| node_json(node, scheduler)).collect();
-    json!({ "scheduling_strategy": scheduler.rules().strategy.word(), "waiting": scheduler.waiting(), "nodes": nodes })
+    json!({
+        "scheduling_strategy": scheduler.rules().strategy.word(),
+        "waiting": scheduler.waiting(),
+        "config_error": config_error,
+        "nodes": nodes,
+    })
 }
 
 fn node_json(node: &Node, scheduler: &Scheduler) -> Value {

@@ -73,7 +73,11 @@ impl Proxy {
                     }
                     None => None,
                 },
-                Choice::Wait { on, spill_in } => self.wait_for_place(job, &need, &mut waiting, &on, spill_in).await?,
+                Choice::Wait { on, spill_in } => {
+                    let up = candidates.iter().filter(|node| on.contains(&node.index) && node.readiness.is_up() && !is_last);
+                    let up = up.map(|node| node.index).collect();
+                    self.wait_for_place(job, &need, &mut waiting, &Aim { on, up, spill_in }).await?
+                }
             };
             if let Some(admission) = admission {
                 if let Some(waiting) = waiting {
@@ -92,8 +96,7 @@ impl Proxy {
         job: &Job<'_>,
         need: &Need<'_>,
         waiting: &mut Option<Waiting>,
-        on: &[usize],
-        spill_in: Option<Duration>,
+        aim: &Aim,
     ) -> Result<Option<Admission>, Fault> {
         let comes = waiting.is_none();
         if comes {
@@ -101,17 +104,18 @@ impl Proxy {
             *waiting = Some(Waiting { _place: place, wait, queued: self.0.scheduler.queue() });
         }
         let Some(Waiting { queued, .. }) = waiting else { return Ok(None) };
-        queued.wait_on(on);
+        queued.wait_on(&aim.on);
         // Only now is it known who came before: perhaps so many that waking another node is faster.
         if comes && queued.ahead() > 0 {
             return Ok(None);
         }
-        let Some(lease) = self.turn(queued, spill_in, need).await? else { return Ok(None) };
+        let Some(lease) = self.turn(queued, aim.spill_in, need).await? else { return Ok(None) };
         let Some(node) = self.0.fleet.at(lease.index()) else {
             queued.rejoin();
             return Ok(None);
         };
-        let permission = self.permission(job, &node)?.among(false, on.len() > 1);
+        let gently = aim.up.contains(&lease.index()) && aim.up.len() > 1;
+        let permission = self.permission(job, &node)?.among(gently, aim.on.len() > 1);
         Ok(Some(Admission { node, permission, lease }))
     }
 
@@ -272,6 +276,16 @@ impl Permission {
 /// 404 in Ollama's words.
 fn unlisted(job: &Job<'_>, name: &str) -> Fault {
     Fault::client(Kind::NotFound, catalog::not_found_text(job.ask.route, name))
+}
+
+/// What a request waits for.
+struct Aim {
+    /// A place on one of these.
+    on: Vec<usize>,
+    /// Those of them that are up: should one of several turn out to sleep, the others are still worth waiting for.
+    up: Vec<usize>,
+    /// The time until another look may find it faster to wake somebody.
+    spill_in: Option<Duration>,
 }
 
 /// A request in the waiting room, with its share of what may be held.

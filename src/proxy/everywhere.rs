@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::admit::{self, Permission};
 use super::send::{Begun, Payload};
-use super::{Job, Proxy, Trace};
+use super::{Job, Proxy, Trace, reach};
 use crate::classify::{Class, Mutation};
 use crate::fleet::Node;
 use crate::http::Body;
@@ -94,6 +94,12 @@ impl Proxy {
             let permission = self.permission(job, &node)?;
             self.may_connect(&node, permission)?;
             leave.push((node, permission));
+        }
+        // Those that sleep wake together; each attempt then waits for its own.
+        for (node, permission) in &leave {
+            if permission.may_wake() && !node.may_be_asked() {
+                node.want(reach::want(job, trace)).await;
+            }
         }
         let mut done: Option<(Node, Begun)> = None;
         let mut failures = Vec::new();

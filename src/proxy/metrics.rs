@@ -207,7 +207,7 @@ impl Metrics {
     }
 
     /// Makes the series that a node's first request would make, so that their first step is seen as one.
-    pub(super) fn expect(&self, node: &Node) {
+    pub fn expect(&self, node: &Node) {
         self.0.aborts.with([node.name().as_str()]);
     }
 
@@ -221,6 +221,14 @@ impl Metrics {
         if let Some(at) = METADATA.iter().position(|known| *known == route) {
             self.0.cache[at][recall as usize].one();
         }
+    }
+
+    /// Lets the handles of a node go that is no more: should its name come back, it counts into new series.
+    pub fn forget(&self, node: &NodeName) {
+        let mut books = self.0.books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.requests.retain(|line, _| line.node.as_ref() != Some(node));
+        books.aborts.remove(&Some(node.clone()));
+        books.models.remove(node);
     }
 
     /// Accounts for one request.

@@ -11,7 +11,7 @@ use super::metrics::Reason;
 use super::{Job, Proxy, Trace};
 use crate::fleet::power::{Power, Refused};
 use crate::fleet::{Node, View, Want};
-use crate::upstream::{self, Link, Trouble};
+use crate::upstream::{Link, Trouble};
 use crate::values::{Fault, Kind, Retry};
 
 /// No SYN-ACK by then: the wake starts while the connect goes on. A packet to a host that is awake does no harm.
@@ -74,8 +74,7 @@ impl Proxy {
 
     /// `None`: it woke meanwhile. What its wake has begun goes before this request, so all is to be looked at again.
     async fn dial(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &Trace) -> Result<Option<Link>, Trouble> {
-        let addresses = node.addresses().await?;
-        let mut connecting = std::pin::pin!(upstream::connect(&addresses, self.0.settings.timeouts.connect));
+        let mut connecting = std::pin::pin!(node.connect(self.0.settings.timeouts.connect));
         if !permission.may_wake() || !node.view().means.any() {
             return connecting.await.map(Some);
         }
@@ -129,7 +128,8 @@ impl Proxy {
     }
 }
 
-fn want(job: &Job<'_>, trace: &Trace) -> Want {
+/// What a request wants of a node that it needs.
+pub(super) fn want(job: &Job<'_>, trace: &Trace) -> Want {
     Want { cause: trace.cause(), preload: job.ask.preload.clone(), ..Want::default() }
 }
 

@@ -184,7 +184,7 @@ pub enum Choice {
     Serve {
         /// Which.
         index: usize,
-        /// Another one that is awake has room: this one is not to be woken should it turn out to sleep.
+        /// Another one is awake, with room or soon: this one is not to be woken should it turn out to sleep.
         gently: bool,
         /// Another one is left, asleep or not: no need to wait for this one to come back.
         others: bool,
@@ -240,15 +240,16 @@ pub fn choose(candidates: &[Candidate], terms: &Terms, turns: &mut Turns) -> Cho
     let kept: Vec<&Candidate> =
         candidates.iter().zip(&dropped).filter(|(_, dropped)| dropped.is_none()).map(|(node, _)| node).collect();
     let (room, full): (Vec<&Candidate>, Vec<&Candidate>) = kept.iter().partition(|node| node.has_room());
-    let mut serve = |among: &[&Candidate]| serve(among, &room, terms.order, turns);
     let up: Vec<&Candidate> = room.iter().copied().filter(|node| node.readiness.is_up()).collect();
     if !up.is_empty() {
-        return serve(&up);
+        // Should it turn out to sleep, a full one that is up is still to be preferred to a wake, if only for a while.
+        return serve(&up, &room, |chosen| kept.iter().any(|node| node.index != chosen && node.readiness.is_up()), terms, turns);
     }
+    let mut wake = |among: &[&Candidate]| serve(among, &room, |_| false, terms, turns);
     // Full ones that are up or coming up: worth waiting for.
     let busy: Vec<&Candidate> = full.iter().copied().filter(|node| node.readiness >= Readiness::Waking).collect();
     if busy.is_empty() && !room.is_empty() {
-        return serve(&room);
+        return wake(&room);
     }
     if busy.is_empty() {
         let on: Vec<usize> = full.iter().map(|node| node.index).collect();
@@ -256,13 +257,16 @@ pub fn choose(candidates: &[Candidate], terms: &Terms, turns: &mut Turns) -> Cho
     }
     let reserve: Vec<&Candidate> =
         room.iter().copied().filter(|node| terms.may_wake && node.readiness > Readiness::Down).collect();
-    let Some(wake) = reserve.iter().map(|node| node.wakes_in).min() else {
-        return Choice::Wait { on: busy.iter().map(|node| node.index).collect(), spill_in: None };
-    };
-    if expected_wait(&busy, terms.ahead) > wake || terms.waited >= wake {
-        return serve(&reserve);
+    let expected = expected_wait(&busy, terms.ahead);
+    // Each by its own wake time: one that takes minutes is no relief from a wait of seconds.
+    let sooner: Vec<&Candidate> =
+        reserve.iter().copied().filter(|node| expected > node.wakes_in || terms.waited >= node.wakes_in).collect();
+    if !sooner.is_empty() {
+        return wake(&sooner);
     }
-    Choice::Wait { on: busy.iter().map(|node| node.index).collect(), spill_in: Some(wake.saturating_sub(terms.waited)) }
+    let soonest = reserve.iter().map(|node| node.wakes_in).min();
+    let spill_in = soonest.map(|wake| wake.saturating_sub(terms.waited));
+    Choice::Wait { on: busy.iter().map(|node| node.index).collect(), spill_in }
 }
 
 /// How long a request that has `ahead` others before it waits for a place on these, as far as that is learnt.
@@ -282,7 +286,7 @@ fn rank(node: &Candidate) -> (bool, Readiness) {
     (node.loaded && node.readiness.is_up(), node.readiness)
 }
 
-fn serve(among: &[&Candidate], room: &[&Candidate], order: Order, turns: &mut Turns) -> Choice {
+fn serve(among: &[&Candidate], room: &[&Candidate], spares: impl Fn(usize) -> bool, terms: &Terms, turns: &mut Turns) -> Choice {
     // A node that failed this very request comes after every other that is as much up: it may be warm and broken.
     let untried: Vec<&Candidate> = among.iter().copied().filter(|node| node.tried == Tried::Not).collect();
     let among = if untried.is_empty() { among } else { &untried };
@@ -291,10 +295,9 @@ fn serve(among: &[&Candidate], room: &[&Candidate], order: Order, turns: &mut Tu
     let chosen = if best.1 == Readiness::ProbablyAwake {
         equals.iter().min_by_key(|node| node.seen.unwrap_or(Duration::MAX)).copied()
     } else {
-        strategies::pick(order, &equals, turns)
+        strategies::pick(terms.order, &equals, turns)
     };
     let Some(chosen) = chosen else { return Choice::Nobody };
-    let mut rest = room.iter().filter(|node| node.index != chosen.index && node.readiness > Readiness::Down);
-    let gently = rest.clone().any(|node| node.readiness.is_up());
-    Choice::Serve { index: chosen.index, gently, others: rest.next().is_some() }
+    let others = room.iter().any(|node| node.index != chosen.index && node.readiness > Readiness::Down);
+    Choice::Serve { index: chosen.index, gently: spares(chosen.index), others }
 }

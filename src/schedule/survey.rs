@@ -134,7 +134,7 @@ impl Look<'_> {
         let listed = asked.and_then(|asked| view.holding.find_by(asked.key()));
         let model = asked.filter(|_| need.held.is_some()).map_or(Holds::Unknown, |asked| holds(config, &view, listed, asked));
         let size = asked.and_then(|asked| asked.size(listed));
-        let readiness = readiness(node, &view, self.quiet_after);
+        let readiness = believed(readiness(node, &view, self.quiet_after), tried);
         let mut candidate = Candidate {
             index: node.slot(),
             part: part(config, need),
@@ -183,6 +183,14 @@ fn holds(config: &NodeConfig, view: &View, listed: Option<&Model>, asked: &Asked
         // Models in the cloud work without being listed.
         None if view.holding.is_known() && !asked.is_cloud() => Holds::No,
         None => Holds::Unknown,
+    }
+}
+
+/// What was only probable is not, once it has failed this very request.
+fn believed(readiness: Readiness, tried: Tried) -> Readiness {
+    match (readiness, tried) {
+        (Readiness::ProbablyAwake, Tried::Again | Tried::Done) => Readiness::Asleep,
+        _ => readiness,
     }
 }
 

@@ -6,6 +6,7 @@ mod choice;
 mod counted;
 mod failing;
 mod fleet;
+mod hosts;
 mod mutations;
 mod places;
 

@@ -100,6 +100,13 @@ impl Keeper {
         }
     }
 
+    /// A model was removed on the machine itself. A reading that is under way may be older; the next refusal asks again.
+    pub(super) fn list_refuted(&mut self) {
+        if !self.reading.lists {
+            self.read_lists_if_in_use();
+        }
+    }
+
     /// An inference answer has ended: its node is in use for some seconds more.
     pub(super) fn inferred(&mut self) {
         self.last_inference = Some(Instant::now());
@@ -126,6 +133,10 @@ impl Keeper {
             Ok(lists) => self.keep_lists(lists),
             Err(trouble) => {
                 self.missed(&trouble, began);
+                if matches!(trouble, Trouble::Silent) && self.node.config().always_on {
+                    // It connects and says nothing: only its life tells whether it is ill or merely slow.
+                    self.check_life(oneshot::channel().0);
+                }
                 if !self.view.holding.is_known() {
                     let address = self.node.host().to_str().unwrap_or_default();
                     tracing::warn!(node = %self.node.name(), address, %trouble, "its model list was never read: switch it on once, or correct the address");

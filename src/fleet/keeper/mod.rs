@@ -150,6 +150,7 @@ impl Keeper {
             Message::Inferred => self.inferred(),
             Message::Mutated(tell) => self.mutated(tell),
             Message::ListAsked => self.list_asked(),
+            Message::ListRefuted => self.list_refuted(),
             Message::Refresh(tell) => self.refresh(tell),
         }
     }

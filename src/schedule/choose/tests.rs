@@ -102,14 +102,15 @@ fn of_probably_awake_nodes_the_last_seen_is_taken() {
 }
 
 #[test]
-fn a_node_is_only_spared_its_wake_while_another_awake_one_has_room() {
+fn a_node_is_only_spared_its_wake_while_another_is_awake_even_if_that_is_full() {
     let spared = |all: &[Candidate]| match chosen(all) {
         Choice::Serve { gently, others, .. } => (gently, others),
         other => panic!("{other:?}"),
     };
     assert_eq!(spared(&[node(0, Readiness::Awake)]), (false, false));
     assert_eq!(spared(&[node(0, Readiness::Awake), node(1, Readiness::Awake)]), (true, true));
-    assert_eq!(spared(&[node(0, Readiness::Awake), full(1, Readiness::Awake)]), (false, false));
+    assert_eq!(spared(&[node(0, Readiness::Awake), full(1, Readiness::Awake)]), (true, false));
+    assert_eq!(spared(&[node(0, Readiness::Awake), full(1, Readiness::Waking)]), (false, false));
     assert_eq!(spared(&[node(0, Readiness::Awake), node(1, Readiness::Asleep)]), (false, true));
     assert_eq!(spared(&[node(0, Readiness::Awake), node(1, Readiness::Down)]), (false, false));
 }
@@ -237,6 +238,19 @@ fn whoever_has_waited_as_long_as_a_wake_takes_need_not_wait_longer() {
 }
 
 #[test]
+fn of_those_that_sleep_only_one_whose_own_wake_is_shorter_than_the_wait_replaces_it() {
+    let slow = Candidate { wakes_in: 60 * SECOND, ..node(1, Readiness::Asleep) };
+    let all =
+        |service| [Candidate { service: Some(service), ..full(0, Readiness::Awake) }, slow.clone(), node(2, Readiness::Asleep)];
+    for _ in 0..4 {
+        let mut turns = Turns::default();
+        assert_eq!(index(&choose(&all(81 * SECOND), &terms(), &mut turns)), Some(2));
+        assert_eq!(index(&choose(&all(SECOND), &Terms { waited: 30 * SECOND, ..terms() }, &mut turns)), Some(2));
+    }
+    assert_eq!(chosen(&all(SECOND)), Choice::Wait { on: vec![0], spill_in: Some(20 * SECOND) });
+}
+
+#[test]
 fn while_one_wakes_no_second_one_is_woken_unless_it_is_full_for_long() {
     assert_eq!(index(&chosen(&[node(0, Readiness::Asleep), node(1, Readiness::Waking)])), Some(1));
     let all = [node(0, Readiness::Asleep), full(1, Readiness::Waking)];
@@ -303,8 +317,9 @@ proptest! {
                 let node = &fleet[index];
                 prop_assert!(dropped[index].is_none() && room(node));
                 let others_up = kept.iter().any(|other| other.index != index && other.readiness.is_up() && room(other));
-                prop_assert_eq!(gently, others_up);
-                prop_assert!(others || !gently);
+                let spares = kept.iter().any(|other| other.index != index && other.readiness.is_up());
+                prop_assert_eq!(gently, spares && node.readiness.is_up(), "what is chosen asleep is to be woken");
+                prop_assert!(others || !others_up);
                 if !node.readiness.is_up() {
                     prop_assert!(!others_up);
                     let busy = kept.iter().any(|other| other.readiness.is_up());

@@ -86,6 +86,13 @@ impl Registry {
         family
     }
 
+    /// Drops every series of which this label has this value: what it stood for is no more. Handles on them count on and
+    /// are seen by nobody.
+    pub fn forget(&self, label: &str, value: &str) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().for_each(|registered| registered.family.forget(label, value));
+    }
+
     /// Writes all families onto the page, in the order of their names.
     pub fn print(&self, page: &mut Page) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
