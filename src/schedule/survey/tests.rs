@@ -151,6 +151,13 @@ async fn always_on_nodes_that_nobody_checks_take_turns_from_the_start() {
     assert_eq!(served, [0, 1, 2]);
 }
 
+#[test]
+fn a_node_that_only_seemed_awake_is_taken_for_asleep_once_it_failed_this_request() {
+    assert_eq!(believed(Readiness::ProbablyAwake, Tried::Not), Readiness::ProbablyAwake);
+    assert_eq!(believed(Readiness::ProbablyAwake, Tried::Again), Readiness::Asleep);
+    assert_eq!(believed(Readiness::Awake, Tried::Again), Readiness::Awake, "fresh evidence counts for more");
+}
+
 const MODELS: [&str; 5] = ["a:1b", "b:8b", "me/c:70b", "d:cloud", "e"];
 
 fn any_list() -> impl Generator<Value = Option<Vec<&'static str>>> {
