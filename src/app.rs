@@ -18,6 +18,7 @@ use crate::config::{Config, Listen, NodeConfig};
 use crate::fleet::{self, Fleet, Rules};
 use crate::front::{Front, Origins};
 use crate::proxy::{self, Proxy};
+use crate::provider::Providers;
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds};
 use crate::telemetry::metrics::Registry;
@@ -148,7 +149,12 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         notes: config.notes.clone(),
     };
     tasks.spawn(reloader.run(keepers, hangups));
-    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config), metrics, end.clone());
+    let providers = Providers::new(&config.providers).map_err(anyhow::Error::from)?;
+    if !providers.all().is_empty() {
+        let keeping = providers.clone().keep_lists(config.cache_ttl);
+        tasks.spawn(async move { Ok(keeping.await) });
+    }
+    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
     let front = Front::new(proxy, registry, Origins::new(&config.cors_origins), config_error);
     if let Some(dir) = config.data_dir.clone() {
         tasks.spawn(keep_state(fleet.clone(), dir, snapshot));
@@ -170,7 +176,7 @@ fn schedule_rules(config: &Config) -> schedule::Rules {
     schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes: config.sizes.clone() }
 }
 
-fn proxy_settings(config: &Config) -> proxy::Settings {
+fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
     use std::hash::{BuildHasher, RandomState};
     let instance = format!("ollama-proxy-{:016x}", RandomState::new().hash_one(SystemTime::now()));
     proxy::Settings {
@@ -179,6 +185,8 @@ fn proxy_settings(config: &Config) -> proxy::Settings {
         wake: config.wake.clone(),
         cache_ttl: config.cache_ttl,
         no_own_calls: config.health_interval.is_none(),
+        providers,
+        list_cloud_models: config.list_cloud_models,
         instance,
     }
 }

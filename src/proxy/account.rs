@@ -27,6 +27,7 @@ pub struct Trace {
     model: Option<String>,
     infers: bool,
     node: Option<Node>,
+    provider: Option<&'static str>,
     started: Instant,
     held: Option<f64>,
     first_byte: Option<f64>,
@@ -65,6 +66,7 @@ impl Trace {
             model: None,
             infers: false,
             node: None,
+            provider: None,
             started: Instant::now(),
             held: None,
             first_byte: None,
@@ -99,6 +101,11 @@ impl Trace {
     /// Who shall serve it.
     pub fn on_node(&mut self, node: &Node) {
         self.node = Some(node.clone());
+    }
+
+    /// Which cloud provider serves it.
+    pub fn on_provider(&mut self, word: &'static str) {
+        self.provider = Some(word);
     }
 
     /// It waited for a wake or a place.
@@ -199,6 +206,7 @@ impl Trace {
             method: method_label(&self.method),
             route: self.route,
             node: self.node.as_ref(),
+            provider: self.provider,
             end,
             took,
             model: self.model.as_deref().filter(|_| self.infers),
@@ -227,7 +235,7 @@ impl Drop for Trace {
             method = self.method.as_str(),
             route = self.route,
             model = self.model,
-            node = self.node.as_ref().map(|node| node.name().as_str()),
+            node = self.node.as_ref().map(|node| node.name().as_str()).or(self.provider),
             status,
             outcome,
             held = self.held.map(rounded),
