@@ -55,7 +55,10 @@ const NOT_RUN: [(&str, &str); 25] = [
     ("docker save -o ollama-proxy.tar ollama-proxy", CONTAINER),
     ("docker compose up -d", CONTAINER),
     ("docker compose logs ollama-proxy", CONTAINER),
-    ("docker compose --profile local up -d ollama-proxy-local models_init", "`tests/all container` checks it; there is no Ollama image to start"),
+    (
+        "docker compose --profile local up -d ollama-proxy-local models_init",
+        "`tests/all container` checks it; there is no Ollama image to start",
+    ),
     ("systemctl daemon-reload", MACHINE),
     ("systemctl enable --now ollama-proxy", MACHINE),
     ("journalctl -u ollama-proxy", MACHINE),
