@@ -44,6 +44,9 @@ const EVERYWHERE: &str = "everywhere:8b";
 
 const CHOICES: u32 = 100_000;
 
+/// Choices by a look at all nodes: so slow a thing needs no more.
+const SURVEYS: u32 = 5_000;
+
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     if let Some(flag) = args.next().filter(|flag| flag == "--one") {
@@ -51,7 +54,7 @@ fn main() -> anyhow::Result<()> {
         return tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(nodes));
     }
     let named: Vec<usize> = std::env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
-    println!("{CHOICES} choices each, {MODELS} models per node\n");
+    println!("{CHOICES} choices each ({SURVEYS} by survey), {MODELS} models per node\n");
     println!("nodes  model on  look       candidates   p50 µs   p99 µs   max µs   CPU µs/choice   RSS MiB");
     for nodes in if named.is_empty() { FLEETS.to_vec() } else { named } {
         let status = Command::new(std::env::current_exe()?).args(["--one", &nodes.to_string()]).status()?;
@@ -102,6 +105,7 @@ fn fleet(settings: &Config, keepers: &mut JoinSet<anyhow::Result<()>>) -> anyhow
         wake: settings.wake.clone(),
         health_interval: settings.health_interval,
         cache_ttl: settings.cache_ttl,
+        journal: ollama_proxy::telemetry::journal::Journal::default(),
     };
     let nodes = settings.nodes.len();
     let known: anyhow::Result<BTreeMap<String, NodeSnapshot>> = (0..nodes)
@@ -115,8 +119,8 @@ fn fleet(settings: &Config, keepers: &mut JoinSet<anyhow::Result<()>>) -> anyhow
 fn list(node: usize, nodes: usize) -> anyhow::Result<Kept> {
     let (copies, stride) = (COPIES.min(nodes), (nodes / COPIES).max(1));
     let models = (nodes * MODELS).div_ceil(copies);
-    let holds = |model: &usize| (0..copies).any(|copy| (model + copy * stride) % nodes == node);
-    let mut entries: Vec<String> = (0..models).filter(holds).map(|model| entry(&model_name(model), model)).collect();
+    let copy = |copy: usize| ((node + nodes - copy * stride % nodes) % nodes..models).step_by(nodes);
+    let mut entries: Vec<String> = (0..copies).flat_map(copy).map(|model| entry(&model_name(model), model)).collect();
     entries.push(entry(EVERYWHERE, models));
     let body = RawJson::new(format!(r#"{{"models":[{}]}}"#, entries.join(",")).as_bytes()).context("a list is JSON")?;
     Ok(Kept { read_unix: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(), body })
@@ -169,7 +173,8 @@ impl Bench {
         let mut candidates = 0;
         let mut times = Vec::new();
         let (before, began) = (cpu_seconds(), Instant::now());
-        for _ in 0..CHOICES {
+        let choices = if look == Look::Survey { SURVEYS } else { CHOICES };
+        for _ in 0..choices {
             let model = &models[next(models.len())];
             let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"x"}}]}}"#);
             let ask = classify::classify(&hyper::Method::POST, "/api/chat", &hyper::HeaderMap::new(), &body.into());
@@ -182,7 +187,7 @@ impl Bench {
             self.leases.drain(..surplus).for_each(|mut ended| ended.served());
         }
         let cpu = cpu_seconds().zip(before).map(|(after, before)| after - before);
-        let cpu = cpu.map_or("-".to_owned(), |seconds| format!("{:.2}", seconds * 1e6 / f64::from(CHOICES)));
+        let cpu = cpu.map_or("-".to_owned(), |seconds| format!("{:.2}", seconds * 1e6 / f64::from(choices)));
         self.leases.clear();
         times.sort_unstable();
         let at = |part: usize| times[(times.len() * part / 1000).min(times.len() - 1)].as_secs_f64() * 1e6;

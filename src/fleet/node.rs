@@ -10,12 +10,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::View;
+use super::energy::Seconds;
 use super::hosts::Hosts;
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
 use super::traffic::{Held, InFlight, Traffic};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
+use crate::telemetry::journal::Cause;
 use crate::upstream::{Idle, Link, Trouble};
 use crate::values::NodeName;
 
@@ -57,6 +59,8 @@ pub(super) enum Message {
     CheckLife(oneshot::Sender<bool>),
     /// An inference answer has ended.
     Inferred,
+    /// A request that waited for a wake has its first byte.
+    FirstByte,
     /// The models it holds have changed.
     Mutated(oneshot::Sender<Result<(), String>>),
     /// Somebody looks at a list that is old or missing.
@@ -70,8 +74,8 @@ pub(super) enum Message {
 /// Why a node is wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Want {
-    /// Who and what for, in words for the log.
-    pub cause: String,
+    /// Who and what for, for the log and the journal.
+    pub cause: Cause,
     /// What to load once it is up.
     pub preload: Option<Preload>,
     /// Only joins what is under way; starts nothing.
@@ -221,8 +225,14 @@ impl Node {
 
     /// When it last answered, in Unix seconds.
     pub fn last_seen_unix(&self) -> Option<u64> {
-        let wall = SystemTime::now().checked_sub(self.last_seen()?.elapsed())?;
+        let Some(seen) = self.last_seen() else { return self.view().energy.seen_before() };
+        let wall = SystemTime::now().checked_sub(seen.elapsed())?;
         wall.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+    }
+
+    /// How long it was awake and asleep, as far as evidence tells at this moment.
+    pub fn seconds(&self) -> Seconds {
+        self.view().energy.seconds(self.last_seen())
     }
 
     /// Whether own calls may be made to it without breaking a sleep. A request that is only waiting for a sleeping node
@@ -267,6 +277,11 @@ impl Node {
     /// An inference answer has ended.
     pub fn inferred(&self) {
         self.tell(Message::Inferred);
+    }
+
+    /// A request that waited for a wake has its first byte.
+    pub fn first_byte(&self) {
+        self.tell(Message::FirstByte);
     }
 
     /// The models it holds have changed. Ready when its lists were read again, after two seconds at the latest: whoever

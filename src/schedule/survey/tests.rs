@@ -14,6 +14,7 @@ use crate::config::{Env, Fallback, ModelRange, ServeArgs, SizeRules, load};
 use crate::fleet::{self, Metrics};
 use crate::schedule::choose::{Choice, Order, Terms};
 use crate::schedule::desk::Lease;
+use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Registry;
 use crate::values::Strategy;
 
@@ -51,8 +52,13 @@ impl Rig {
     fn of(configs: &[NodeConfig], lists: Vec<Option<NodeSnapshot>>, rules: Rules) -> Self {
         let nowhere = std::env::temp_dir().join("ollama-proxy-survey-has-no-settings");
         let config = load(&ServeArgs::default(), &Env::new(), &nowhere).unwrap();
-        let timeouts = config.timeouts.clone();
-        let own = fleet::Rules { timeouts, wake: config.wake.clone(), health_interval: None, cache_ttl: config.cache_ttl };
+        let own = fleet::Rules {
+            timeouts: config.timeouts.clone(),
+            wake: config.wake.clone(),
+            health_interval: None,
+            cache_ttl: config.cache_ttl,
+            journal: Journal::default(),
+        };
         let known = configs.iter().zip(lists).filter_map(|(config, list)| Some((config.name.to_string(), list?)));
         let snapshot = Snapshot { nodes: known.collect(), ..Snapshot::default() };
         let (metrics, mut keepers) = (Metrics::register(&Registry::default()), JoinSet::new());
@@ -149,6 +155,13 @@ async fn always_on_nodes_that_nobody_checks_take_turns_from_the_start() {
     let mut served: Vec<usize> = leases.iter().map(Lease::index).collect();
     served.sort_unstable();
     assert_eq!(served, [0, 1, 2]);
+}
+
+#[test]
+fn a_node_that_only_seemed_awake_is_taken_for_asleep_once_it_failed_this_request() {
+    assert_eq!(believed(Readiness::ProbablyAwake, Tried::Not), Readiness::ProbablyAwake);
+    assert_eq!(believed(Readiness::ProbablyAwake, Tried::Again), Readiness::Asleep);
+    assert_eq!(believed(Readiness::Awake, Tried::Again), Readiness::Awake, "fresh evidence counts for more");
 }
 
 const MODELS: [&str; 5] = ["a:1b", "b:8b", "me/c:70b", "d:cloud", "e"];
@@ -307,11 +320,4 @@ async fn the_emptiest_and_the_thriftiest_are_taken_also_while_nodes_come_and_go(
             assert!(taken <= least + 1e-9, "{strategy}: {taken} where {least} was free");
         }
     }
-}
-
-#[test]
-fn a_node_that_only_seemed_awake_is_taken_for_asleep_once_it_failed_this_request() {
-    assert_eq!(believed(Readiness::ProbablyAwake, Tried::Not), Readiness::ProbablyAwake);
-    assert_eq!(believed(Readiness::ProbablyAwake, Tried::Again), Readiness::Asleep);
-    assert_eq!(believed(Readiness::Awake, Tried::Again), Readiness::Awake, "fresh evidence counts for more");
 }
