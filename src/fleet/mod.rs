@@ -3,6 +3,7 @@
 //! A node's `keeper` is the only writer of what is known of the node and the only one that sends to a node on its own
 //! account. Requests read the published [`View`], report what they observed, and say what they want.
 
+mod gate;
 mod keeper;
 mod metrics;
 mod neighbours;

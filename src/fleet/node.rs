@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::View;
+use super::gate::Gate;
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
 use crate::classify::Preload;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     held: AtomicUsize,
     idle: Idle,
     metrics: NodeMetrics,
+    inferences: Gate,
+    listings: Gate,
 }
 
 /// What requests tell a keeper.
@@ -117,6 +120,8 @@ impl Node {
             held,
             idle: Idle::default(),
             metrics,
+            inferences: Gate::default(),
+            listings: Gate::default(),
         })))
     }
 
@@ -230,7 +235,9 @@ impl Node {
 
     /// An inference answer has ended.
     pub fn inferred(&self) {
-        self.tell(Message::Inferred);
+        if self.0.inferences.passes(self.0.born.elapsed()) {
+            self.tell(Message::Inferred);
+        }
     }
 
     /// The models it holds have changed. Ready when its lists were read again, after two seconds at the latest: whoever
@@ -244,7 +251,9 @@ impl Node {
 
     /// Somebody looks at a list that is old or missing. Never waits.
     pub fn list_asked(&self) {
-        self.tell(Message::ListAsked);
+        if self.0.listings.passes(self.0.born.elapsed()) {
+            self.tell(Message::ListAsked);
+        }
     }
 
     /// Asks for the node. When this returns, the view says what follows: under way, failed, or no means.
