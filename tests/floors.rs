@@ -13,14 +13,18 @@ const FLOORS: &[(&str, u8)] = &[
     ("app", 8),
     ("front", 7),
     ("proxy", 6),
+    ("dashboard", 6),
+    ("notify", 6),
     ("schedule", 5),
     ("fleet", 4),
     ("catalog", 3),
     ("translate", 3),
     ("upstream", 3),
+    ("provider", 3),
     ("simulator", 3),
     ("classify", 2),
     ("server", 2),
+    ("storage", 2),
     ("http", 1),
     ("config", 1),
     ("telemetry", 1),
@@ -29,8 +33,9 @@ const FLOORS: &[(&str, u8)] = &[
 
 /// Sight on one floor that is allowed, each with its reason.
 const SIDEWAYS: &[(&str, &str)] = &[
-    ("main", "commands"), // the thin binary calls its commands
-    ("commands", "app"),  // a command is a way to run the wiring
+    ("main", "commands"),      // the thin binary calls its commands
+    ("commands", "app"),       // a command is a way to run the wiring
+    ("provider", "translate"), // whose model it is decides how it is spoken to
 ];
 
 fn floor(room: &str) -> u8 {

@@ -11,6 +11,7 @@ use crate::app::Failure;
 use crate::config::{self, Env, WakeArgs};
 use crate::fleet::power::Power;
 use crate::fleet::{self, Node, Want};
+use crate::telemetry::journal::Cause;
 
 pub(super) fn run(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     let (listen, _) = config::load_entrance(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
@@ -47,7 +48,8 @@ impl From<Failure> for Refused {
 
 async fn by_proxy(running: &Running, wanted: Option<&str>) -> Result<(), Refused> {
     let nodes = running.nodes().await?;
-    let known: Vec<(&str, bool)> = nodes.iter().map(|node| (node.name.as_str(), node.power.always_on)).collect();
+    let taking_part = nodes.iter().filter(|node| node.power.state != "disabled");
+    let known: Vec<(&str, bool)> = taking_part.map(|node| (node.name.as_str(), node.power.always_on)).collect();
     let name = choose(wanted, &known)?;
     let usual = nodes.iter().find(|node| node.name == name).and_then(usual_wake);
     say(&format!("{running} wakes {name} …{}\n", usual.unwrap_or_default()));
@@ -99,7 +101,7 @@ async fn by_settings(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     if !node.view().means.any() {
         return Err(failed(name, None, "its MAC is unknown and no wake URL is set: set --wake-mac or --wake-url"));
     }
-    wake(node).await
+    wake(&node).await
 }
 
 async fn wake(node: &Node) -> Result<(), Failure> {
@@ -108,7 +110,7 @@ async fn wake(node: &Node) -> Result<(), Failure> {
     say(&format!("Waking {name} by {} …{}\n", fleet::wake_path(node), usual.unwrap_or_default()));
     let started = Instant::now();
     let mut watch = node.watch();
-    node.want(Want { cause: "the wake command".to_owned(), ..Want::default() }).await;
+    node.want(Want { cause: Cause::manual(None, None), ..Want::default() }).await;
     // The campaign ends by itself at its deadline.
     let _ = watch.wait_for(|view| !view.power.in_progress()).await;
     let (view, seconds) = (node.view(), started.elapsed().as_secs_f64());

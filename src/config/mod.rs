@@ -22,7 +22,9 @@ mod keep_awake;
 mod layers;
 mod merge;
 mod node_file;
+mod node_source;
 mod nodes;
+mod providers;
 mod settings;
 mod wake_flags;
 mod wake_values;
@@ -32,6 +34,8 @@ pub use args::{CheckArgs, Cli, Command, NodesArgs, ProxyArg, ProxyUrl, ServeArgs
 pub use env_file::{Env, environment};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
+pub use node_source::{NodeSettings, NodeSource, Stamp};
+pub use providers::{ProviderConfig, ProviderKind, Secret};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -42,6 +46,12 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The nodes; empty when nothing names one (then the page says what is missing).
     pub nodes: Vec<NodeConfig>,
+    /// Where the nodes come from, to read them again.
+    pub source: NodeSource,
+    /// Cloud providers; empty unless the user has a key.
+    pub providers: Vec<ProviderConfig>,
+    /// Whether the providers' models stand in the lists of models.
+    pub list_cloud_models: bool,
     /// Times that bound what we wait for.
     pub timeouts: Timeouts,
     /// When to wake, and when not.
@@ -54,6 +64,8 @@ pub struct Config {
     pub limits: Limits,
     /// Further allowed origins, beside Ollama's own list: `OLLAMA_ORIGINS` syntax (`*` wildcards).
     pub cors_origins: Vec<String>,
+    /// Whom to tell when something needs the owner.
+    pub notify: NotifyConfig,
     /// Log form and level.
     pub log: Log,
     /// What the node file says about the sizes of models.
@@ -82,7 +94,7 @@ pub struct Listen {
 }
 
 /// One Ollama server with its host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NodeConfig {
     /// Unique among the nodes.
     pub name: NodeName,
@@ -295,6 +307,33 @@ pub struct Limits {
     pub connections: usize,
     /// Attempts of one request.
     pub attempts: u32,
+}
+
+/// Whom to tell when something needs the owner. The URLs may hold secrets: they are never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct NotifyConfig {
+    /// Gets a POST of JSON.
+    pub webhook: Option<String>,
+    /// A topic of an ntfy server.
+    pub ntfy: Option<Ntfy>,
+}
+
+/// A topic of an ntfy server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ntfy {
+    /// The server, with the path that ntfy is served under, ending with a slash.
+    pub server: String,
+    /// The topic, which is as good as a password.
+    pub topic: String,
+}
+
+impl std::fmt::Debug for NotifyConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NotifyConfig")
+            .field("webhook", &self.webhook.is_some())
+            .field("ntfy", &self.ntfy.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// How to log.

@@ -3,33 +3,58 @@
 //! A node's `keeper` is the only writer of what is known of the node and the only one that sends to a node on its own
 //! account. Requests read the published [`View`], report what they observed, and say what they want.
 
+mod account;
+pub mod energy;
 mod gate;
+mod holders;
+mod hosts;
 mod keeper;
 mod metrics;
 mod neighbours;
 mod node;
 pub mod power;
+mod renewal;
+mod roster;
 pub mod survey;
+mod traffic;
 mod view;
 mod wake;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::catalog::{self, NodeSnapshot, Shows, Snapshot};
+use crate::catalog::{self, Listed, ModelKey, NodeSnapshot, Shows, Snapshot};
 use crate::config::{NodeConfig, Timeouts, WakeRules};
+use crate::telemetry::journal::Journal;
 
 pub use metrics::{Metrics, NodeMetrics, UpstreamError};
-pub use node::{InFlight, Node, Trigger, Want};
+pub use node::{Node, Trigger, Want};
+pub use renewal::{Changes, Plan};
+pub use roster::Roster;
+pub use traffic::InFlight;
 pub use view::{KnownMac, MacSource, View};
 
-/// All nodes, in the order of the settings.
+use holders::Holders;
+use renewal::Memory;
+
+/// The nodes, as the settings name them now. Cheap to clone; clones share it.
 #[derive(Clone)]
 pub struct Fleet {
-    nodes: Arc<[Node]>,
+    roster: Arc<RwLock<Arc<Roster>>>,
+    memory: Arc<Mutex<Memory>>,
+    common: Common,
+}
+
+/// What all keepers have in common.
+#[derive(Clone)]
+struct Common {
+    rules: Rules,
+    metrics: Metrics,
     shows: Shows,
+    holders: Holders,
+    /// Rung when something worth keeping on disk has changed.
     changed: Arc<Notify>,
 }
 
@@ -44,10 +69,12 @@ pub struct Rules {
     pub health_interval: Option<std::time::Duration>,
     /// How long a list is fresh.
     pub cache_ttl: std::time::Duration,
+    /// Where wakes, sleeps and changes of state are written down.
+    pub journal: Journal,
 }
 
 impl Fleet {
-    /// Makes the nodes with what the snapshot knew of them, and starts a keeper for each in `tasks`.
+    /// Makes the nodes with what the snapshot knew of them, and starts a keeper in `tasks` for each that takes part.
     ///
     /// # Errors
     /// When no TLS roots can be loaded for wake URLs.
@@ -58,49 +85,71 @@ impl Fleet {
         metrics: &Metrics,
         tasks: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<Self> {
-        let shows = Shows::default();
-        let changed = Arc::new(Notify::new());
-        let mut nodes = Vec::new();
-        for config in configs.iter().filter(|config| config.enabled) {
-            let known = snapshot.nodes.get(config.name.as_str()).cloned().unwrap_or_default();
-            let (node, keeper) = keeper::Keeper::new(config, rules, known, metrics, shows.clone(), changed.clone())?;
-            tasks.spawn(keeper.run());
-            nodes.push(node);
-        }
-        Ok(Self { nodes: nodes.into(), shows, changed })
+        let (rules, metrics) = (rules.clone(), metrics.clone());
+        let common = Common { rules, metrics, shows: Shows::default(), holders: Holders::default(), changed: Arc::default() };
+        let memory = Arc::new(Mutex::new(Memory::of(snapshot)));
+        let fleet = Self { roster: Arc::default(), memory, common };
+        let plan = fleet.plan(configs)?;
+        fleet.adopt(plan, tasks);
+        Ok(fleet)
     }
 
-    /// The nodes in the order of the settings.
-    pub fn nodes(&self) -> &[Node] {
-        &self.nodes
+    /// The nodes in the order of the settings, as they are now. Ask again for the next step: a reload may come between.
+    pub fn nodes(&self) -> Arc<Roster> {
+        self.roster.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The node of that slot; `None` when it is not in the settings any more.
+    pub fn at(&self, slot: usize) -> Option<Node> {
+        self.nodes().at(slot).cloned()
     }
 
     /// The node of that name.
-    pub fn find(&self, name: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.name().as_str() == name)
+    pub fn find(&self, name: &str) -> Option<Node> {
+        self.nodes().find(name).cloned()
+    }
+
+    /// What has happened, and what runs now.
+    pub fn journal(&self) -> &Journal {
+        &self.common.rules.journal
     }
 
     /// The kept `show` answers of all nodes.
     pub fn shows(&self) -> &Shows {
-        &self.shows
+        &self.common.shows
     }
 
-    /// What all nodes hold, as the catalog composes its answers from it.
+    /// The slots of the nodes that may hold a model; costs what these are, whatever the size of the fleet. Only a proposal:
+    /// what a node really holds is in its view.
+    pub fn holders(&self, key: &ModelKey) -> Vec<usize> {
+        self.common.holders.slots(key)
+    }
+
+    /// Whether some node that takes part lists a model by this name, or is said to hold it.
+    pub fn listed(&self, name: &str) -> Listed {
+        self.common.holders.listed(name)
+    }
+
+    /// What all nodes that take part hold, as the catalog composes its answers from it.
     pub fn with_catalog<T>(&self, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
-        let views: Vec<_> = self.nodes.iter().map(|node| (node, node.view())).collect();
-        let views: Vec<_> =
-            views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
-        compose(&views)
+        compose_of(self.nodes().enabled(), compose)
+    }
+
+    /// The same of those nodes alone that may hold a model.
+    pub fn with_holders<T>(&self, model: &str, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
+        let (nodes, holders) = (self.nodes(), self.holders(&ModelKey::of(model)));
+        compose_of(nodes.among(&holders).into_iter().filter(|node| node.config().enabled), compose)
     }
 
     /// Resolves when something worth keeping on disk has changed.
     pub async fn changed(&self) {
-        self.changed.notified().await;
+        self.common.changed.notified().await;
     }
 
-    /// What is worth keeping over a restart.
+    /// What is worth keeping over a restart; that of nodes which are not in the settings now as well.
     pub fn snapshot(&self) -> Snapshot {
-        let nodes = self.nodes.iter().map(|node| (node.name().to_string(), self.snapshot_of(node))).collect();
+        let mut nodes = self.memory().absent().clone();
+        nodes.extend(self.nodes().iter().map(|node| (node.name().to_string(), self.snapshot_of(node))));
         Snapshot { nodes, ..Snapshot::default() }
     }
 
@@ -113,15 +162,31 @@ impl Fleet {
             address: view.address.map(|address| address.to_string()),
             wake_seconds: view.wake_history.clone(),
             last_seen: node.last_seen_unix(),
+            energy: view.energy.kept(node.last_seen()),
             ..NodeSnapshot::default()
         };
-        own.with_catalog(node.name(), &view.holding, &self.shows)
+        own.with_catalog(node.name(), &view.holding, self.shows())
     }
+}
+
+fn compose_of<'a, T>(nodes: impl Iterator<Item = &'a Node>, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
+    let views: Vec<_> = nodes.map(|node| (node, node.view())).collect();
+    let views: Vec<_> = views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
+    compose(&views)
 }
 
 /// Whether an address is one of this machine's own.
 pub fn is_own_address(address: std::net::IpAddr) -> bool {
     wake::interfaces::is_own(address)
+}
+
+/// The client for calls of our own to the outside, such as wake URLs: bounded in time, no proxy from the environment, no
+/// redirects, nothing kept open.
+///
+/// # Errors
+/// When no TLS roots can be loaded.
+pub fn outward_client() -> Result<reqwest::Client, reqwest::Error> {
+    wake::url::client()
 }
 
 /// How a node would be woken, in words: the interface and broadcast of its packets, its wake URL, or what is missing.

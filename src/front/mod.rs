@@ -15,12 +15,15 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
+use tokio::sync::watch;
 
+use crate::dashboard::{self, Dashboard};
 use crate::http::{Body, body, reply};
 use crate::proxy::Proxy;
 use crate::server::Handler;
+use crate::telemetry::journal::Cause;
 use crate::telemetry::metrics::Registry;
-use crate::values::{Dialect, Fault, Kind};
+use crate::values::{Dialect, Fault, Kind, agent_family};
 pub use cors::Origins;
 
 /// Answers every request that comes in.
@@ -29,16 +32,33 @@ pub struct Front(Arc<Shared>);
 
 struct Shared {
     proxy: Proxy,
+    dashboard: Dashboard,
     metrics: metrics::Metrics,
     origins: Origins,
-    /// What is missing in the settings, for the page.
-    missing: Option<String>,
+    /// Why the node file could not be used when it was last read.
+    config_error: watch::Receiver<Option<String>>,
 }
 
 impl Front {
-    /// `missing` is what the owner still has to set, in words.
-    pub fn new(proxy: Proxy, registry: Registry, origins: Origins, missing: Option<String>) -> Self {
-        Self(Arc::new(Shared { proxy, metrics: metrics::Metrics::new(registry), origins, missing }))
+    /// `config_error` says why the node file could not be used when it was last read, if that is so.
+    pub fn new(
+        proxy: Proxy,
+        dashboard: Dashboard,
+        registry: Registry,
+        origins: Origins,
+        config_error: watch::Receiver<Option<String>>,
+    ) -> Self {
+        Self(Arc::new(Shared { proxy, dashboard, metrics: metrics::Metrics::new(registry), origins, config_error }))
+    }
+
+    /// What the owner still has to set, in words.
+    fn missing(&self) -> Option<&'static str> {
+        let nobody = self.0.proxy.fleet().nodes().is_empty();
+        nobody.then_some("No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.")
+    }
+
+    fn config_error(&self) -> Option<String> {
+        self.0.config_error.borrow().clone()
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
@@ -54,7 +74,7 @@ impl Front {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
-        let mut response = match self.own(&request).await {
+        let mut response = match self.own(&request, client).await {
             Some(response) => response,
             None => self.0.proxy.handle(request, client).await,
         };
@@ -63,21 +83,27 @@ impl Front {
     }
 
     /// Our own endpoints; `None`: not ours.
-    async fn own(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+    async fn own(&self, request: &Request<Incoming>, client: SocketAddr) -> Option<Response<Body>> {
         let fleet = self.0.proxy.fleet();
         let (method, path) = (request.method(), request.uri().path());
         let looks = method == Method::GET || method == Method::HEAD;
         let mut response = match path {
             "/" if looks => self.root(request.headers()),
             "/health" if looks => reply::json(StatusCode::OK, &nodes::health(fleet)),
-            "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler())),
+            "/nodes" if looks => {
+                reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler(), self.config_error().as_deref()))
+            }
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
-            "/metrics" if looks => self.0.metrics.page(fleet, request.headers()),
+            "/metrics" if looks => self.0.metrics.page(fleet, self.0.proxy.scheduler(), request.headers()),
+            path if looks && dashboard::PATHS.contains(&path) => {
+                self.0.dashboard.answer(path, request.uri().query(), request.headers())?
+            }
             "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
             "/ui/page.js" if looks => page::asset("text/javascript; charset=utf-8", page::JS),
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
-                Some((name, action)) => self.act(request, name, action).await,
+                Some((name, action)) => self.act(request, client, name, action).await,
                 None if matches!(path, "/" | "/health" | "/nodes" | "/metrics" | "/route") => wrong_method("GET, HEAD"),
+                None if dashboard::PATHS.contains(&path) => wrong_method("GET, HEAD"),
                 None => return None,
             },
         };
@@ -94,9 +120,9 @@ impl Front {
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let fleet = self.0.proxy.fleet();
         let mut response = if accept.contains("text/html") {
-            page::page(fleet, self.0.missing.as_deref())
+            page::page(fleet, self.missing(), self.config_error().as_deref())
         } else if accept.contains("application/json") {
-            reply::json(StatusCode::OK, &nodes::info(self.0.missing.as_deref()))
+            reply::json(StatusCode::OK, &nodes::info(self.missing()))
         } else {
             reply::whole(StatusCode::OK, reply::TEXT, "Ollama is running")
         };
@@ -104,10 +130,10 @@ impl Front {
         response
     }
 
-    /// `POST /nodes/{name}/wake` and `…/refresh`: a person's explicit wish.
-    async fn act(&self, request: &Request<Incoming>, name: &str, action: &str) -> Response<Body> {
-        if !matches!(action, "wake" | "refresh") {
-            return refused(Kind::NotFound, "nodes have the actions wake and refresh");
+    /// `POST /nodes/{name}/wake`, `…/sleep` and `…/refresh`: a person's explicit wish.
+    async fn act(&self, request: &Request<Incoming>, client: SocketAddr, name: &str, action: &str) -> Response<Body> {
+        if !matches!(action, "wake" | "sleep" | "refresh") {
+            return refused(Kind::NotFound, "nodes have the actions wake, sleep and refresh");
         }
         if request.method() != Method::POST {
             return wrong_method("POST");
@@ -118,14 +144,21 @@ impl Front {
         let Some(node) = self.0.proxy.fleet().find(name) else {
             return refused(Kind::NotFound, format!("there is no node {name:?}"));
         };
+        if !node.config().enabled {
+            let text = "it is disabled in the node file, and never contacted";
+            return reply::json(StatusCode::CONFLICT, &json!({ "node": name, "state": node.state(), "error": text }));
+        }
         if action == "refresh" {
             return match node.refresh().await {
                 Ok(()) => reply::json(StatusCode::OK, &json!({ "node": name, "refreshed": true })),
                 Err(why) => reply::json(StatusCode::BAD_GATEWAY, &json!({ "node": name, "error": why })),
             };
         }
+        if action == "sleep" {
+            return nodes::sleep(&node);
+        }
         let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
-        nodes::wake(node, waits).await
+        nodes::wake(&node, cause(request.headers(), client), waits).await
     }
 }
 
@@ -133,6 +166,12 @@ impl Handler for Front {
     async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         self.answer(request, client).await
     }
+}
+
+/// Who wishes a wake.
+fn cause(headers: &HeaderMap, client: SocketAddr) -> Cause {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    Cause::manual(Some(client.ip()), Some(agent_family(agent)))
 }
 
 fn refused(kind: Kind, text: impl Into<std::borrow::Cow<'static, str>>) -> Response<Body> {

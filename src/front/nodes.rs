@@ -10,6 +10,7 @@ use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, Trigger, View, Want};
 use crate::http::{Body, reply};
 use crate::schedule::Scheduler;
+use crate::telemetry::journal::Cause;
 
 /// Whether a node serves, or would after a wake.
 pub(super) fn is_healthy(view: &View) -> bool {
@@ -20,11 +21,12 @@ pub(super) fn is_healthy(view: &View) -> bool {
     }
 }
 
-/// Always 200 and from memory: a container must not be restarted because a PC sleeps.
+/// Always 200 and from memory: a container must not be restarted because a PC sleeps. Of the nodes that take part.
 pub(super) fn health(fleet: &Fleet) -> Value {
     let mut nodes = Map::new();
     let mut healthy = 0;
-    for node in fleet.nodes() {
+    let roster = fleet.nodes();
+    for node in roster.enabled() {
         let view = node.view();
         let well = is_healthy(&view);
         healthy += usize::from(well);
@@ -39,19 +41,24 @@ pub(super) fn health(fleet: &Fleet) -> Value {
         nodes.insert(node.name().to_string(), entry);
     }
     let status = if healthy > 0 { "healthy" } else { "degraded" };
-    json!({ "status": status, "healthy_nodes": healthy, "total_nodes": fleet.nodes().len(), "nodes": nodes })
+    json!({ "status": status, "healthy_nodes": healthy, "total_nodes": nodes.len(), "nodes": nodes })
 }
 
-/// The seed's JSON plus `power`.
-pub(super) fn list(fleet: &Fleet, scheduler: &Scheduler) -> Value {
-    let nodes: Vec<Value> = fleet.nodes().iter().enumerate().map(|(index, node)| node_json(node, index, scheduler)).collect();
-    json!({ "scheduling_strategy": scheduler.rules().strategy.word(), "waiting": scheduler.waiting(), "nodes": nodes })
+/// The seed's JSON plus `power`, and what is wrong with the node file.
+pub(super) fn list(fleet: &Fleet, scheduler: &Scheduler, config_error: Option<&str>) -> Value {
+    let nodes: Vec<Value> = fleet.nodes().iter().map(|node| node_json(node, scheduler)).collect();
+    json!({
+        "scheduling_strategy": scheduler.rules().strategy.word(),
+        "waiting": scheduler.waiting(),
+        "config_error": config_error,
+        "nodes": nodes,
+    })
 }
 
-fn node_json(node: &Node, index: usize, scheduler: &Scheduler) -> Value {
-    let (config, view) = (node.config(), node.view());
+fn node_json(node: &Node, scheduler: &Scheduler) -> Value {
+    let (config, view, slot) = (node.config(), node.view(), node.slot());
     let (total, failed) = node.totals();
-    let (taken, places) = scheduler.places(index);
+    let (taken, places) = scheduler.places(slot);
     let hosts: Vec<&str> = config.hosts.iter().map(|host| host.host.as_str()).collect();
     let models: Vec<&str> = view.holding.models().iter().map(|model| model.name.as_str()).collect();
     json!({
@@ -65,9 +72,9 @@ fn node_json(node: &Node, index: usize, scheduler: &Scheduler) -> Value {
             "active_connections": node.active(),
             "total_requests": total,
             "failed_requests": failed,
-            "is_healthy": is_healthy(&view),
+            "is_healthy": config.enabled && is_healthy(&view),
             "places_taken": taken,
-            "breaker": scheduler.circuit(index).word(),
+            "breaker": scheduler.circuit(slot).word(),
         },
         "models": models,
         "config": { "description": config.description, "memory_gb": config.memory_gb },
@@ -77,7 +84,7 @@ fn node_json(node: &Node, index: usize, scheduler: &Scheduler) -> Value {
 
 fn power_json(node: &Node, view: &View) -> Value {
     json!({
-        "state": view.power.word(),
+        "state": node.state(),
         "since": unix(view.since),
         "last_seen": node.last_seen_unix(),
         "always_on": node.config().always_on,
@@ -103,12 +110,20 @@ pub(super) fn info(missing: Option<&str>) -> Value {
         "name": "ollama-proxy",
         "version": env!("CARGO_PKG_VERSION"),
         "missing": missing,
-        "endpoints": ["/health", "/nodes", "/metrics", "/route?model=", "/api/tags", "/v1/models"],
+        "endpoints": ["/health", "/nodes", "/metrics", "/route?model=", "/journal", "/events", "/summary", "/topology.json", "/api/tags", "/v1/models"],
     })
 }
 
+/// 409 with what its owner can do: nothing here can put a machine to sleep.
+pub(super) fn sleep(node: &Node) -> Response<Body> {
+    let text =
+        "this proxy has no means to put it to sleep; let its own timer do so: the proxy sends nothing to it while it is not used";
+    let state = node.view().power.word();
+    reply::json(StatusCode::CONFLICT, &json!({ "node": node.name().as_str(), "state": state, "error": text }))
+}
+
 /// 202 at once; with `wait`, 200 with the seconds it took, or 504.
-pub(super) async fn wake(node: &Node, waits: bool) -> Response<Body> {
+pub(super) async fn wake(node: &Node, cause: Cause, waits: bool) -> Response<Body> {
     let before = node.view();
     let name = node.name().as_str();
     if !before.means.any() && !node.may_be_asked() {
@@ -118,7 +133,7 @@ pub(super) async fn wake(node: &Node, waits: bool) -> Response<Body> {
     let started = Instant::now();
     let mut watch = node.watch();
     // Also when it seems to be awake: it may have fallen asleep a moment ago, and a person wants to know.
-    node.want(Want { cause: "a person's wake".to_owned(), trigger: Trigger::Manual, ..Want::default() }).await;
+    node.want(Want { cause, trigger: Trigger::Manual, ..Want::default() }).await;
     if !waits {
         return reply::json(StatusCode::ACCEPTED, &json!({ "node": name, "state": node.view().power.word() }));
     }

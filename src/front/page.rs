@@ -20,26 +20,32 @@ pub(super) fn asset(content_type: &'static str, text: &'static str) -> Response<
 }
 
 /// The page with the state as it is now.
-pub(super) fn page(fleet: &Fleet, missing: Option<&str>) -> Response<Body> {
+pub(super) fn page(fleet: &Fleet, missing: Option<&str>, config_error: Option<&str>) -> Response<Body> {
     let mut cards = String::new();
-    for node in fleet.nodes() {
+    for node in &*fleet.nodes() {
         card(&mut cards, node);
     }
-    let notice = missing.map(|text| format!("<p class=\"notice\">{}</p>", escaped(text))).unwrap_or_default();
+    let stale = config_error.map(|why| format!("The node file cannot be used, and the nodes stay as they were: {why}"));
+    let notices = missing.into_iter().chain(stale.as_deref());
+    let notice = notices.fold(String::new(), |all, text| all + "<p class=\"notice\">" + &escaped(text) + "</p>");
     let html = HTML.replace("{{notice}}", &notice).replace("{{nodes}}", &cards).replace("{{version}}", env!("CARGO_PKG_VERSION"));
     secured(reply::whole(StatusCode::OK, "text/html; charset=utf-8", html))
 }
 
 fn card(into: &mut String, node: &Node) {
     let view = node.view();
-    let (name, state) = (escaped(node.name().as_str()), view.power.word());
+    let (name, state) = (escaped(node.name().as_str()), node.state());
     let host = escaped(node.host().to_str().unwrap_or_default());
     let models: Vec<String> = view.holding.models().iter().map(|model| escaped(&model.name)).collect();
     let mac = view.mac.map_or("not known yet".to_owned(), |known| format!("{} ({})", known.mac, known.source.word()));
     let usual = view.usual_wake().map_or("not known yet".to_owned(), |usual| format!("{:.0} s", usual.as_secs_f64()));
     let told: Vec<String> =
         [&view.trouble, &view.hindrance, &view.advice].into_iter().flatten().map(|text| escaped(text)).collect();
-    let healthy = if is_healthy(&view) { "well" } else { "ill" };
+    let healthy = if node.config().enabled && is_healthy(&view) { "well" } else { "ill" };
+    let buttons = format!(
+        "<form method=\"post\" action=\"nodes/{name}/wake\"><button>Wake</button></form>\
+         <form method=\"post\" action=\"nodes/{name}/refresh\"><button class=\"quiet\">Refresh</button></form>"
+    );
     // Writing into a String cannot fail.
     let _ = write!(
         into,
@@ -47,13 +53,12 @@ fn card(into: &mut String, node: &Node) {
          <h2><span class=\"shape\" aria-hidden=\"true\"></span>{name}: <span data-state>{state}</span></h2>\
          <p data-told role=\"status\">{}</p>\
          <dl><dt>Address</dt><dd>{host}</dd><dt>MAC</dt><dd data-mac>{mac}</dd><dt>Usual wake</dt><dd data-usual>{usual}</dd>\
-         <dt>Running, waiting</dt><dd data-load>{}, {}</dd><dt>Models</dt><dd data-models>{}</dd></dl>\
-         <form method=\"post\" action=\"nodes/{name}/wake\"><button>Wake</button></form>\
-         <form method=\"post\" action=\"nodes/{name}/refresh\"><button class=\"quiet\">Refresh</button></form></article>",
+         <dt>Running, waiting</dt><dd data-load>{}, {}</dd><dt>Models</dt><dd data-models>{}</dd></dl>{}</article>",
         told.join("; "),
         node.active(),
         node.held(),
         if models.is_empty() { "not known yet".to_owned() } else { models.join(", ") },
+        if node.config().enabled { buttons } else { String::new() },
     );
 }
 

@@ -44,7 +44,7 @@ impl Proxy {
         }
         let lookup = self.look_up(metadata, ask, head);
         self.0.metrics.recalled(ask.route, recall(&lookup));
-        for node in nodes {
+        for node in &*nodes {
             node.list_asked();
         }
         self.looked_up(lookup, ask, head)
@@ -52,7 +52,7 @@ impl Proxy {
 
     fn look_up(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Lookup {
         let (now, ttl) = (Instant::now(), self.0.settings.cache_ttl);
-        self.0.fleet.with_catalog(|views| match metadata {
+        let compose = |views: &[catalog::View<'_>]| match metadata {
             Metadata::Tags => Lookup::Found(catalog::tags(views, now, ttl)),
             Metadata::Version => Lookup::Found(catalog::version(views, now, ttl)),
             Metadata::Status => Lookup::Found(catalog::status(views, now, ttl)),
@@ -67,7 +67,17 @@ impl Proxy {
             },
             // What runs is never remembered.
             Metadata::Ps => Lookup::Unknown,
-        })
+        };
+        let model = match metadata {
+            Metadata::ModelById(id) => Some(id.as_str()),
+            Metadata::Show { plain: true } => ask.model.as_deref(),
+            _ => None,
+        };
+        // What the holders of a model cannot tell, all lists together may.
+        match model.map(|model| self.0.fleet.with_holders(model, compose)) {
+            Some(found @ Lookup::Found(_)) => found,
+            _ => self.0.fleet.with_catalog(compose),
+        }
     }
 
     /// A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
@@ -116,10 +126,13 @@ pub(super) fn unloaded(shape: Shape, ask: &Ask) -> Response<Body> {
 
 async fn running_on(node: Node, connect: Duration) -> Option<Bytes> {
     let path = format!("{}/api/ps", node.config().path_prefix);
-    let call = Call { method: Method::GET, path, host: node.host().clone(), body: Bytes::new() };
-    let addresses = node.addresses().await.ok()?;
     let began = Instant::now();
-    match upstream::call(&addresses, connect, PS, call).await {
+    let called = async {
+        let link = node.connect(connect).await?;
+        let call = Call { method: Method::GET, path, host: node.host().clone(), body: Bytes::new() };
+        upstream::call_over(link, PS, call).await
+    };
+    match called.await {
         Ok(reply) if reply.status.is_success() => Some(reply.body),
         Ok(_) => None,
         Err(trouble) => {

@@ -7,10 +7,12 @@ mod call;
 mod dial;
 mod exchange;
 mod idle;
+mod in_order;
 mod trouble;
 
-pub use call::{Call, Reply, call};
+pub use call::{Call, Reply, call, call_over};
 pub use dial::{Link, connect, resolve};
 pub use exchange::{AnswerBody, Ready, exchange};
 pub use idle::Idle;
+pub use in_order::{Way, connect_in_order};
 pub use trouble::Trouble;

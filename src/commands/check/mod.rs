@@ -1,12 +1,13 @@
 //! `check`: looks for faults in settings, network and nodes, and says the way out of each.
 //!
-//! `gather` and `visit` look, `machine` and `node` judge what they found, `report` prints it.
+//! `gather` and `visit` look, `machine`, `node` and `sizes` judge what they found, `report` prints it.
 
 mod gather;
 mod hints;
 mod machine;
 mod node;
 mod report;
+mod sizes;
 mod visit;
 
 use tokio::task::JoinSet;
@@ -65,6 +66,10 @@ async fn examine(config: &Config, call_wake_url: bool, env: &Env) -> anyhow::Res
         };
         faults += report::print(&heading, &lines);
     }
+    let sizes = sizes::lines(&config.nodes, config.fallback);
+    if !sizes.is_empty() {
+        faults += report::print("Sizes of models", &sizes);
+    }
     if config.nodes.is_empty() {
         let line = Line::fault("no node is set", "set --ollama-url (OLLAMA_URL) to the PC, such as http://192.168.1.20:11434");
         faults += report::print("Nodes", &[line]);
@@ -82,7 +87,12 @@ fn visit<'a>(
     let name = node.name.as_str();
     // A running proxy with other settings may have another node of that name.
     let same = |told: &&ListedNode| told.name == name && node.hosts.iter().any(|host| told.hosts.contains(&host.host));
-    Some(Visit { node: fleet.find(name)?, config, told: told.iter().find(same), call_wake_url })
+    Some(Visit {
+        node: fleet.find(name).filter(|node| node.config().enabled)?,
+        config,
+        told: told.iter().find(same),
+        call_wake_url,
+    })
 }
 
 /// Each effective setting with where it came from.

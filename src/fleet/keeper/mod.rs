@@ -5,6 +5,7 @@
 
 mod calls;
 mod lists;
+mod records;
 mod waking;
 
 use std::net::IpAddr;
@@ -15,14 +16,18 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::holders::Holders;
 use super::node::{Message, Node, event_of};
 use super::power::{self, Act, Event, Power};
+use super::traffic::Traffic;
 use super::view::View;
-use super::{KnownMac, MacSource, Metrics, Rules, wake};
-use crate::catalog::{NodeSnapshot, Shows, Stamp};
+use super::{Common, Rules, wake};
+use crate::catalog::Shows;
 use crate::config::NodeConfig;
 use crate::upstream::{Reply, Trouble};
 use calls::Caller;
+use records::Before;
+pub(super) use waking::means;
 
 /// Evidence and wants wait here; more than this many at once say nothing new.
 const INBOX: usize = 64;
@@ -38,6 +43,9 @@ pub(super) struct Keeper {
     view: View,
     /// Something in `view` differs from what was published.
     dirty: bool,
+    /// Its list has other names than before.
+    relisted: bool,
+    holders: Holders,
     shows: Shows,
     changed: Arc<Notify>,
     jobs: JoinSet<(Instant, Done)>,
@@ -48,6 +56,8 @@ pub(super) struct Keeper {
     last_inference: Option<Instant>,
     /// When it last refused a call of ours.
     refused: Option<Instant>,
+    /// When it was said to go to sleep.
+    announced: Option<Instant>,
 }
 
 /// What a job of the keeper brings back.
@@ -62,44 +72,31 @@ enum Done {
 }
 
 impl Keeper {
+    /// A node and who keeps it; `view` and `traffic` are what was known of it before.
     pub(super) fn new(
-        config: &NodeConfig,
-        rules: &Rules,
-        known: NodeSnapshot,
-        metrics: &Metrics,
-        shows: Shows,
-        changed: Arc<Notify>,
+        slot: usize,
+        config: NodeConfig,
+        view: View,
+        traffic: Arc<Traffic>,
+        common: &Common,
     ) -> anyhow::Result<(Node, Self)> {
         let (tell, inbox) = mpsc::channel(INBOX);
-        let learnt = known.mac.as_deref().and_then(|mac| mac.parse().ok());
-        let set = config.wake.mac.map(|mac| KnownMac { mac, source: MacSource::Set });
-        let mac = set.or(learnt.map(|mac| KnownMac { mac, source: MacSource::Learnt }));
-        let view = View {
-            power: Power::Unknown,
-            since: SystemTime::now(),
-            means: waking::means(config, mac, rules.timeouts.wake),
-            holding: known.restore(&config.name, &shows, Stamp { at: Instant::now(), wall: SystemTime::now() }),
-            loading: Vec::new(),
-            mac,
-            address: known.address.and_then(|address| address.parse().ok()),
-            wake_history: known.wake_seconds,
-            trouble: None,
-            hindrance: None,
-            advice: None,
-            woken: None,
-        };
         let (publish, published) = watch::channel(Arc::new(view.clone()));
-        let node = Node::new(config.clone(), tell, published, metrics.of_node(config.name.as_str()))?;
-        let waking = waking::Waking::new(config)?;
+        let waking = waking::Waking::new(&config)?;
+        let metrics = common.metrics.of_node(config.name.as_str());
+        // Its own handle tells nobody anything, or it would keep itself alive.
+        let node = Node::new(slot, config, published, traffic, metrics)?;
         let keeper = Self {
             node: node.clone(),
-            rules: rules.clone(),
+            rules: common.rules.clone(),
             inbox,
             publish,
             view,
             dirty: false,
-            shows,
-            changed,
+            relisted: false,
+            holders: common.holders.clone(),
+            shows: common.shows.clone(),
+            changed: common.changed.clone(),
             jobs: JoinSet::new(),
             reading: lists::Reading::default(),
             waking,
@@ -107,11 +104,13 @@ impl Keeper {
             next_check: None,
             last_inference: None,
             refused: None,
+            announced: None,
         };
-        Ok((node, keeper))
+        Ok((node.telling(tell), keeper))
     }
 
-    /// Never ends by itself: it holds a handle on its node.
+    /// Ends when nobody is left who could tell it something: its node is not in the settings any more, and the last
+    /// request has left it.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         self.begin();
         loop {
@@ -154,8 +153,10 @@ impl Keeper {
             }
             Message::CheckLife(tell) => self.check_life(tell),
             Message::Inferred => self.inferred(),
+            Message::FirstByte => self.first_byte(),
             Message::Mutated(tell) => self.mutated(tell),
             Message::ListAsked => self.list_asked(),
+            Message::ListRefuted => self.list_refuted(),
             Message::Refresh(tell) => self.refresh(tell),
         }
     }
@@ -206,6 +207,11 @@ impl Keeper {
     fn tick(&mut self) {
         let now = Instant::now();
         self.observe(Event::Tick, None);
+        if self.node.is_retired() {
+            // Whoever still waits for it is served; nothing is sent for its own sake.
+            self.next_check = None;
+            return;
+        }
         if self.next_check.is_some_and(|due| due <= now) {
             self.next_check = None;
             self.read_lists();
@@ -215,7 +221,7 @@ impl Keeper {
 
     /// Lets the power machine judge an event, and does what it says.
     fn observe(&mut self, event: Event, words: Option<String>) {
-        let before = self.view.power.word();
+        let before = Before::of(&self.view.power);
         let power = std::mem::replace(&mut self.view.power, Power::Unknown);
         let (power, acts) = power::next(power, event, Instant::now(), self.view.means);
         self.view.power = power;
@@ -224,11 +230,15 @@ impl Keeper {
         }
         self.dirty = true;
         let after = self.view.power.word();
-        if before != after {
-            self.turned(before, after);
+        self.account(event, &before);
+        if before.word() != after {
+            self.turned(before.word(), after);
         }
         for act in acts {
             self.act(act);
+        }
+        if !self.view.power.in_progress() && matches!(event, Event::GoesToSleep) {
+            self.end_record("given_up", before.word() == "waking");
         }
     }
 
@@ -243,6 +253,8 @@ impl Keeper {
         }
         let why = self.view.trouble.as_deref().filter(|_| after != "awake");
         tracing::info!(node = %self.node.name(), from = before, to = after, why, "power");
+        let why = why.map(str::to_owned);
+        self.record_turn(before, after, why.as_deref());
     }
 
     fn act(&mut self, act: Act) {
@@ -259,6 +271,7 @@ impl Keeper {
     fn came_up(&mut self, took: Option<Duration>) {
         self.view.trouble = None;
         self.view.hindrance = None;
+        self.end_record("awake", took.is_some());
         if let Some(took) = took {
             self.view.woken = Some(Instant::now());
             self.node.metrics().woken(self.waking.trigger, took);
@@ -285,6 +298,7 @@ impl Keeper {
     fn answered(&mut self, reply: &Reply) {
         self.node.seen_now();
         self.met(Some(reply.peer.ip()));
+        self.record_connect(reply.connected);
         self.observe(Event::Answered, None);
         self.learn_mac(reply.peer.ip());
     }
@@ -296,6 +310,10 @@ impl Keeper {
     fn publish(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.publish.send_replace(Arc::new(self.view.clone()));
+            self.rules.journal.stir();
+            if std::mem::take(&mut self.relisted) {
+                self.holders.relisted(&self.node, &self.view.holding);
+            }
         }
     }
 }

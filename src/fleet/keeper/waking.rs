@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::records::{Record, Told};
 use super::{Done, Keeper};
 use crate::classify::Preload;
 use crate::config::{KeepAwake, LocalTime, NodeConfig};
@@ -13,6 +14,7 @@ use crate::fleet::metrics::WakeEnd;
 use crate::fleet::power::{Event, Means, Power};
 use crate::fleet::wake::{interfaces, packet, url};
 use crate::fleet::{KnownMac, Trigger, Want};
+use crate::telemetry::journal::Cause;
 use crate::upstream::{Reply, Trouble};
 
 /// Ollama gives a load up after five minutes without progress; beyond this even a slow one is not worth waiting for.
@@ -37,12 +39,15 @@ pub(super) struct Waking {
     pub(super) loads: WantedLoads,
     /// What started the campaign under way, or the last one.
     pub(super) trigger: Trigger,
+    pub(super) record: Option<Record>,
+    pub(super) told: Option<Told>,
 }
 
 impl Waking {
     pub(super) fn new(config: &NodeConfig) -> anyhow::Result<Self> {
         let client = config.wake.url.as_ref().map(|_| url::client()).transpose()?;
-        Ok(Self { client, skew: 0, last_call: None, loads: WantedLoads::default(), trigger: Trigger::default() })
+        let (loads, trigger) = (WantedLoads::default(), Trigger::default());
+        Ok(Self { client, skew: 0, last_call: None, loads, trigger, record: None, told: None })
     }
 }
 
@@ -62,7 +67,7 @@ impl WantedLoads {
 }
 
 /// What can be done about this node when it sleeps.
-pub(super) fn means(config: &NodeConfig, mac: Option<KnownMac>, deadline: Duration) -> Means {
+pub(in crate::fleet) fn means(config: &NodeConfig, mac: Option<KnownMac>, deadline: Duration) -> Means {
     Means { packets: mac.is_some() && !config.always_on, url: config.wake.url.is_some(), deadline }
 }
 
@@ -72,19 +77,24 @@ impl Keeper {
         let was_in_progress = self.view.power.in_progress();
         if !was_in_progress {
             self.waking.loads = WantedLoads::default();
+            self.begin_record(&want.cause);
         }
         if !want.joins || was_in_progress {
             self.observe(Event::Wanted, None);
         }
         if !self.view.power.in_progress() {
+            self.drop_record();
             return;
         }
         if let Some(preload) = want.preload {
             self.waking.loads.add(preload);
         }
         if !was_in_progress {
+            let cause = want.cause.words();
             self.waking.trigger = want.trigger;
-            tracing::info!(node = %self.node.name(), cause = want.cause, "wanted");
+            tracing::info!(node = %self.node.name(), cause, "wanted");
+            self.view.asked_by = Some(cause);
+            self.dirty = true;
         }
     }
 
@@ -100,6 +110,7 @@ impl Keeper {
             wake.broadcast.is_empty() && address.is_some_and(|address| !interfaces.iter().any(|own| own.reaches(address)));
         let sent = packet::send(&targets, &packet::bytes(known.mac, wake.secure_on.as_ref()));
         self.node.metrics().packets_sent(*sent.as_ref().unwrap_or(&0));
+        self.record_packets(*sent.as_ref().unwrap_or(&0));
         let hindrance = match sent {
             _ if targets.is_empty() => Some(
                 "no network interface of this machine can carry a magic packet (in a container use host networking)".to_owned(),
@@ -124,6 +135,7 @@ impl Keeper {
         let fill = url::Fill { node: self.node.name().clone(), mac: self.view.mac.map(|known| known.mac), ip };
         let skew = self.waking.skew;
         self.node.metrics().url_called();
+        self.record_call();
         self.begin_job(async move { Done::Called(url::call(&client, &wake, &fill, skew).await) });
     }
 
@@ -154,6 +166,7 @@ impl Keeper {
             Ok(reply) => self.answered(&reply),
             // Connected without an answer: the service is starting, which the deadline bounds.
             Err(trouble) => {
+                self.record_trouble(&trouble, began);
                 self.missed(&trouble, began);
             }
         }
@@ -164,6 +177,12 @@ impl Keeper {
             let end = if refused || self.view.hindrance.is_some() { WakeEnd::Error } else { WakeEnd::Timeout };
             self.node.metrics().wake_ended(self.waking.trigger, end);
         }
+        let result = match self.view.power {
+            Power::WakeFailed { refused: true, .. } => "refused",
+            Power::WakeFailed { .. } => "failed",
+            _ => "given_up",
+        };
+        self.end_record(result, true);
         self.waking.loads = WantedLoads::default();
         let last = self.view.trouble.as_deref().unwrap_or_default();
         tracing::warn!(node = %self.node.name(), last, hindrance = self.view.hindrance.as_deref().unwrap_or_default(), "did not come up");
@@ -238,24 +257,37 @@ impl Keeper {
     /// The seed's preventive call: with traffic, one per interval, in the background; never to a node that refuses.
     pub(super) fn call_awake_once_per_interval(&mut self) {
         let Some(interval) = self.rules.wake.interval else { return };
+        if self.node.is_retired() {
+            return;
+        }
         if self.view.power == Power::Awake && self.waking.last_call.is_none_or(|last| last.elapsed() >= interval) {
-            self.wake_call();
+            self.wake_call("interval");
         }
     }
 
-    fn wake_call(&mut self) {
+    fn wake_call(&mut self, trigger: &'static str) {
+        if !self.view.means.any() {
+            return;
+        }
+        let counts_elsewhere = self.waking.record.is_some();
+        if !counts_elsewhere {
+            self.begin_record(&Cause::default());
+        }
         if self.view.means.packets {
             self.send_packets();
         }
         if self.view.means.url {
             self.call_url();
         }
+        if !counts_elsewhere {
+            self.record_wake_call(trigger);
+        }
     }
 
     /// When `--keep-awake` wants to be looked at next.
     pub(super) fn keep_awake_due(&self) -> Option<Instant> {
         let rule = &self.rules.wake.keep_awake;
-        if *rule == KeepAwake::Off || !self.view.means.any() {
+        if *rule == KeepAwake::Off || !self.view.means.any() || self.node.is_retired() {
             return None;
         }
         let (local, since) = (LocalTime::now(), self.last_inference.map(|last| last.elapsed()));
@@ -274,7 +306,7 @@ impl Keeper {
         let wanted = *rule != KeepAwake::Off && rule.wants(LocalTime::now(), self.last_inference.map(|last| last.elapsed()));
         let interval = self.rules.wake.interval.unwrap_or(INTERVAL);
         if wanted && self.view.means.any() && self.waking.last_call.is_none_or(|last| last.elapsed() >= interval) {
-            self.wake_call();
+            self.wake_call("keep_awake");
         }
     }
 }
@@ -289,9 +321,12 @@ fn v4(address: IpAddr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{NodeSnapshot, Shows};
+    use tokio::task::JoinSet;
+
+    use crate::catalog::Snapshot;
     use crate::config::{Env, ServeArgs, load};
-    use crate::fleet::{Metrics, Rules};
+    use crate::fleet::{Fleet, Metrics, Rules};
+    use crate::telemetry::journal::Journal;
     use crate::telemetry::metrics::Registry;
 
     /// The keeper of a node that does not answer; its packets go no further than this machine.
@@ -307,10 +342,12 @@ mod tests {
             wake: config.wake.clone(),
             health_interval: None,
             cache_ttl: config.cache_ttl,
+            journal: Journal::default(),
         };
         let metrics = Metrics::register(&Registry::default());
-        let shared = (Shows::default(), std::sync::Arc::default());
-        Keeper::new(&config.nodes[0], &rules, NodeSnapshot::default(), &metrics, shared.0, shared.1).unwrap().1
+        let fleet = Fleet::start(&[], &rules, &Snapshot::default(), &metrics, &mut JoinSet::new()).unwrap();
+        let mut plan = fleet.plan(&config.nodes).unwrap();
+        plan.keepers.pop().unwrap()
     }
 
     #[tokio::test(start_paused = true)]

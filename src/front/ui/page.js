@@ -2,6 +2,7 @@
 "use strict";
 
 const every = 2000;
+let told;
 
 function show(node) {
   const card = [...document.querySelectorAll("article")].find((one) => one.dataset.node === node.name);
@@ -26,7 +27,13 @@ async function look() {
   if (document.visibilityState === "visible") {
     try {
       const answer = await fetch("nodes");
-      (await answer.json()).nodes.forEach(show);
+      const { nodes, config_error } = await answer.json();
+      // Other nodes, or another word on the node file, than when the page was drawn.
+      const drawn = [...document.querySelectorAll("article")].map((card) => card.dataset.node);
+      const error = config_error ?? null;
+      if (drawn.join() !== nodes.map((node) => node.name).join() || (told !== undefined && told !== error)) return location.reload();
+      told = error;
+      nodes.forEach(show);
     } catch (error) {
       // The proxy is away for a moment; the next look tells.
     }
