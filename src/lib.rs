@@ -9,7 +9,7 @@
 //! |---|---|
 //! | 8 | `main`, [`commands`], [`app`]: the only wiring |
 //! | 7 | [`front`]: own endpoints, access, else the proxy |
-//! | 6 | [`proxy`]: the way of a request |
+//! | 6 | [`proxy`]: the way of a request · [`dashboard`]: pages |
 //! | 5 | [`schedule`]: which node, leases |
 //! | 4 | [`fleet`]: nodes, the power machine, keepers, waking |
 //! | 3 | [`catalog`]: what nodes hold · [`translate`]: streams of each dialect · [`upstream`]: clients of nodes · [`simulator`]: a PC for demo and tests |
@@ -32,6 +32,7 @@ pub mod catalog;
 pub mod classify;
 pub mod commands;
 pub mod config;
+pub mod dashboard;
 pub mod fleet;
 pub mod front;
 pub mod http;

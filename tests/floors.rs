@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("app", 8),
     ("front", 7),
     ("proxy", 6),
+    ("dashboard", 6),
     ("schedule", 5),
     ("fleet", 4),
     ("catalog", 3),

@@ -5,7 +5,6 @@
 mod cors;
 mod metrics;
 mod nodes;
-mod page;
 mod route;
 
 use std::net::SocketAddr;
@@ -16,6 +15,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
+use crate::dashboard::pages;
 use crate::http::{Body, body, reply};
 use crate::proxy::Proxy;
 use crate::server::Handler;
@@ -73,11 +73,15 @@ impl Front {
             "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler())),
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
             "/metrics" if looks => self.0.metrics.page(fleet, request.headers()),
-            "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
-            "/ui/page.js" if looks => page::asset("text/javascript; charset=utf-8", page::JS),
+            "/topology" if looks => pages::topology(fleet, request.headers(), self.0.missing.as_deref()),
+            // Where an older gateway had its picture; the way up keeps a path prefix.
+            "/static/topology-3d.html" if looks => back_to("../topology"),
+            _ if looks && path.starts_with("/ui/") => pages::asset(&path["/ui/".len()..], request.headers())?,
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
                 Some((name, action)) => self.act(request, name, action).await,
-                None if matches!(path, "/" | "/health" | "/nodes" | "/metrics" | "/route") => wrong_method("GET, HEAD"),
+                None if matches!(path, "/" | "/health" | "/nodes" | "/metrics" | "/route" | "/topology") => {
+                    wrong_method("GET, HEAD")
+                }
                 None => return None,
             },
         };
@@ -91,11 +95,10 @@ impl Front {
 
     /// One address, three readers: browsers, programs, and everybody who compares with Ollama's words.
     fn root(&self, headers: &HeaderMap) -> Response<Body> {
-        let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        let fleet = self.0.proxy.fleet();
-        let mut response = if accept.contains("text/html") {
-            page::page(fleet, self.0.missing.as_deref())
-        } else if accept.contains("application/json") {
+        if accepts(headers, "text/html") {
+            return pages::status(self.0.proxy.fleet(), headers, self.0.missing.as_deref());
+        }
+        let mut response = if accepts(headers, "application/json") {
             reply::json(StatusCode::OK, &nodes::info(self.0.missing.as_deref()))
         } else {
             reply::whole(StatusCode::OK, reply::TEXT, "Ollama is running")
@@ -124,8 +127,11 @@ impl Front {
                 Err(why) => reply::json(StatusCode::BAD_GATEWAY, &json!({ "node": name, "error": why })),
             };
         }
+        let by_form = accepts(request.headers(), "text/html");
         let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
-        nodes::wake(node, waits).await
+        let answer = nodes::wake(node, waits).await;
+        // The plain form of the page: whoever has no scripts gets the page again, not JSON.
+        if by_form && answer.status().is_success() { back_to("../../") } else { answer }
     }
 }
 
@@ -133,6 +139,17 @@ impl Handler for Front {
     async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         self.answer(request, client).await
     }
+}
+
+fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains(media_type))
+}
+
+/// To a place relative to the one asked for, which a path prefix does not change.
+fn back_to(place: &'static str) -> Response<Body> {
+    let mut response = reply::bare(StatusCode::SEE_OTHER);
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(place));
+    response
 }
 
 fn refused(kind: Kind, text: impl Into<std::borrow::Cow<'static, str>>) -> Response<Body> {
