@@ -6,7 +6,7 @@ import { moment, say } from "./words.js";
 import { ending, wokenBy, wokenFor } from "./timeline.js";
 
 const MORE = 90;
-let limit = 10;
+let limit = matchMedia("(max-width: 44rem)").matches ? 4 : 10;
 
 const COLUMNS = [
   ["when", (entry) => moment(entry.at)],
