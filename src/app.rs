@@ -1,5 +1,7 @@
 //! The only wiring: from settings to listeners, keepers, proxy, front and back to an orderly end.
 
+mod records;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -12,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{self, Snapshot};
 use crate::config::{Config, Listen};
+use crate::dashboard::Dashboard;
 use crate::fleet::{self, Fleet, Rules};
 use crate::front::{Front, Origins};
 use crate::proxy::{self, Proxy};
@@ -118,26 +121,30 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     refuse_ourselves(&config, &addresses)?;
     let snapshot = load_state(config.data_dir.as_deref()).await;
+    let journal = records::load(config.data_dir.as_deref()).await;
     let mut tasks = JoinSet::new();
     let rules = Rules {
         timeouts: config.timeouts.clone(),
         wake: config.wake.clone(),
         health_interval: config.health_interval,
         cache_ttl: config.cache_ttl,
+        journal: journal.clone(),
     };
     let registry = Registry::default();
     let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut tasks)?;
     say_hello(&config, &fleet, &addresses);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
     let metrics = proxy::Metrics::register(&registry);
+    let dashboard = Dashboard::new(fleet.clone(), scheduler.clone(), config.price_per_kwh, end.clone());
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config), metrics, end.clone());
     let missing = config
         .nodes
         .is_empty()
         .then(|| "No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.".to_owned());
-    let front = Front::new(proxy, registry, Origins::new(&config.cors_origins), missing);
+    let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), missing);
     if let Some(dir) = config.data_dir.clone() {
-        tasks.spawn(keep_state(fleet.clone(), dir, snapshot));
+        tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
+        tasks.spawn(records::keep(journal.clone(), dir));
     }
     let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
     let cut = tokio::select! {
@@ -148,6 +155,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     tracing::info!(cut, "ended");
     if let Some(dir) = config.data_dir {
         save_state(&dir, fleet.snapshot()).await;
+        records::save(&dir, &journal).await;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! A node's `keeper` is the only writer of what is known of the node and the only one that sends to a node on its own
 //! account. Requests read the published [`View`], report what they observed, and say what they want.
 
+pub mod energy;
 mod keeper;
 mod metrics;
 mod neighbours;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{self, NodeSnapshot, Shows, Snapshot};
 use crate::config::{NodeConfig, Timeouts, WakeRules};
+use crate::telemetry::journal::Journal;
 
 pub use metrics::{Metrics, NodeMetrics, UpstreamError};
 pub use node::{InFlight, Node, Trigger, Want};
@@ -30,6 +32,7 @@ pub struct Fleet {
     nodes: Arc<[Node]>,
     shows: Shows,
     changed: Arc<Notify>,
+    journal: Journal,
 }
 
 /// What all keepers go by.
@@ -43,6 +46,8 @@ pub struct Rules {
     pub health_interval: Option<std::time::Duration>,
     /// How long a list is fresh.
     pub cache_ttl: std::time::Duration,
+    /// Where wakes, sleeps and changes of state are written down.
+    pub journal: Journal,
 }
 
 impl Fleet {
@@ -66,7 +71,7 @@ impl Fleet {
             tasks.spawn(keeper.run());
             nodes.push(node);
         }
-        Ok(Self { nodes: nodes.into(), shows, changed })
+        Ok(Self { nodes: nodes.into(), shows, changed, journal: rules.journal.clone() })
     }
 
     /// The nodes in the order of the settings.
@@ -77,6 +82,11 @@ impl Fleet {
     /// The node of that name.
     pub fn find(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name().as_str() == name)
+    }
+
+    /// What has happened, and what runs now.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// The kept `show` answers of all nodes.
@@ -112,6 +122,7 @@ impl Fleet {
             address: view.address.map(|address| address.to_string()),
             wake_seconds: view.wake_history.clone(),
             last_seen: node.last_seen_unix(),
+            energy: node.kept_energy(&view),
             ..NodeSnapshot::default()
         };
         own.with_catalog(node.name(), &view.holding, &self.shows)

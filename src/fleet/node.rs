@@ -10,10 +10,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::View;
+use super::energy::{KeptLedger, Seconds};
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
+use crate::telemetry::journal::Cause;
 use crate::upstream::{self, Idle, Trouble};
 use crate::values::NodeName;
 
@@ -33,6 +35,8 @@ pub(super) struct Shared {
     /// Milliseconds from `born` to the last answer, plus one; 0: none yet. Kept apart from the view, so that the
     /// answers of an awake node cost its keeper nothing.
     pub(super) seen: AtomicU64,
+    /// When it last answered before this start, in Unix seconds.
+    seen_before: Option<u64>,
     in_flight: AtomicUsize,
     total: AtomicU64,
     failed: AtomicU64,
@@ -51,6 +55,8 @@ pub(super) enum Message {
     CheckLife(oneshot::Sender<bool>),
     /// An inference answer has ended.
     Inferred,
+    /// A request that waited for a wake has its first byte.
+    FirstByte,
     /// The models it holds have changed.
     Mutated(oneshot::Sender<Result<(), String>>),
     /// Somebody looks at a list that is old or missing.
@@ -62,8 +68,8 @@ pub(super) enum Message {
 /// Why a node is wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Want {
-    /// Who and what for, in words for the log.
-    pub cause: String,
+    /// Who and what for, for the log and the journal.
+    pub cause: Cause,
     /// What to load once it is up.
     pub preload: Option<Preload>,
     /// Only joins what is under way; starts nothing.
@@ -99,6 +105,7 @@ impl Node {
         inbox: mpsc::Sender<Message>,
         view: watch::Receiver<Arc<View>>,
         metrics: NodeMetrics,
+        seen_before: Option<u64>,
     ) -> Result<Self, hyper::header::InvalidHeaderValue> {
         let host = HeaderValue::from_str(&config.hosts.first().map(ToString::to_string).unwrap_or_default())?;
         let counters = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicUsize::new(0));
@@ -111,6 +118,7 @@ impl Node {
             view,
             born: Instant::now(),
             seen,
+            seen_before,
             in_flight,
             total,
             failed,
@@ -184,8 +192,27 @@ impl Node {
 
     /// When it last answered, in Unix seconds.
     pub fn last_seen_unix(&self) -> Option<u64> {
-        let wall = SystemTime::now().checked_sub(self.last_seen()?.elapsed())?;
+        let Some(seen) = self.last_seen() else { return self.0.seen_before };
+        let wall = SystemTime::now().checked_sub(seen.elapsed())?;
         wall.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+    }
+
+    /// Seconds from the start of its keeper to this moment: the axis of its energy account.
+    pub(super) fn age(&self, at: Instant) -> f64 {
+        at.saturating_duration_since(self.0.born).as_secs_f64()
+    }
+
+    /// How long it was awake and asleep, as far as evidence tells at this moment.
+    pub fn seconds(&self) -> Seconds {
+        self.view().energy.seconds(self.age(Instant::now()), self.contact())
+    }
+
+    pub(super) fn kept_energy(&self, view: &View) -> KeptLedger {
+        view.energy.kept(self.age(Instant::now()), self.contact())
+    }
+
+    fn contact(&self) -> Option<f64> {
+        self.last_seen().map(|seen| self.age(seen))
     }
 
     /// Whether own calls may be made to it without breaking a sleep. A request that is only waiting for a sleeping node
@@ -231,6 +258,11 @@ impl Node {
     /// An inference answer has ended.
     pub fn inferred(&self) {
         self.tell(Message::Inferred);
+    }
+
+    /// A request that waited for a wake has its first byte.
+    pub fn first_byte(&self) {
+        self.tell(Message::FirstByte);
     }
 
     /// The models it holds have changed. Ready when its lists were read again, after two seconds at the latest: whoever

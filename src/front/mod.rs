@@ -15,12 +15,13 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
-use crate::dashboard::pages;
+use crate::dashboard::{self, Dashboard, pages};
 use crate::http::{Body, body, reply};
 use crate::proxy::Proxy;
 use crate::server::Handler;
+use crate::telemetry::journal::Cause;
 use crate::telemetry::metrics::Registry;
-use crate::values::{Dialect, Fault, Kind};
+use crate::values::{Dialect, Fault, Kind, agent_family};
 pub use cors::Origins;
 
 /// Answers every request that comes in.
@@ -29,6 +30,7 @@ pub struct Front(Arc<Shared>);
 
 struct Shared {
     proxy: Proxy,
+    dashboard: Dashboard,
     metrics: metrics::Metrics,
     origins: Origins,
     /// What is missing in the settings, for the page.
@@ -37,8 +39,8 @@ struct Shared {
 
 impl Front {
     /// `missing` is what the owner still has to set, in words.
-    pub fn new(proxy: Proxy, registry: Registry, origins: Origins, missing: Option<String>) -> Self {
-        Self(Arc::new(Shared { proxy, metrics: metrics::Metrics::new(registry), origins, missing }))
+    pub fn new(proxy: Proxy, dashboard: Dashboard, registry: Registry, origins: Origins, missing: Option<String>) -> Self {
+        Self(Arc::new(Shared { proxy, dashboard, metrics: metrics::Metrics::new(registry), origins, missing }))
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
@@ -54,7 +56,7 @@ impl Front {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
-        let mut response = match self.own(&request).await {
+        let mut response = match self.own(&request, client).await {
             Some(response) => response,
             None => self.0.proxy.handle(request, client).await,
         };
@@ -63,7 +65,7 @@ impl Front {
     }
 
     /// Our own endpoints; `None`: not ours.
-    async fn own(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+    async fn own(&self, request: &Request<Incoming>, client: SocketAddr) -> Option<Response<Body>> {
         let fleet = self.0.proxy.fleet();
         let (method, path) = (request.method(), request.uri().path());
         let looks = method == Method::GET || method == Method::HEAD;
@@ -77,11 +79,15 @@ impl Front {
             // Where an older gateway had its picture; the way up keeps a path prefix.
             "/static/topology-3d.html" if looks => back_to("../topology"),
             _ if looks && path.starts_with("/ui/") => pages::asset(&path["/ui/".len()..], request.headers())?,
+            path if looks && dashboard::PATHS.contains(&path) => {
+                self.0.dashboard.answer(path, request.uri().query(), request.headers())?
+            }
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
-                Some((name, action)) => self.act(request, name, action).await,
-                None if matches!(path, "/" | "/health" | "/nodes" | "/metrics" | "/route" | "/topology") => {
+                Some((name, action)) => self.act(request, client, name, action).await,
+                None if ["/", "/health", "/nodes", "/metrics", "/route", "/topology"].contains(&path) => {
                     wrong_method("GET, HEAD")
                 }
+                None if dashboard::PATHS.contains(&path) => wrong_method("GET, HEAD"),
                 None => return None,
             },
         };
@@ -107,10 +113,10 @@ impl Front {
         response
     }
 
-    /// `POST /nodes/{name}/wake` and `…/refresh`: a person's explicit wish.
-    async fn act(&self, request: &Request<Incoming>, name: &str, action: &str) -> Response<Body> {
-        if !matches!(action, "wake" | "refresh") {
-            return refused(Kind::NotFound, "nodes have the actions wake and refresh");
+    /// `POST /nodes/{name}/wake`, `…/sleep` and `…/refresh`: a person's explicit wish.
+    async fn act(&self, request: &Request<Incoming>, client: SocketAddr, name: &str, action: &str) -> Response<Body> {
+        if !matches!(action, "wake" | "sleep" | "refresh") {
+            return refused(Kind::NotFound, "nodes have the actions wake, sleep and refresh");
         }
         if request.method() != Method::POST {
             return wrong_method("POST");
@@ -127,9 +133,12 @@ impl Front {
                 Err(why) => reply::json(StatusCode::BAD_GATEWAY, &json!({ "node": name, "error": why })),
             };
         }
+        if action == "sleep" {
+            return nodes::sleep(node);
+        }
         let by_form = accepts(request.headers(), "text/html");
         let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
-        let answer = nodes::wake(node, waits).await;
+        let answer = nodes::wake(node, cause(request.headers(), client), waits).await;
         // The plain form of the page: whoever has no scripts gets the page again, not JSON.
         if by_form && answer.status().is_success() { back_to("../../") } else { answer }
     }
@@ -150,6 +159,12 @@ fn back_to(place: &'static str) -> Response<Body> {
     let mut response = reply::bare(StatusCode::SEE_OTHER);
     response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(place));
     response
+}
+
+/// Who wishes a wake.
+fn cause(headers: &HeaderMap, client: SocketAddr) -> Cause {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    Cause::manual(Some(client.ip()), Some(agent_family(agent)))
 }
 
 fn refused(kind: Kind, text: impl Into<std::borrow::Cow<'static, str>>) -> Response<Body> {

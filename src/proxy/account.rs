@@ -1,10 +1,10 @@
-//! One line per request, written when it ends or is dropped: never prompts, never keys.
+//! One line per request in the log and one entry in the journal, written when it ends or is dropped: never prompts, never keys.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::time::Instant;
@@ -14,14 +14,18 @@ use super::tally::Figures;
 use crate::classify::{Ask, Class};
 use crate::fleet::Node;
 use crate::http::headers;
-use crate::values::{Fault, Kind};
+use crate::telemetry::journal::{self, Cause, Journal, Running, Ticket};
+use crate::values::{Fault, Kind, agent_family};
 
 /// What all steps of a request share. Its drop accounts for the request.
 pub struct Trace {
     id: HeaderValue,
     client: SocketAddr,
-    agent: String,
+    agent: &'static str,
     metrics: Metrics,
+    journal: Journal,
+    /// Its place among the running requests; none for what only asks for lists.
+    ticket: Option<Ticket>,
     method: Method,
     route: &'static str,
     model: Option<String>,
@@ -29,7 +33,9 @@ pub struct Trace {
     node: Option<Node>,
     started: Instant,
     held: Option<f64>,
+    queued: Option<f64>,
     first_byte: Option<f64>,
+    brought: u64,
     bytes: u64,
     status: u16,
     outcome: Outcome,
@@ -53,13 +59,15 @@ pub enum Outcome {
 
 impl Trace {
     /// Begins the account of a request.
-    pub fn begin(request: &Request<Incoming>, client: SocketAddr, metrics: Metrics) -> Self {
+    pub fn begin(request: &Request<Incoming>, client: SocketAddr, metrics: Metrics, journal: &Journal) -> Self {
         let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         Self {
             id: headers::given_request_id(request.headers()).unwrap_or_else(new_id),
             client,
-            agent: agent.chars().take(60).collect(),
+            agent: agent_family(agent),
             metrics,
+            journal: journal.clone(),
+            ticket: None,
             method: request.method().clone(),
             route: "other",
             model: None,
@@ -67,7 +75,9 @@ impl Trace {
             node: None,
             started: Instant::now(),
             held: None,
+            queued: None,
             first_byte: None,
+            brought: request.body().size_hint().exact().unwrap_or_default(),
             bytes: 0,
             status: 0,
             outcome: Outcome::Open,
@@ -94,27 +104,63 @@ impl Trace {
         self.route = ask.route;
         self.model.clone_from(&ask.model);
         self.infers = ask.class == Class::Inference;
+        if !matches!(ask.class, Class::Metadata(_)) {
+            self.ticket = Some(self.journal.enter(self.running()));
+        }
+    }
+
+    fn running(&self) -> Running {
+        Running {
+            id: self.id.to_str().unwrap_or_default().to_owned(),
+            client: self.client.ip().to_canonical().to_string(),
+            agent: self.agent,
+            route: self.route,
+            model: self.kept_model(),
+            node: None,
+            held: false,
+            since: journal::unix(SystemTime::now()),
+        }
+    }
+
+    fn kept_model(&self) -> Option<String> {
+        self.model.as_deref().map(|model| journal::clipped(model, journal::MODEL))
+    }
+
+    /// So many bytes came with it.
+    pub fn brought(&mut self, bytes: usize) {
+        self.brought = bytes as u64;
+    }
+
+    /// It begins or ends to wait for a wake or a place.
+    pub fn holds(&self, held: bool) {
+        if let Some(ticket) = &self.ticket {
+            ticket.held(held);
+        }
     }
 
     /// Who shall serve it.
     pub fn on_node(&mut self, node: &Node) {
         self.node = Some(node.clone());
+        if let Some(ticket) = &self.ticket {
+            ticket.on_node(node.name().as_str());
+        }
     }
 
     /// It waited for a wake.
     pub fn held_for(&mut self, time: Duration) {
         self.metrics.waited(Reason::Wake, time);
-        self.was_held(time);
+        *self.held.get_or_insert_default() += time.as_secs_f64();
     }
 
     /// It waited until a node had a place for it.
     pub fn queued_for(&mut self, time: Duration) {
         self.metrics.waited(Reason::Capacity, time);
-        self.was_held(time);
+        *self.queued.get_or_insert_default() += time.as_secs_f64();
     }
 
-    fn was_held(&mut self, time: Duration) {
-        self.held = Some(self.held.unwrap_or_default() + time.as_secs_f64());
+    /// Held for a wake or a place.
+    fn waited(&self) -> Option<f64> {
+        [self.held, self.queued].into_iter().flatten().reduce(|held, queued| held + queued)
     }
 
     /// It failed.
@@ -141,6 +187,9 @@ impl Trace {
     pub fn passed(&mut self, bytes: usize) {
         if self.first_byte.is_none() {
             self.first_byte = Some(self.started.elapsed().as_secs_f64());
+            if let Some(node) = self.node.as_ref().filter(|_| self.held.is_some()) {
+                node.first_byte();
+            }
         }
         self.bytes += bytes as u64;
     }
@@ -172,8 +221,9 @@ impl Trace {
         self.moved = true;
         Self {
             id: self.id.clone(),
-            agent: std::mem::take(&mut self.agent),
             metrics: self.metrics.clone(),
+            journal: self.journal.clone(),
+            ticket: self.ticket.take(),
             method: self.method.clone(),
             model: self.model.take(),
             node: self.node.take(),
@@ -185,14 +235,9 @@ impl Trace {
         }
     }
 
-    /// Who asks and for what, for the log of a wake.
-    pub fn cause(&self) -> String {
-        let (client, route) = (self.client.ip(), self.route);
-        let agent = if self.agent.is_empty() { "unnamed client" } else { &self.agent };
-        match &self.model {
-            Some(model) => format!("{route} {model} from {client} ({agent})"),
-            None => format!("{route} from {client} ({agent})"),
-        }
+    /// Who asks and for what, should it wake a node.
+    pub fn cause(&self) -> Cause {
+        Cause::request(self.client.ip(), self.agent, self.route, self.model.as_deref())
     }
 }
 
@@ -204,7 +249,7 @@ impl Trace {
             Outcome::Failed if self.first_byte.is_some() => End::Error,
             Outcome::Done | Outcome::Failed => End::Status(self.status),
         };
-        let first_token = self.first_byte.filter(|_| self.streams).map(|first| first - self.held.unwrap_or_default());
+        let first_token = self.first_byte.filter(|_| self.streams).map(|first| first - self.waited().unwrap_or_default());
         self.metrics.account(&Account {
             method: method_label(&self.method),
             route: self.route,
@@ -215,6 +260,29 @@ impl Trace {
             figures: self.figures,
             first_token: first_token.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         });
+    }
+
+    /// For the journal: all but what was said.
+    fn write_down(&self, status: u16, outcome: &'static str) {
+        let request = journal::Request {
+            client: self.client.ip().to_canonical().to_string(),
+            agent: self.agent.into(),
+            method: method_label(&self.method).into(),
+            route: self.route.into(),
+            model: self.kept_model(),
+            status,
+            seconds: journal::seconds(self.started.elapsed()),
+            held_seconds: self.held.map(journal::rounded),
+            queued_seconds: self.queued.map(journal::rounded),
+            first_byte_seconds: self.first_byte.map(journal::rounded),
+            bytes_in: self.brought,
+            bytes_out: self.bytes,
+            tokens_in: self.figures.input,
+            tokens_out: self.figures.output,
+            outcome: outcome.into(),
+        };
+        let node = self.node.as_ref().map(|node| node.name().as_str());
+        self.journal.note(node, journal::Event::Request(Box::new(request)));
     }
 }
 
@@ -239,20 +307,18 @@ impl Drop for Trace {
             node = self.node.as_ref().map(|node| node.name().as_str()),
             status,
             outcome,
-            held = self.held.map(rounded),
-            first_byte = self.first_byte.map(rounded),
-            took = rounded(self.started.elapsed().as_secs_f64()),
+            held = self.waited().map(journal::rounded),
+            first_byte = self.first_byte.map(journal::rounded),
+            took = journal::seconds(self.started.elapsed()),
             bytes = self.bytes,
             why = self.fault,
             "request"
         );
         self.count();
+        if self.ticket.take().is_some() {
+            self.write_down(status, outcome);
+        }
     }
-}
-
-/// Milliseconds are enough for a reader.
-fn rounded(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
 }
 
 /// Sixteen hex digits that no other request of this house has. The hasher's keys are random per call, and no secret

@@ -69,10 +69,14 @@ impl Proxy {
                     // Somebody else may have been faster: then look again.
                     self.0.scheduler.claim(index, &need).map(|lease| Admission { permission, lease })
                 }
-                Choice::Wait { on, spill_in } => self.wait_for_place(job, &need, &mut waiting, &on, spill_in).await?,
+                Choice::Wait { on, spill_in } => {
+                    trace.holds(true);
+                    self.wait_for_place(job, &need, &mut waiting, &on, spill_in).await?
+                }
             };
             if let Some(admission) = admission {
                 if let Some(waiting) = waiting {
+                    trace.holds(false);
                     trace.queued_for(waiting.queued.waited());
                 }
                 return Ok(Some(admission));

@@ -27,7 +27,7 @@ export function updateCard(card, node) {
   shape(card.querySelector(".shape"), node.state);
   put(is.state, stateWord(node));
   refreshButtons(card, node);
-  put(is.trouble, list([node.trouble, node.hindrance].filter(Boolean)));
+  put(is.trouble, list([...new Set([node.trouble, node.hindrance])].filter(Boolean)));
   show(is.trouble, is.trouble.textContent !== "");
   put(is.advice, node.advice ?? "");
   show(is.advice, Boolean(node.advice));

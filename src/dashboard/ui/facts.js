@@ -76,7 +76,7 @@ function sheet(node) {
   shape(element.querySelector(".shape"), node.state);
   put(is.state, stateWord(node));
   put(is.since, node.state === "unknown" || !node.since ? "" : say("since_at", { at: moment(node.since), for: span(now() - node.since) }));
-  put(is.trouble, list([node.trouble, node.hindrance, node.advice].filter(Boolean)));
+  put(is.trouble, list([...new Set([node.trouble, node.hindrance, node.advice])].filter(Boolean)));
   show(is.trouble, is.trouble.textContent !== "");
   put(is.address, list([node.address, node.mac].filter(Boolean)) || "–");
   put(is.hardware, hardware(node) || "–");

@@ -8,6 +8,7 @@ const EVERY = 3000; // between two looks without the stream
 const GIVE_UP = 2; // failed streams in a row before looking instead
 const TRY_AGAIN = 60000; // until the stream is tried again
 const KEPT = 2000; // entries of the journal
+const LEARNING = 20; // the last entries may still learn more
 
 /** What is known now. `now()` goes by the proxy's clock. */
 export const known = { nodes: new Map(), requests: [], journal: [], energy: null, traffic: {}, strategy: "", skew: 0 };
@@ -23,9 +24,15 @@ let failures = 0;
 let timer = 0;
 let looks = false;
 
+const lastSeq = () => known.journal.at(-1)?.seq ?? 0;
+
+/** Takes entries in their order; one that comes again has learnt more. */
 function take(entries) {
-  const last = known.journal.at(-1)?.seq ?? -1;
-  known.journal.push(...entries.filter((entry) => entry.seq > last));
+  for (const entry of entries) {
+    const at = known.journal.findLastIndex((held) => held.seq <= entry.seq);
+    known.journal.splice(at + 1, 0, entry);
+    if (known.journal[at]?.seq === entry.seq) known.journal.splice(at, 1);
+  }
   known.journal.splice(0, known.journal.length - KEPT);
 }
 
@@ -53,7 +60,7 @@ const events = {
     data.nodes.forEach(node);
     data.nodes.forEach((fresh) => meter(data.now, fresh.name, fresh.sent, fresh.received, fresh.active));
     Object.assign(known, { requests: data.requests, energy: data.energy });
-    if ((data.journal[0]?.seq ?? 0) > (known.journal.at(-1)?.seq ?? -1) + 1) backlog();
+    if ((data.journal[0]?.seq ?? 0) > lastSeq() + 1) backlog(lastSeq());
     take(data.journal);
     ["nodes", "requests", "journal"].forEach(tell);
   },
@@ -75,15 +82,15 @@ const events = {
   },
 };
 
-/** Reads the journal from its beginning: the stream starts with the last entries only. */
-async function backlog() {
+/** Reads the journal from there on: the stream begins with the last entries only. */
+async function backlog(since) {
   try {
-    const older = (await (await fetch("journal")).json()).entries;
-    known.journal = [];
-    take(older);
+    const answer = await fetch(`journal?since=${since}`);
+    if (!answer.ok) return;
+    take((await answer.json()).entries);
     tell("journal");
   } catch {
-    // The proxy is away for a moment; the last entries are there.
+    // The proxy is away for a moment; what is known stays.
   }
 }
 
@@ -127,7 +134,7 @@ async function look() {
     nodes.map(fromList).forEach(node);
     says("polling");
     tell("nodes");
-    await backlog();
+    await backlog(Math.max(0, lastSeq() - LEARNING));
   } catch {
     says("proxy_away");
   }

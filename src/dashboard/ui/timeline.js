@@ -41,10 +41,12 @@ export function drawTimeline(card, node, length) {
 }
 
 function states(node, from, until) {
+  // What was told last goes on until now.
   return (node.timeline ?? [])
-    .filter(([start, end]) => (end ?? until) > from && start < until)
+    .map(([start, end, state], at, all) => [start, at === all.length - 1 ? until : end, state])
+    .filter(([start, end]) => end > from && start < until)
     .map(([start, end, state]) => {
-      const last = Math.min(end ?? until, until);
+      const last = Math.min(end, until);
       const text = say("segment", { state: say(state), from: moment(start), to: moment(last), for: span(last - start) });
       return { key: `s${start}`, at: Math.max(start, from), until: last, state, text };
     });

@@ -5,6 +5,7 @@
 
 mod calls;
 mod lists;
+mod records;
 mod waking;
 
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use crate::catalog::{NodeSnapshot, Shows, Stamp};
 use crate::config::NodeConfig;
 use crate::upstream::{Reply, Trouble};
 use calls::Caller;
+use records::Before;
 
 /// Evidence and wants wait here; more than this many at once say nothing new.
 const INBOX: usize = 64;
@@ -48,6 +50,8 @@ pub(super) struct Keeper {
     last_inference: Option<Instant>,
     /// When it last refused a call of ours.
     refused: Option<Instant>,
+    /// When it was said to go to sleep, on the axis of its energy account.
+    announced: Option<f64>,
 }
 
 /// What a job of the keeper brings back.
@@ -78,6 +82,7 @@ impl Keeper {
             power: Power::Unknown,
             since: SystemTime::now(),
             means: waking::means(config, mac, rules.timeouts.wake),
+            energy: records::ledger(&known, config),
             holding: known.restore(&config.name, &shows, Stamp { at: Instant::now(), wall: SystemTime::now() }),
             loading: Vec::new(),
             mac,
@@ -87,9 +92,10 @@ impl Keeper {
             hindrance: None,
             advice: None,
             woken: None,
+            asked_by: None,
         };
         let (publish, published) = watch::channel(Arc::new(view.clone()));
-        let node = Node::new(config.clone(), tell, published, metrics.of_node(config.name.as_str()))?;
+        let node = Node::new(config.clone(), tell, published, metrics.of_node(config.name.as_str()), known.last_seen)?;
         let waking = waking::Waking::new(config)?;
         let keeper = Self {
             node: node.clone(),
@@ -107,6 +113,7 @@ impl Keeper {
             next_check: None,
             last_inference: None,
             refused: None,
+            announced: None,
         };
         Ok((node, keeper))
     }
@@ -154,6 +161,7 @@ impl Keeper {
             }
             Message::CheckLife(tell) => self.check_life(tell),
             Message::Inferred => self.inferred(),
+            Message::FirstByte => self.first_byte(),
             Message::Mutated(tell) => self.mutated(tell),
             Message::ListAsked => self.list_asked(),
             Message::Refresh(tell) => self.refresh(tell),
@@ -215,7 +223,7 @@ impl Keeper {
 
     /// Lets the power machine judge an event, and does what it says.
     fn observe(&mut self, event: Event, words: Option<String>) {
-        let before = self.view.power.word();
+        let before = Before::of(&self.view.power);
         let power = std::mem::replace(&mut self.view.power, Power::Unknown);
         let (power, acts) = power::next(power, event, Instant::now(), self.view.means);
         self.view.power = power;
@@ -224,11 +232,15 @@ impl Keeper {
         }
         self.dirty = true;
         let after = self.view.power.word();
-        if before != after {
-            self.turned(before, after);
+        self.account(event, &before);
+        if before.word() != after {
+            self.turned(before.word(), after);
         }
         for act in acts {
             self.act(act);
+        }
+        if !self.view.power.in_progress() && matches!(event, Event::GoesToSleep) {
+            self.end_record("given_up", before.word() == "waking");
         }
     }
 
@@ -243,6 +255,8 @@ impl Keeper {
         }
         let why = self.view.trouble.as_deref().filter(|_| after != "awake");
         tracing::info!(node = %self.node.name(), from = before, to = after, why, "power");
+        let why = why.map(str::to_owned);
+        self.record_turn(before, after, why.as_deref());
     }
 
     fn act(&mut self, act: Act) {
@@ -259,6 +273,7 @@ impl Keeper {
     fn came_up(&mut self, took: Option<Duration>) {
         self.view.trouble = None;
         self.view.hindrance = None;
+        self.end_record("awake", took.is_some());
         if let Some(took) = took {
             self.view.woken = Some(Instant::now());
             self.node.metrics().woken(self.waking.trigger, took);
@@ -285,6 +300,7 @@ impl Keeper {
     fn answered(&mut self, reply: &Reply) {
         self.node.seen_now();
         self.met(Some(reply.peer.ip()));
+        self.record_connect(reply.connected);
         self.observe(Event::Answered, None);
         self.learn_mac(reply.peer.ip());
     }
@@ -296,6 +312,7 @@ impl Keeper {
     fn publish(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.publish.send_replace(Arc::new(self.view.clone()));
+            self.rules.journal.stir();
         }
     }
 }

@@ -1,0 +1,1 @@
+//! Who follows the events gets all of them or is dropped.
