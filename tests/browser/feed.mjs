@@ -12,9 +12,9 @@ const SPECS = [
 ];
 const STATES = ['awake', 'asleep', 'waking', 'awake', 'service_down', 'wake_failed', 'unknown', 'asleep', 'suspending'];
 const CLIENTS = [
-  { client: '192.168.1.7', agent: 'Open WebUI' },
-  { client: '192.168.1.12', agent: 'Home Assistant' },
-  { client: '192.168.1.9', agent: 'Continue' },
+  { client: '192.168.1.7', agent: 'open-webui' },
+  { client: '192.168.1.12', agent: 'home-assistant' },
+  { client: '192.168.1.9', agent: 'openai-python' },
 ];
 const MODELS = ['llama3.2:3b', 'qwen3:32b', 'nomic-embed-text:latest'];
 
@@ -42,7 +42,7 @@ function node(index) {
     hosts: [`192.168.1.${20 + index}`], address: `192.168.1.${20 + index}`, mac: `a8:a1:59:01:02:${String(10 + index).padStart(2, '0')}`, mac_source: 'learnt',
     spec: SPECS[index % SPECS.length], weight: 1, capacity: 4, active: awake ? 1 : state === 'waking' ? 1 : 0, held: state === 'waking' ? 1 : 0, total: 214 + index,
     failed: 0, sent: 4.1e6, received: 6.2e7, models: MODELS.map((name, at) => ({ name, size: 2e9, loaded: awake && at === index % 2 })),
-    wake: { started: state === 'waking' ? since : null, usual_seconds: 14, asked_by: state === 'waking' ? 'Home Assistant 192.168.1.12' : null },
+    wake: { started: state === 'waking' ? since : null, usual_seconds: 14, asked_by: state === 'waking' ? 'home-assistant 192.168.1.12' : null },
     trouble: state === 'wake_failed' ? 'it did not answer within 180 s' : null, advice: null, timeline: week(index, state, since),
     energy: { estimate: true, seconds: { awake: 31 * HOUR, asleep: 134 * HOUR, unknown: 3 * HOUR }, used_kwh: 2.9, saved_kwh: 10.3, saved_cost: 3.09, price_per_kwh: 0.3 },
   };

@@ -32,6 +32,19 @@ export async function until(what, attempt) {
   }
 }
 
+const endings = new WeakMap();
+
+/** Does `act` when the test is over; what was begun last ends first. */
+function atTheEnd(t, act) {
+  if (!endings.has(t)) {
+    endings.set(t, []);
+    t.after(async () => {
+      for (const ending of endings.get(t).reverse()) await ending();
+    });
+  }
+  endings.get(t).push(act);
+}
+
 /** A program that is ended when the test is over. */
 class Program {
   constructor(command, args) {
@@ -58,7 +71,7 @@ export class House {
   /** `slow`: a token takes 50 ms; `entry`: more of the node's entry in the node file. */
   static async open(t, { asleep = true, slow = false, entry = {} } = {}) {
     const house = new House();
-    t.after(() => house.close());
+    atTheEnd(t, () => house.close());
     house.folder = mkdtempSync(join(tmpdir(), 'browser-'));
     const pace = slow ? ['--token-gap', '50ms', '--tokens', '60'] : ['--tokens', '5'];
     house.pc = new Program(join(TARGET, 'debug/examples/simulated_pc'), ['--mac', MAC, '--resume', '1200ms', ...pace]);
@@ -95,7 +108,7 @@ export class House {
   /** A chat as a client sends it; resolves when the answer is whole. */
   async chat(headers = {}) {
     const body = JSON.stringify({ model: CHAT, messages: [{ role: 'user', content: 'Why is the sky blue?' }] });
-    const answer = await fetch(`${this.base}/api/chat`, { method: 'POST', body, headers: { 'User-Agent': 'Continue/1.0', ...headers } });
+    const answer = await fetch(`${this.base}/api/chat`, { method: 'POST', body, headers: { 'User-Agent': 'Open WebUI (https://github.com/open-webui/open-webui)', ...headers } });
     return answer.text();
   }
 
@@ -123,7 +136,7 @@ export class House {
       request.pipe(onward);
     });
     await new Promise((done) => server.listen(0, '127.0.0.1', done));
-    t.after(() => {
+    atTheEnd(t, () => {
       server.closeAllConnections();
       server.close();
     });
@@ -146,16 +159,17 @@ export const plays = (snapshot) => (response) => {
 let browser = null;
 
 /** One browser for all tests of a file. Whatever is not this machine cannot be reached. */
-export async function browserFor(after) {
-  browser ??= await chromium.launch({
+export async function openBrowser() {
+  browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
     args: [
       '--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
       '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
     ],
   });
-  after(() => browser.close());
 }
+
+export const closeBrowser = () => browser.close();
 
 /** Opens a page as a person with these habits; the test fails when it errs or asks another origin for anything. */
 export async function visit(t, url, { dark = false, calm = false, scripts = true, width = 1280, height = 900, language = 'en-GB', touch = false, forgive = /^$/, before } = {}) {
@@ -169,7 +183,7 @@ export async function visit(t, url, { dark = false, calm = false, scripts = true
   page.on('console', (message) => ['error', 'warning'].includes(message.type()) && fault(`${message.text()} ${message.location().url}`));
   page.on('pageerror', (error) => fault(error.stack));
   page.on('request', (request) => new URL(request.url()).origin === new URL(url).origin || fault(`asked ${request.url()}`));
-  t.after(async () => {
+  atTheEnd(t, async () => {
     await context.close();
     assert.deepEqual(faults, []);
   });

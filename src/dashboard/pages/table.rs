@@ -87,7 +87,7 @@ fn wake_form(node: &Node, view: &View, words: &Words) -> String {
         return String::new();
     }
     let name = node.name().as_str();
-    let label = words.say("wake_of", &[("name", name)]);
+    let label = words.say("of_node", &[("what", words.find("wake").unwrap_or("wake")), ("name", name)]);
     format!(
         "<form method=\"post\" action=\"nodes/{}/wake\"><button aria-label=\"{}\">{}</button></form>",
         escaped(name),

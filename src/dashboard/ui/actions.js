@@ -1,6 +1,6 @@
 // What a person does to a node: wake, sleep, refresh. Each is one POST to the proxy; the stream shows what follows.
 
-import { byId, put } from "./dom.js";
+import { byId, put, set } from "./dom.js";
 import { say } from "./words.js";
 
 const DONE = { wake: "wake_sent", sleep: "sleep_sent", refresh: "refreshed" };
@@ -35,9 +35,9 @@ export function refreshButtons(element, node) {
     const action = button.dataset.act;
     const busy = action === "wake" ? node.state === "waking" : node.state === "suspending";
     button.hidden = (action === "wake" && !node.wakeable) || (action === "sleep" && !node.sleepable);
-    button.setAttribute("aria-disabled", String(busy));
-    button.setAttribute("aria-label", say(`${action}_of`, { name: node.name }));
+    set(button, "aria-disabled", String(busy));
     button.classList.toggle("quiet", action !== "wake" || node.state === "awake");
     if (action === "wake") put(button, say(busy ? "wake_again" : "wake"));
+    set(button, "aria-label", say("of_node", { what: button.textContent, name: node.name }));
   }
 }

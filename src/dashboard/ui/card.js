@@ -2,7 +2,7 @@
 
 import { byId, keep, make, parts, put, set, shape, show } from "./dom.js";
 import { known, now } from "./feed.js";
-import { bytes, list, moment, number, say, span, stateWord } from "./words.js";
+import { bytes, list, moment, number, say, span, stateWord, who } from "./words.js";
 import { buttons, refreshButtons } from "./actions.js";
 import { listenOnTimeline } from "./timeline.js";
 
@@ -63,7 +63,7 @@ export function tickCard(card, node) {
   if (!card) return;
   const is = parts(card);
   const since = node.since ? say("since_at", { at: moment(node.since), for: span(now() - node.since) }) : "";
-  put(is.since, node.state === "unknown" ? "" : since);
+  put(is.since, [node.state === "unknown" ? "" : since, node.always_on ? say("always_on") : ""].filter(Boolean).join(" · "));
   put(is.seen, node.last_seen ? say("ago", { for: span(now() - node.last_seen) }) : say("never"));
   progress(card, is, node);
   const mine = known.requests.filter((request) => request.node === node.name);
@@ -93,7 +93,6 @@ function requestLine() {
 function updateRequest(line, request) {
   line.classList.toggle("held", request.held);
   put(line.firstElementChild, request.model || request.route);
-  const who = [request.agent, request.client].filter(Boolean).join(" ");
   const age = say(request.held ? "held_since" : "runs_since", { for: span(now() - request.since) });
-  put(line.lastElementChild, [who, age].filter(Boolean).join(" · "));
+  put(line.lastElementChild, [who(request), age].filter(Boolean).join(" · "));
 }

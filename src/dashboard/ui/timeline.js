@@ -3,7 +3,7 @@
 
 import { make, parts, put, set } from "./dom.js";
 import { known, now } from "./feed.js";
-import { list, moment, say, span } from "./words.js";
+import { list, moment, say, span, who } from "./words.js";
 
 const WIDTH = 1000;
 /** Awake stands tall, asleep lies low: the states can be told without colours. */
@@ -12,9 +12,9 @@ const bars = new WeakMap();
 
 /** Who asked for a wake, in words. */
 export function wokenBy(entry) {
-  const { trigger, client, agent } = entry.cause ?? {};
-  const who = [agent, client].filter(Boolean).join(" ");
-  return trigger === "request" && who ? who : list([say(`trigger_${trigger ?? "request"}`), who].filter(Boolean));
+  const { trigger = "request" } = entry.cause ?? {};
+  const by = who(entry.cause ?? {});
+  return trigger === "request" && by ? by : list([say(`trigger_${trigger}`), by].filter(Boolean));
 }
 
 /** What a wake was for, in words. */

@@ -2,7 +2,7 @@
 
 import { byId, put, set, show, soon } from "./dom.js";
 import { follow, known, now, onChange } from "./feed.js";
-import { bytes, list, load, say, stateWord } from "./words.js";
+import { bytes, list, load, say, stateWord, who } from "./words.js";
 import { Camera } from "./camera.js";
 import { paint, palette } from "./draw.js";
 import { choose, chosenNode, listenOnFacts, showFacts } from "./facts.js";
@@ -37,7 +37,7 @@ function wish() {
 function frame() {
   asked = 0;
   const at = seconds();
-  const moving = [steering.step(at), traffic.step(at), grow(Math.min(0.1, at - last))].includes(true);
+  const moving = [steering.step(at), traffic.step(at) && moves(), grow(Math.min(0.1, at - last))].includes(true);
   last = at;
   const wakes = bodies.some((body) => body.state === "waking");
   paint(context, camera, { bodies, radii: scene.radii, clients: clients(), dots: [...dots(at), ...queued()] }, colors);
@@ -81,7 +81,7 @@ function words(node, waited, usual) {
   return [stateWord(node), wake || load(node)].filter(Boolean).join(" · ");
 }
 
-const clients = () => clientsOf(known.requests, bodies).map((client) => ({ ...client, label: client.agent ?? client.key }));
+const clients = () => clientsOf(known.requests, bodies).map((client) => ({ ...client, label: who({ agent: client.agent }) || client.key }));
 
 /** Bytes on their way, each direction in a lane of its own. */
 function dots(at) {

@@ -67,3 +67,6 @@ export function headline(nodes) {
   if (nodes.length === 1) return say(one.state === "asleep" ? "headline_one_asleep" : "headline_one", { name: one.name, state: stateWord(one) });
   return say(count("asleep") === nodes.length ? "headline_asleep" : "headline", { awake: count("awake"), total: nodes.length });
 }
+
+/** Who asks: the program, as far as it tells, and its address. */
+export const who = ({ agent, client }) => [agent, client].filter((part) => part && part !== "other" && part !== "unknown").join(" ");
