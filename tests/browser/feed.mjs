@@ -55,7 +55,7 @@ export function snapshot(count) {
     id: `r${at}`, ...CLIENTS[at % CLIENTS.length], route: '/api/chat', model: MODELS[at % 2], node: one.name, held: one.held > 0, since: NOW - 9,
   }));
   const journal = nodes.slice(0, 4).flatMap((one, index) =>
-    one.timeline.filter(([, , state]) => state === 'waking').map(([at], turn) => ({
+    one.timeline.filter(([at, , state]) => state === 'waking' && at < NOW - HOUR).map(([at], turn) => ({
       at, kind: 'wake', node: one.name, packets: 3, url_calls: 0, seconds: 12 + ((turn * 3) % 7), result: 'awake',
       cause: { trigger: 'request', ...CLIENTS[(turn + index) % CLIENTS.length], path: '/api/chat', model: MODELS[turn % 2] },
     })));

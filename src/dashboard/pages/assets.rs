@@ -66,7 +66,7 @@ mod tests {
         let parts: usize = PARTS.iter().map(|(_, _, text)| text.len()).sum();
         let pages: usize = [HEAD, SHAPES, STATUS, TOPOLOGY].iter().map(|text| text.len()).sum();
         let words = include_str!("../ui/words.json").len();
-        assert!(parts + pages + words <= 80 * 1024, "{} bytes", parts + pages + words);
+        assert!(parts + pages + words <= 112 * 1024, "{} bytes", parts + pages + words);
     }
 
     #[test]

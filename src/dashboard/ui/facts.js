@@ -17,12 +17,12 @@ const rows = () => [...byId("table").tBodies[0].rows];
 const buttonIn = (row) => row.querySelector("button");
 
 function create(node) {
-  const button = make("button", "", node.name);
+  const button = make("button", "", make("span", "", node.name), make("small"));
   button.type = "button";
   button.tabIndex = -1;
   set(button, "aria-controls", "sheet");
   button.addEventListener("click", () => choose(chosen === node.name ? null : node.name, true));
-  const head = make("th", "", button, make("small"));
+  const head = make("th", "", button);
   set(head, "role", "rowheader");
   const cells = ["state", "hardware", "loaded_models", "load"].map((name) => {
     const cell = make("td", "", make("span"), make("small"));
@@ -44,7 +44,7 @@ function update(row, node, rate) {
     [loaded(node) || say("none"), ""],
     [load(node) || say("connections_idle"), rate > 0 ? say("traffic_rate", { rate: bytes(rate) }) : totals(node)],
   ];
-  put(row.cells[0].lastElementChild, node.address ?? "");
+  put(buttonIn(row).lastElementChild, node.address ?? "");
   said.forEach(([text, small], at) => {
     put(row.cells[at + 1].firstElementChild, text);
     put(row.cells[at + 1].lastElementChild, small);
