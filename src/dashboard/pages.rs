@@ -21,17 +21,17 @@ const SHAPES: &str = include_str!("ui/shapes.html");
 const STATUS: &str = include_str!("ui/status.html");
 const TOPOLOGY: &str = include_str!("ui/topology.html");
 
-/// `/`: the nodes, what they do, and what wakes them. `missing` is what the owner still has to set.
-pub fn status(fleet: &Fleet, asked: &HeaderMap, missing: Option<&str>) -> Response<Body> {
-    page(STATUS, fleet, asked, missing)
+/// `/`: the nodes, what they do, and what wakes them. `notices` are what the owner should know.
+pub fn status(fleet: &Fleet, asked: &HeaderMap, notices: &[String]) -> Response<Body> {
+    page(STATUS, fleet, asked, notices)
 }
 
 /// `/topology`: the same as a picture of the network.
-pub fn topology(fleet: &Fleet, asked: &HeaderMap, missing: Option<&str>) -> Response<Body> {
-    page(TOPOLOGY, fleet, asked, missing)
+pub fn topology(fleet: &Fleet, asked: &HeaderMap, notices: &[String]) -> Response<Body> {
+    page(TOPOLOGY, fleet, asked, notices)
 }
 
-fn page(template: &str, fleet: &Fleet, asked: &HeaderMap, missing: Option<&str>) -> Response<Body> {
+fn page(template: &str, fleet: &Fleet, asked: &HeaderMap, notices: &[String]) -> Response<Body> {
     let text_of = |name| asked.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let words = words::preferred(text_of(header::ACCEPT_LANGUAGE));
     let html = fill(template, &|key| {
@@ -42,7 +42,7 @@ fn page(template: &str, fleet: &Fleet, asked: &HeaderMap, missing: Option<&str>)
             "HOST" => escaped(text_of(header::HOST)),
             "HEADLINE" => escaped(&table::headline(fleet, words)),
             "TABLE" => table::states(fleet, words),
-            "NOTICE" => missing.map(|text| format!("<p class=\"notice\">{}</p>", escaped(text))).unwrap_or_default(),
+            "NOTICE" => notices.iter().map(|text| format!("<p class=\"notice\">{}</p>", escaped(text))).collect(),
             "WORDS" => words.for_scripts(),
             "lang" => words.language.to_owned(),
             word => escaped(words.find(word)?),

@@ -43,6 +43,11 @@ impl Front {
         Self(Arc::new(Shared { proxy, dashboard, metrics: metrics::Metrics::new(registry), origins, missing }))
     }
 
+    /// What the pages tell their owner first.
+    fn notices(&self) -> Vec<String> {
+        self.0.missing.iter().cloned().collect()
+    }
+
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         let origin = self.0.origins.judge(request.headers());
         if origin.is_refused() {
@@ -75,7 +80,7 @@ impl Front {
             "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler())),
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
             "/metrics" if looks => self.0.metrics.page(fleet, request.headers()),
-            "/topology" if looks => pages::topology(fleet, request.headers(), self.0.missing.as_deref()),
+            "/topology" if looks => pages::topology(fleet, request.headers(), &self.notices()),
             // Where an older gateway had its picture; the way up keeps a path prefix.
             "/static/topology-3d.html" if looks => back_to("../topology"),
             _ if looks && path.starts_with("/ui/") => pages::asset(&path["/ui/".len()..], request.headers())?,
@@ -102,7 +107,7 @@ impl Front {
     /// One address, three readers: browsers, programs, and everybody who compares with Ollama's words.
     fn root(&self, headers: &HeaderMap) -> Response<Body> {
         if accepts(headers, "text/html") {
-            return pages::status(self.0.proxy.fleet(), headers, self.0.missing.as_deref());
+            return pages::status(self.0.proxy.fleet(), headers, &self.notices());
         }
         let mut response = if accepts(headers, "application/json") {
             reply::json(StatusCode::OK, &nodes::info(self.0.missing.as_deref()))

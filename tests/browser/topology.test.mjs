@@ -77,7 +77,9 @@ test('dots move while bytes do, and nothing is painted when none do', async (t) 
   await until('moving dots', async () => (await painted(page)) > before + 30);
   await shows(page, '#dot', 'one dot is');
   await shows(page, '#table', '/s now');
+  await shows(page, '#table', '1 running');
   await chat;
+  await until('no request', async () => !(await page.textContent('#table')).includes('running'));
   await until('rest', async () => {
     const count = await painted(page);
     await pause(1500);

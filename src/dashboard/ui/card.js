@@ -44,8 +44,6 @@ function facts(is, node) {
   put(is.hardware, hardware(node) || "–");
   put(is.mac, node.mac ? `${node.mac} (${say(`mac_${node.mac_source}`)})` : say("unknown"));
   put(is.usual, usual ? span(usual) : say("unknown"));
-  put(is.traffic, say("traffic_totals", { sent: bytes(node.sent), received: bytes(node.received) }));
-  put(is.served, say("served_failed", { total: number(node.total), failed: number(node.failed) }));
   put(is.saved, node.energy?.saved_kwh == null ? "–" : `${number(node.energy.saved_kwh)} kWh`);
   put(is.models, node.models.length ? list(node.models.map((model) => model.name)) : say("unknown"));
 }
@@ -65,6 +63,9 @@ export function tickCard(card, node) {
   const since = node.since ? say("since_at", { at: moment(node.since), for: span(now() - node.since) }) : "";
   put(is.since, [node.state === "unknown" ? "" : since, node.always_on ? say("always_on") : ""].filter(Boolean).join(" · "));
   put(is.seen, node.last_seen ? say("ago", { for: span(now() - node.last_seen) }) : say("never"));
+  const { sent, received } = known.traffic[node.name] ?? node;
+  put(is.traffic, say("traffic_totals", { sent: bytes(sent), received: bytes(received) }));
+  put(is.served, say("served_failed", { total: number(node.total), failed: number(node.failed) }));
   progress(card, is, node);
   const mine = known.requests.filter((request) => request.node === node.name);
   const requests = card.querySelector(".requests");

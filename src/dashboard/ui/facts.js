@@ -63,8 +63,8 @@ export function showFacts(rateOf) {
   const nodes = [...known.nodes.values()];
   keep(byId("table").tBodies[0], nodes, (node) => node.name, create, (row, node) => update(row, node, rateOf(node.name)));
   if (!rows().some((row) => buttonIn(row).tabIndex === 0) && rows().length > 0) buttonIn(rows()[0]).tabIndex = 0;
-  const held = known.requests.filter((request) => request.held).length;
-  put(byId("sum"), list([headline(nodes), load({ active: known.requests.length, held })].filter(Boolean)));
+  const [active, held] = ["active", "held"].map((what) => nodes.reduce((sum, node) => sum + node[what], 0));
+  put(byId("sum"), list([headline(nodes), load({ active, held })].filter(Boolean)));
   if (chosen && !known.nodes.has(chosen)) choose(null);
   if (chosen) sheet(known.nodes.get(chosen));
 }

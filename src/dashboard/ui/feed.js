@@ -9,9 +9,10 @@ const GIVE_UP = 2; // failed streams in a row before looking instead
 const TRY_AGAIN = 60000; // until the stream is tried again
 const KEPT = 2000; // entries of the journal
 const LEARNING = 20; // the last entries may still learn more
+const RENEW = 600000; // until a fresh snapshot corrects what no event tells, such as the energy account
 
 /** What is known now. `now()` goes by the proxy's clock. */
-export const known = { nodes: new Map(), requests: [], journal: [], energy: null, traffic: {}, strategy: "", skew: 0 };
+export const known = { nodes: new Map(), requests: [], journal: [], energy: null, traffic: {}, strategy: "", skew: 0, seq: 0 };
 export const now = () => Date.now() / 1000 + known.skew;
 
 const listeners = new Set();
@@ -24,11 +25,11 @@ let failures = 0;
 let timer = 0;
 let looks = false;
 
-const lastSeq = () => known.journal.at(-1)?.seq ?? 0;
-
-/** Takes entries in their order; one that comes again has learnt more. */
+/** Takes entries in their order; one that comes again has learnt more. Of requests only their number is shown. */
 function take(entries) {
   for (const entry of entries) {
+    known.seq = Math.max(known.seq, entry.seq);
+    if (entry.kind === "request") continue;
     const at = known.journal.findLastIndex((held) => held.seq <= entry.seq);
     known.journal.splice(at + 1, 0, entry);
     if (known.journal[at]?.seq === entry.seq) known.journal.splice(at, 1);
@@ -47,8 +48,18 @@ function node(fresh) {
   if (before && before.state !== fresh.state) put(byId("news"), say("changed", { name: fresh.name, state: stateWord(fresh) }));
 }
 
-function meter(time, name, sent, received, active) {
-  known.traffic[name] = { time, sent, received, active };
+function meter(time, name, sent, received) {
+  const one = known.nodes.get(name);
+  if (one && received > (known.traffic[name]?.received ?? Infinity)) one.last_seen = time;
+  known.traffic[name] = { time, sent, received };
+}
+
+/** What runs and waits is told as one list, not with each node. */
+function count() {
+  for (const one of known.nodes.values()) {
+    const mine = known.requests.filter((request) => request.node === one.name);
+    Object.assign(one, { active: mine.length, held: mine.filter((request) => request.held).length });
+  }
 }
 
 const events = {
@@ -58,27 +69,32 @@ const events = {
     const names = new Set(data.nodes.map((fresh) => fresh.name));
     [...known.nodes.keys()].filter((name) => !names.has(name)).forEach((name) => known.nodes.delete(name));
     data.nodes.forEach(node);
-    data.nodes.forEach((fresh) => meter(data.now, fresh.name, fresh.sent, fresh.received, fresh.active));
+    data.nodes.forEach((fresh) => meter(data.now, fresh.name, fresh.sent, fresh.received));
     Object.assign(known, { requests: data.requests, energy: data.energy });
-    if ((data.journal[0]?.seq ?? 0) > lastSeq() + 1) backlog(lastSeq());
+    count();
+    if ((data.journal[0]?.seq ?? 0) > known.seq + 1) backlog(known.seq);
     take(data.journal);
     ["nodes", "requests", "journal"].forEach(tell);
   },
   node(data) {
     node(data);
+    count();
     tell("nodes");
   },
   requests(data) {
     known.requests = data;
+    count();
     tell("requests");
   },
   traffic(data) {
-    for (const [name, one] of Object.entries(data.nodes)) meter(data.now, name, one.sent, one.received, one.active);
+    for (const [name, one] of Object.entries(data.nodes)) meter(data.now, name, one.sent, one.received);
     tell("traffic");
   },
   journal(data) {
     take([data]);
-    tell("journal");
+    const one = known.nodes.get(data.node);
+    if (data.kind !== "request") tell("journal");
+    else if (one) one.total += 1;
   },
 };
 
@@ -125,6 +141,7 @@ function fromList(one) {
 async function look() {
   stop();
   looks = true;
+  known.requests = []; // told by the stream only
   try {
     const answer = await fetch("nodes");
     if (!answer.ok) throw new Error(String(answer.status));
@@ -134,7 +151,7 @@ async function look() {
     nodes.map(fromList).forEach(node);
     says("polling");
     tell("nodes");
-    await backlog(Math.max(0, lastSeq() - LEARNING));
+    await backlog(Math.max(0, known.seq - LEARNING));
   } catch {
     says("proxy_away");
   }
@@ -149,6 +166,7 @@ function start() {
   stop();
   started = Date.now();
   failures = 0;
+  timer = setTimeout(start, RENEW);
   listen();
 }
 

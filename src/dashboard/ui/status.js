@@ -21,8 +21,9 @@ const draw = soon(() => {
   if (changed.has("nodes") || changed.has("requests")) {
     keep(byId("cards"), nodes(), (node) => node.name, createCard, updateCard);
     put(byId("headline"), headline(nodes()));
-    put(byId("sum-held"), String(known.requests.filter((request) => request.held).length));
-    put(byId("sum-running"), String(known.requests.filter((request) => !request.held).length));
+    const sum = (of) => String(nodes().reduce((sofar, node) => sofar + of(node), 0));
+    put(byId("sum-held"), sum((node) => node.held));
+    put(byId("sum-running"), sum((node) => Math.max(0, node.active - node.held)));
     showEnergy();
   }
   if (changed.has("nodes") || changed.has("journal")) {
@@ -38,7 +39,7 @@ function tick() {
   clearTimeout(ticking);
   if (document.hidden) return;
   nodes().forEach((node) => tickCard(cardOf(node), node));
-  const waits = known.requests.length > 0 || nodes().some((node) => node.state === "waking");
+  const waits = nodes().some((node) => node.active > 0 || node.state === "waking");
   ticking = setTimeout(waits ? tick : minute, waits ? 1000 : MINUTE);
 }
 
