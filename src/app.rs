@@ -17,6 +17,7 @@ use crate::config::{Config, Listen};
 use crate::dashboard::Dashboard;
 use crate::fleet::{self, Fleet, Rules};
 use crate::front::{Front, Origins};
+use crate::notify::{Notifier, Targets};
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds};
@@ -141,6 +142,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         .nodes
         .is_empty()
         .then(|| "No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.".to_owned());
+    notifications(&config, &fleet, &mut tasks)?;
     let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), missing);
     if let Some(dir) = config.data_dir.clone() {
         tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
@@ -156,6 +158,15 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     if let Some(dir) = config.data_dir {
         save_state(&dir, fleet.snapshot()).await;
         records::save(&dir, &journal).await;
+    }
+    Ok(())
+}
+
+/// Follows the journal for what the owner should be told, if he wants to be told.
+fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    let targets = Targets::new(&config.notify, fleet::outward_client)?;
+    if !targets.is_empty() {
+        tasks.spawn(Notifier::new(fleet.clone(), targets).run());
     }
     Ok(())
 }

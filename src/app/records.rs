@@ -35,7 +35,9 @@ fn read(dir: &Path) -> Journal {
         }
     };
     if let Some(why) = why {
-        tracing::warn!("{}", storage::set_aside(&path, &why));
+        // Not within the log line: that is not made when nobody reads warnings.
+        let note = storage::set_aside(&path, &why);
+        tracing::warn!("{note}");
     }
     journal
 }

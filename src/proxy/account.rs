@@ -32,6 +32,8 @@ pub struct Trace {
     infers: bool,
     node: Option<Node>,
     started: Instant,
+    /// What it waits for now, and since when.
+    holding: Option<(Reason, Instant)>,
     held: Option<f64>,
     queued: Option<f64>,
     first_byte: Option<f64>,
@@ -74,6 +76,7 @@ impl Trace {
             infers: false,
             node: None,
             started: Instant::now(),
+            holding: None,
             held: None,
             queued: None,
             first_byte: None,
@@ -131,8 +134,15 @@ impl Trace {
         self.brought = bytes as u64;
     }
 
-    /// It begins or ends to wait for a wake or a place.
-    pub fn holds(&self, held: bool) {
+    /// It begins to wait.
+    pub(super) fn holds(&mut self, reason: Reason) {
+        if self.holding.is_none() {
+            self.holding = Some((reason, Instant::now()));
+            self.show_held(true);
+        }
+    }
+
+    fn show_held(&self, held: bool) {
         if let Some(ticket) = &self.ticket {
             ticket.held(held);
         }
@@ -148,14 +158,27 @@ impl Trace {
 
     /// It waited for a wake.
     pub fn held_for(&mut self, time: Duration) {
-        self.metrics.waited(Reason::Wake, time);
-        *self.held.get_or_insert_default() += time.as_secs_f64();
+        self.waited_for(Reason::Wake, time);
     }
 
     /// It waited until a node had a place for it.
     pub fn queued_for(&mut self, time: Duration) {
-        self.metrics.waited(Reason::Capacity, time);
-        *self.queued.get_or_insert_default() += time.as_secs_f64();
+        self.waited_for(Reason::Capacity, time);
+    }
+
+    fn waited_for(&mut self, reason: Reason, time: Duration) {
+        self.holding = None;
+        self.show_held(false);
+        self.metrics.waited(reason, time);
+        self.add_wait(reason, time);
+    }
+
+    fn add_wait(&mut self, reason: Reason, time: Duration) {
+        let sum = match reason {
+            Reason::Wake => &mut self.held,
+            Reason::Capacity => &mut self.queued,
+        };
+        *sum.get_or_insert_default() += time.as_secs_f64();
     }
 
     /// Held for a wake or a place.
@@ -290,6 +313,10 @@ impl Drop for Trace {
     fn drop(&mut self) {
         if self.moved {
             return;
+        }
+        // Whoever leaves while waiting has waited, too.
+        if let Some((reason, since)) = self.holding.take() {
+            self.add_wait(reason, since.elapsed());
         }
         // nginx's number for a client that left; not a fault of any node.
         let status = if self.outcome == Outcome::Open { 499 } else { self.status };

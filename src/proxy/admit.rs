@@ -5,6 +5,7 @@ use std::time::Duration;
 use hyper::header;
 use tokio::time::Instant;
 
+use super::metrics::Reason;
 use super::tries::Tries;
 use super::{Job, Proxy, Trace};
 use crate::catalog::{self, Listed};
@@ -70,13 +71,12 @@ impl Proxy {
                     self.0.scheduler.claim(index, &need).map(|lease| Admission { permission, lease })
                 }
                 Choice::Wait { on, spill_in } => {
-                    trace.holds(true);
+                    trace.holds(Reason::Capacity);
                     self.wait_for_place(job, &need, &mut waiting, &on, spill_in).await?
                 }
             };
             if let Some(admission) = admission {
                 if let Some(waiting) = waiting {
-                    trace.holds(false);
                     trace.queued_for(waiting.queued.waited());
                 }
                 return Ok(Some(admission));

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::admit::Permission;
+use super::metrics::Reason;
 use super::{Job, Proxy, Trace};
 use crate::fleet::power::{Power, Refused};
 use crate::fleet::{Node, View, Want};
@@ -102,7 +103,7 @@ impl Proxy {
     async fn wait(&self, node: &Node, job: &Job<'_>, trace: &mut Trace) -> Result<(), Fault> {
         let _place = self.hold()?;
         let _held = node.hold();
-        trace.holds(true);
+        trace.holds(Reason::Wake);
         // Registers what to load, and that somebody waits, with the campaign that is already under way.
         node.want(Want { joins: true, ..want(job, trace) }).await;
         let started = Instant::now();
@@ -111,7 +112,6 @@ impl Proxy {
             seen = watch.wait_for(|view| !must_wait(view, job)) => seen.map(|view| view.clone()).ok(),
             _ = end.wait_for(|ending| *ending) => None,
         };
-        trace.holds(false);
         trace.held_for(started.elapsed());
         let Some(view) = waited else {
             let text = "the proxy is shutting down; the PC was being woken, so try again in a moment";

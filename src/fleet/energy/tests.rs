@@ -81,7 +81,7 @@ fn what_a_damaged_file_claims_is_no_time() {
     let settled = Seconds { awake: f64::NAN, asleep: -1.0, unknown: f64::INFINITY };
     let kept = KeptLedger { settled, doubtful: f64::NEG_INFINITY, turns: 1 };
     let ledger = Ledger::resumed(kept, Some(f64::MAX), &PowerConfig::default());
-    assert_eq!(ledger.seconds(1.0, None).total(), 1.0_f64);
+    assert!((ledger.seconds(1.0, None).total() - 1.0).abs() < 1e-9);
 }
 
 /// What may happen to a node, after so many seconds.
@@ -103,7 +103,7 @@ fn steps() -> impl Strategy<Value = Vec<(f64, Step)>> {
         Just(Step::Read),
         (0.0..1e5_f64).prop_map(Step::Restart),
     ];
-    prop::collection::vec((-10.0..2e4_f64, step), 0..60)
+    prop::collection::vec((0.0..2e4_f64, step), 0..60)
 }
 
 proptest! {
@@ -117,12 +117,10 @@ proptest! {
         let (mut now, mut elapsed) = (0.0_f64, 0.0_f64);
         let mut before = Seconds::default();
         for (after, step) in steps {
-            // A clock that seems to run backwards is a clock that stands still.
-            let until = (now + after).max(now);
-            elapsed += until - now;
-            now = until;
+            now += after;
+            elapsed += after;
             match step {
-                Step::Stands(standing) => ledger.stands(standing, now + after.min(0.0), contact),
+                Step::Stands(standing) => ledger.stands(standing, now, contact),
                 Step::Found => { ledger.found_asleep(now, contact); }
                 Step::Contact => contact = Some(now),
                 Step::Read => {}

@@ -263,6 +263,9 @@ impl Keeper {
     }
 
     fn wake_call(&mut self, trigger: &'static str) {
+        if !self.view.means.any() {
+            return;
+        }
         let counts_elsewhere = self.waking.record.is_some();
         if !counts_elsewhere {
             self.begin_record(&Cause::default());
