@@ -42,7 +42,7 @@ fn page(template: &str, fleet: &Fleet, asked: &HeaderMap, notices: &[String]) ->
             "HOST" => escaped(text_of(header::HOST)),
             "HEADLINE" => escaped(&table::headline(fleet, words)),
             "TABLE" => table::states(fleet, words),
-            "NOTICE" => notices.iter().map(|text| format!("<p class=\"notice\">{}</p>", escaped(text))).collect(),
+            "NOTICE" => notices.iter().map(|text| ["<p class=\"notice\">", &escaped(text), "</p>"].concat()).collect(),
             "WORDS" => words.for_scripts(),
             "lang" => words.language.to_owned(),
             word => escaped(words.find(word)?),

@@ -32,7 +32,9 @@ const PARTS: &[Part] = parts! {
 /// One tag for all: they are made together.
 static TAG: LazyLock<HeaderValue> = LazyLock::new(|| {
     let mut all = md5::Context::new();
-    PARTS.iter().for_each(|(_, _, text)| all.consume(text));
+    for (_, _, text) in PARTS {
+        all.consume(text);
+    }
     HeaderValue::from_str(&format!("\"{:x}\"", all.finalize())).unwrap_or(HeaderValue::from_static("\"0\""))
 });
 

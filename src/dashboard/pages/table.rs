@@ -28,7 +28,7 @@ pub(super) fn headline(fleet: &Fleet, words: &Words) -> String {
 /// Every node in a row, with a button that works without scripts.
 pub(super) fn states(fleet: &Fleet, words: &Words) -> String {
     const COLUMNS: [&str; 6] = ["node", "state", "since", "address", "models", "requests"];
-    let heads: String = COLUMNS.iter().map(|name| format!("<th role=\"columnheader\">{}</th>", word(words, name))).collect();
+    let heads: String = COLUMNS.iter().map(|name| ["<th role=\"columnheader\">", &word(words, name), "</th>"].concat()).collect();
     let rows: String = fleet.nodes().iter().map(|node| row(node, words)).collect();
     format!(
         "<table role=\"table\" aria-label=\"{}\"><thead role=\"rowgroup\"><tr role=\"row\">{heads}<td role=\"cell\"></td></tr></thead>\
@@ -66,7 +66,7 @@ fn row(node: &Node, words: &Words) -> String {
 /// What was observed against it, and what its owner should know.
 fn remarks(view: &View) -> String {
     let texts = [&view.trouble, &view.hindrance, &view.advice];
-    texts.into_iter().flatten().map(|text| format!("<br><small>{}</small>", escaped(text))).collect()
+    texts.into_iter().flatten().map(|text| ["<br><small>", &escaped(text), "</small>"].concat()).collect()
 }
 
 fn since(view: &View, words: &Words) -> String {
