@@ -3,6 +3,7 @@
 #
 #   docker/cross.sh                  x86_64, aarch64 (Raspberry Pi OS 64 bit, most NAS) and armv7 (32 bit)
 #   docker/cross.sh aarch64 armv7    only these
+#   PROFILE=dev docker/cross.sh      without the long optimisation, to try it
 #
 # Runs on Debian 12 or newer on x86_64, with cargo, and for the foreign processors with the linkers of the packages
 # gcc-aarch64-linux-gnu and gcc-arm-linux-gnueabihf. The standard library of a foreign processor is the toolchain's own
@@ -15,6 +16,8 @@ out=${CARGO_TARGET_DIR:-target}
 mkdir -p "$out/cross" "$out/static"
 out=$(cd "$out" && pwd)
 root=$out/cross/root
+profile=${PROFILE:-release}
+folder=${profile/dev/debug} # cargo's name for where that profile is built
 suite=bookworm        # its main archive has one version of the compiler for every processor
 std=libstd-rust-web   # the current Rust that Debian keeps for building browsers
 
@@ -125,8 +128,8 @@ build() {
     export "CARGO_TARGET_${variable^^}_LINKER=$linker" "CC_$variable=$linker"
     # Named target: so crt-static does not reach build scripts and macros, which must be loaded dynamically.
     RUSTFLAGS="-C target-feature=+crt-static" \
-        cargo build --release --locked --bin ollama-proxy --target "$triple" --target-dir "$out/cross/build"
-    cp "$out/cross/build/$triple/release/ollama-proxy" "$out/static/ollama-proxy-$name"
+        cargo build --profile "$profile" --locked --bin ollama-proxy --target "$triple" --target-dir "$out/cross/build"
+    cp "$out/cross/build/$triple/$folder/ollama-proxy" "$out/static/ollama-proxy-$name"
     ls -l "$out/static/ollama-proxy-$name"
 }
 

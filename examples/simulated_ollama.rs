@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use clap::Parser;
-use ollama_proxy::simulator::{Ollama, Settings};
+use ollama_proxy::simulator::{Ollama, Settings, SimulatedModel};
 use tokio::net::TcpListener;
 
 /// A simulated Ollama server.
@@ -30,6 +30,15 @@ struct Arguments {
     /// How many tokens an answer has
     #[arg(long, default_value_t = 20)]
     tokens: usize,
+    /// The word in every token, to tell this server's answers from another's
+    #[arg(long, default_value = "token")]
+    word: String,
+    /// A model on its disk, with its size: `llama3.3:70b=70.6B`; may be repeated. Default: a small one and an embedder
+    #[arg(long = "model", value_parser = model)]
+    models: Vec<SimulatedModel>,
+    /// How many generations one loaded model runs at a time
+    #[arg(long, default_value_t = 1)]
+    parallel: usize,
     /// What /api/version says
     #[arg(long, default_value = "0.12.6")]
     version: String,
@@ -41,19 +50,29 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    let usual = Settings::default();
     let settings = Settings {
+        models: if arguments.models.is_empty() { usual.models.clone() } else { arguments.models },
         load: arguments.load,
         first_token: arguments.first_token,
         token_gap: arguments.token_gap,
         tokens: arguments.tokens,
+        word: arguments.word,
+        parallel: arguments.parallel,
         version: arguments.version,
         control: arguments.control,
-        ..Settings::default()
+        ..usual
     };
     let listener = TcpListener::bind(&arguments.listen).await?;
     println!("listening on {}", listener.local_addr()?);
     Ollama::new(settings).serve(listener, ended()).await;
     Ok(())
+}
+
+/// A model that chats, from `NAME=SIZE`.
+fn model(text: &str) -> Result<SimulatedModel, String> {
+    let (name, size) = text.split_once('=').ok_or("must be NAME=SIZE, such as llama3.3:70b=70.6B")?;
+    Ok(SimulatedModel::chat(name, size, 2_000_000_000))
 }
 
 /// Ready at SIGTERM or Ctrl-C.

@@ -1,6 +1,8 @@
 //! The only wiring: from settings to listeners, keepers, proxy, front and back to an orderly end.
 
+mod file_watch;
 mod records;
+mod reload;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::catalog::{self, Snapshot};
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, NodeConfig};
 use crate::dashboard::Dashboard;
 use crate::fleet::{self, Fleet, Rules};
 use crate::front::{Front, Origins};
@@ -22,6 +24,7 @@ use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds};
 use crate::telemetry::metrics::Registry;
+use reload::{Counts, Hangups, Reloader};
 
 /// What running answers get after the end was asked for; the container's grace must be longer.
 const GRACE: Duration = Duration::from_secs(30);
@@ -121,9 +124,10 @@ fn bind_one(address: SocketAddr) -> anyhow::Result<TcpListener> {
 pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::Receiver<bool>) -> Result<(), Failure> {
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     refuse_ourselves(&config, &addresses)?;
+    let hangups = Hangups::heard()?;
     let snapshot = load_state(config.data_dir.as_deref()).await;
     let journal = records::load(config.data_dir.as_deref()).await;
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut keepers) = (JoinSet::new(), JoinSet::new());
     let rules = Rules {
         timeouts: config.timeouts.clone(),
         wake: config.wake.clone(),
@@ -132,18 +136,27 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         journal: journal.clone(),
     };
     let registry = Registry::default();
-    let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut tasks)?;
+    let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
     say_hello(&config, &fleet, &addresses);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
     let metrics = proxy::Metrics::register(&registry);
     let dashboard = Dashboard::new(fleet.clone(), scheduler.clone(), config.price_per_kwh, end.clone());
+    let (error, config_error) = watch::channel(None);
+    let reloader = Reloader {
+        source: config.source.clone(),
+        addresses,
+        fleet: fleet.clone(),
+        scheduler: scheduler.clone(),
+        requests: metrics.clone(),
+        registry: registry.clone(),
+        counts: Counts::register(&registry),
+        error,
+        notes: config.notes.clone(),
+    };
+    tasks.spawn(reloader.run(keepers, hangups));
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config), metrics, end.clone());
-    let missing = config
-        .nodes
-        .is_empty()
-        .then(|| "No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.".to_owned());
     notifications(&config, &fleet, &mut tasks)?;
-    let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), missing);
+    let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), config_error);
     if let Some(dir) = config.data_dir.clone() {
         tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
         tasks.spawn(records::keep(journal.clone(), dir));
@@ -192,20 +205,24 @@ fn proxy_settings(config: &Config) -> proxy::Settings {
 async fn first_failure(tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
     match tasks.join_next().await {
         None => std::future::pending().await,
-        Some(Ok(Ok(()))) => anyhow::anyhow!("a keeper ended by itself"),
+        Some(Ok(Ok(()))) => anyhow::anyhow!("a long-lived task ended by itself"),
         Some(Ok(Err(error))) => error,
-        Some(Err(ended)) => anyhow::anyhow!("a keeper panicked: {ended}"),
+        Some(Err(ended)) => anyhow::anyhow!("a long-lived task panicked: {ended}"),
     }
 }
 
-/// An upstream at one of our own listeners would answer itself until the end of days.
 fn refuse_ourselves(config: &Config, listeners: &[SocketAddr]) -> Result<(), Failure> {
+    let faults = ourselves(&config.nodes, listeners);
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Settings(faults.join("\n"))) }
+}
+
+/// An upstream at one of our own listeners would answer itself until the end of days: a fault each.
+fn ourselves(nodes: &[NodeConfig], listeners: &[SocketAddr]) -> Vec<String> {
     let ours = |host: &str, port: u16| {
         let address: Option<IpAddr> = host.parse().ok().or((host == "localhost").then_some(Ipv4Addr::LOCALHOST.into()));
         listeners.iter().any(|own| own.port() == port) && address.is_some_and(fleet::is_own_address)
     };
-    let faults: Vec<String> = config
-        .nodes
+    nodes
         .iter()
         .flat_map(|node| node.hosts.iter().map(move |host| (node, host)))
         .filter(|(_, host)| ours(&host.host, host.port))
@@ -215,8 +232,7 @@ fn refuse_ourselves(config: &Config, listeners: &[SocketAddr]) -> Result<(), Fai
                 node.name
             )
         })
-        .collect();
-    if faults.is_empty() { Ok(()) } else { Err(Failure::Settings(faults.join("\n"))) }
+        .collect()
 }
 
 /// The first start explains itself in six plain lines.
@@ -226,7 +242,11 @@ fn say_hello(config: &Config, fleet: &Fleet, addresses: &[SocketAddr]) {
     }
     let listening: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
     tracing::info!("listening on {}", listening.join(", "));
-    for node in fleet.nodes() {
+    for node in &*fleet.nodes() {
+        if !node.config().enabled {
+            tracing::info!("node {}: disabled, takes no part", node.name());
+            continue;
+        }
         let view = node.view();
         let class = if node.config().always_on { "always on" } else { "may sleep" };
         tracing::info!("node {} at {}: {}, {class}", node.name(), node.host().to_str().unwrap_or_default(), view.power.word());

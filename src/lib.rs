@@ -12,7 +12,7 @@
 //! | 6 | [`proxy`]: the way of a request · [`dashboard`]: pages, events and records · [`notify`]: tells the owner |
 //! | 5 | [`schedule`]: which node, leases |
 //! | 4 | [`fleet`]: nodes, the power machine, keepers, waking |
-//! | 3 | [`catalog`]: what nodes hold · [`translate`]: streams of each dialect · [`upstream`]: clients of nodes · [`simulator`]: a PC for demo and tests |
+//! | 3 | [`catalog`]: what nodes hold · [`translate`]: dialects and their streams · [`upstream`]: clients of nodes · [`provider`]: the cloud · [`simulator`]: a PC for demo and tests |
 //! | 2 | [`classify`]: request → ask · [`server`]: accept loop, limits, graceful end · [`storage`]: files of the data directory |
 //! | 1 | [`http`] · [`config`] · [`telemetry`] |
 //! | 0 | [`values`] |
@@ -37,6 +37,7 @@ pub mod fleet;
 pub mod front;
 pub mod http;
 pub mod notify;
+pub mod provider;
 pub mod proxy;
 pub mod schedule;
 pub mod server;

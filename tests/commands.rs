@@ -232,6 +232,21 @@ fn check_names_the_way_out_of_a_refusal_and_ends_with_1() {
 }
 
 #[test]
+fn check_names_the_sizes_that_no_node_is_meant_for() {
+    let scratch = Scratch::new();
+    let node = |name: &str, range: &str| {
+        format!(r#"{{"name":"{name}","hosts":["127.0.0.1:{}"],"supported_model_ranges":[{range}]}}"#, free_port())
+    };
+    let small = node("small", r#"{"min_params_b":1,"max_params_b":8}"#);
+    let large = node("large", r#"{"min_params_b":30}"#);
+    let file = scratch.join("two_nodes.json");
+    std::fs::write(&file, format!(r#"{{"nodes":[{small},{large}]}}"#)).unwrap();
+    let given = format!("--node-config={file}");
+    let expected = ["no node is meant for models of less than 1, 8 to 30 billion parameters", "supported_model_ranges"];
+    check(&scratch, &[&given]).with(1, &expected);
+}
+
+#[test]
 fn check_without_a_node_ends_with_1() {
     let told = run(&Scratch::new(), &["check", "--host=127.0.0.1", "--data-dir=state"]);
     told.with(1, &["FAULT  no node is set", "OLLAMA_URL"]);

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("catalog", 3),
     ("translate", 3),
     ("upstream", 3),
+    ("provider", 3),
     ("simulator", 3),
     ("classify", 2),
     ("server", 2),
@@ -32,8 +33,9 @@ const FLOORS: &[(&str, u8)] = &[
 
 /// Sight on one floor that is allowed, each with its reason.
 const SIDEWAYS: &[(&str, &str)] = &[
-    ("main", "commands"), // the thin binary calls its commands
-    ("commands", "app"),  // a command is a way to run the wiring
+    ("main", "commands"),      // the thin binary calls its commands
+    ("commands", "app"),       // a command is a way to run the wiring
+    ("provider", "translate"), // whose model it is decides how it is spoken to
 ];
 
 fn floor(room: &str) -> u8 {

@@ -73,7 +73,7 @@ pub struct Model {
     pub is_remote: bool,
     /// The whole entry in the node's own bytes.
     pub raw: Box<RawValue>,
-    key: String,
+    key: ModelKey,
 }
 
 impl Model {
@@ -91,25 +91,25 @@ impl Model {
             modified_at,
             is_remote: filled(&entry["remote_host"]) || filled(&entry["remote_model"]),
             raw: raw.to_owned(),
-            key: key(&name),
+            key: ModelKey::of(&name),
             name,
         })
     }
 
     /// Equal for names that Ollama takes for the same.
-    pub(super) fn key(&self) -> &str {
+    pub fn key(&self) -> &ModelKey {
         &self.key
     }
 }
 
-/// A name made ready for looking it up: reading it costs more than the look.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ModelKey(String);
+/// A name made ready for looking it up: reading it costs more than the look. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModelKey(Arc<str>);
 
 impl ModelKey {
     /// Equal for names that Ollama takes for the same.
     pub fn of(name: &str) -> Self {
-        Self(key(name))
+        Self(key(name).into())
     }
 }
 
@@ -133,7 +133,7 @@ impl std::error::Error for BadAnswer {}
 #[derive(Debug)]
 struct List {
     models: Vec<Model>,
-    by_key: HashMap<String, usize>,
+    by_key: HashMap<ModelKey, usize>,
     answer: Answer,
 }
 
@@ -174,7 +174,17 @@ impl Holding {
     /// The same for a name that is looked for in many lists.
     pub fn find_by(&self, key: &ModelKey) -> Option<&Model> {
         let list = self.list.as_deref()?;
-        list.by_key.get(&key.0).map(|at| &list.models[*at])
+        list.by_key.get(key).map(|at| &list.models[*at])
+    }
+
+    /// Whether both know, or both do not know, which names are listed, and these are the same.
+    pub fn lists_the_same_names(&self, other: &Self) -> bool {
+        match (self.list.as_deref(), other.list.as_deref()) {
+            (Some(mine), Some(theirs)) => {
+                mine.by_key.len() == theirs.by_key.len() && mine.by_key.keys().all(|key| theirs.by_key.contains_key(key))
+            }
+            (mine, theirs) => mine.is_none() && theirs.is_none(),
+        }
     }
 
     /// With a new list, the body of `/api/tags`. Entries without a name are left out.

@@ -6,6 +6,7 @@
 
 mod answers;
 mod holding;
+mod index;
 mod ps;
 mod shows;
 mod snapshot;
@@ -15,6 +16,7 @@ mod words;
 
 pub use answers::{Cached, Listed, Lookup, View, listed, model_v1, models_v1, show, status, tags, version};
 pub use holding::{Answer, BadAnswer, Holding, Model, ModelKey, Stamp};
+pub use index::Index;
 pub use ps::ps_merged;
 pub use shows::{Shows, Wanted};
 pub use snapshot::{Kept, KeptLedger, NodeSnapshot, RawJson, Seconds, Snapshot, load, save};

@@ -48,7 +48,8 @@ impl From<Failure> for Refused {
 
 async fn by_proxy(running: &Running, wanted: Option<&str>) -> Result<(), Refused> {
     let nodes = running.nodes().await?;
-    let known: Vec<(&str, bool)> = nodes.iter().map(|node| (node.name.as_str(), node.power.always_on)).collect();
+    let taking_part = nodes.iter().filter(|node| node.power.state != "disabled");
+    let known: Vec<(&str, bool)> = taking_part.map(|node| (node.name.as_str(), node.power.always_on)).collect();
     let name = choose(wanted, &known)?;
     let usual = nodes.iter().find(|node| node.name == name).and_then(usual_wake);
     say(&format!("{running} wakes {name} …{}\n", usual.unwrap_or_default()));
@@ -100,7 +101,7 @@ async fn by_settings(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     if !node.view().means.any() {
         return Err(failed(name, None, "its MAC is unknown and no wake URL is set: set --wake-mac or --wake-url"));
     }
-    wake(node).await
+    wake(&node).await
 }
 
 async fn wake(node: &Node) -> Result<(), Failure> {

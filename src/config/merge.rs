@@ -1,7 +1,7 @@
 //! Flags, environment, `.env` and node file become one checked [`Config`], or all their faults at once.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::data_dir::{self, DataDir};
@@ -10,8 +10,8 @@ use crate::config::layers::Layers;
 use crate::config::node_file::NodeFile;
 use crate::config::settings::{self, Setting};
 use crate::config::{
-    Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NotifyConfig, Ntfy, ServeArgs, Timeouts, WakeRules, address,
-    env_file, files, node_file, nodes,
+    Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp, Timeouts,
+    WakeRules, address, env_file, files, node_file, nodes, providers,
 };
 use crate::values::Strategy;
 
@@ -35,12 +35,25 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
     let mut layers = Layers::new(cli, env);
     let data = open_layers(&mut layers, env, working_dir);
     let listen = listen(&mut layers);
-    let file = read_node_file(&mut layers, working_dir, &data);
+    let (file, path, stamp) = find_node_file(&mut layers, working_dir, data.path.as_deref());
+    let source = NodeSource {
+        args: cli.clone(),
+        env: env.clone(),
+        dotenv: layers.dotenv.clone(),
+        working_dir: working_dir.to_owned(),
+        data_dir: data.path.clone(),
+        stamp,
+        file: path,
+    };
     let (sizes, fallback, price_per_kwh) = (file.sizes.clone(), file.fallback, file.price_per_kwh);
     let nodes = nodes::assemble(&mut layers, &listen, file);
+    let providers = providers::providers(&mut layers, &listen);
     let config = Config {
         data_dir: data.path,
         nodes,
+        source,
+        providers,
+        list_cloud_models: layers.read(&settings::LIST_CLOUD_MODELS, yes_or_no),
         timeouts: timeouts(&mut layers),
         wake: wake_rules(&mut layers),
         cache_ttl: layers.read(&settings::CACHE_TTL, seconds),
@@ -72,7 +85,7 @@ pub fn load_entrance(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<(
     checked(entrance, layers.faults)
 }
 
-fn checked<T>(value: T, faults: Vec<String>) -> Result<T, Faults> {
+pub(super) fn checked<T>(value: T, faults: Vec<String>) -> Result<T, Faults> {
     if faults.is_empty() { Ok(value) } else { Err(Faults(faults)) }
 }
 
@@ -104,9 +117,14 @@ fn read_env_file(layers: &mut Layers<'_>, path: &Path) -> Option<Env> {
     }
 }
 
-fn read_node_file(layers: &mut Layers<'_>, working_dir: &Path, data: &DataDir) -> NodeFile {
+/// What the node file says, where it was found, and how it stood before it was read.
+pub(super) fn find_node_file(
+    layers: &mut Layers<'_>,
+    working_dir: &Path,
+    data_dir: Option<&Path>,
+) -> (NodeFile, Option<PathBuf>, Stamp) {
     let given = layers.take(&settings::NODE_CONFIG);
-    let path = match files::find(&given, working_dir, data.path.as_deref()) {
+    let path = match files::find(&given, working_dir, data_dir) {
         Ok(path) => path,
         Err(why) => {
             layers.fault(&settings::NODE_CONFIG, &given.origin, &given.text, &why);
@@ -116,9 +134,14 @@ fn read_node_file(layers: &mut Layers<'_>, working_dir: &Path, data: &DataDir) -
     if let Some(row) = layers.origins.last_mut() {
         row.value = path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
     }
-    let Some(path) = path else { return NodeFile::default() };
-    let name = path.strip_prefix(working_dir).unwrap_or(&path).display().to_string();
-    match files::read_text(&path) {
+    let stamp = path.as_deref().map(Stamp::of).unwrap_or_default();
+    let file = path.as_ref().map(|path| read_node_file(layers, path, working_dir)).unwrap_or_default();
+    (file, path, stamp)
+}
+
+pub(super) fn read_node_file(layers: &mut Layers<'_>, path: &Path, working_dir: &Path) -> NodeFile {
+    let name = shown(path, working_dir);
+    match files::read_text(path) {
         Ok(text) => {
             let variable = |name: &str| layers.variable(name).map(|(text, _)| text.to_owned());
             let mut file = node_file::parse(&text.unwrap_or_default(), &name, &variable);
@@ -133,7 +156,12 @@ fn read_node_file(layers: &mut Layers<'_>, working_dir: &Path, data: &DataDir) -
     }
 }
 
-fn listen(layers: &mut Layers<'_>) -> Listen {
+/// The file's name as the user knows it.
+pub(super) fn shown(path: &Path, working_dir: &Path) -> String {
+    path.strip_prefix(working_dir).unwrap_or(path).display().to_string()
+}
+
+pub(super) fn listen(layers: &mut Layers<'_>) -> Listen {
     let host = layers.read_optional(&settings::HOST, address::listen_host);
     let mut ports: Vec<u16> = Vec::new();
     for port in layers.read_list(&settings::PORT, listen_port) {
@@ -233,6 +261,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 fn positive_seconds(text: &str) -> Result<Duration, String> {
     duration::positive(text, Unit::Seconds)
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
 }
 
 fn count(text: &str) -> Result<usize, String> {

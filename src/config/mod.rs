@@ -22,7 +22,9 @@ mod keep_awake;
 mod layers;
 mod merge;
 mod node_file;
+mod node_source;
 mod nodes;
+mod providers;
 mod settings;
 mod wake_flags;
 mod wake_values;
@@ -32,6 +34,8 @@ pub use args::{CheckArgs, Cli, Command, NodesArgs, ProxyArg, ProxyUrl, ServeArgs
 pub use env_file::{Env, environment};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
+pub use node_source::{NodeSettings, NodeSource, Stamp};
+pub use providers::{ProviderConfig, ProviderKind, Secret};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -42,6 +46,12 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The nodes; empty when nothing names one (then the page says what is missing).
     pub nodes: Vec<NodeConfig>,
+    /// Where the nodes come from, to read them again.
+    pub source: NodeSource,
+    /// Cloud providers; empty unless the user has a key.
+    pub providers: Vec<ProviderConfig>,
+    /// Whether the providers' models stand in the lists of models.
+    pub list_cloud_models: bool,
     /// Times that bound what we wait for.
     pub timeouts: Timeouts,
     /// When to wake, and when not.
@@ -84,7 +94,7 @@ pub struct Listen {
 }
 
 /// One Ollama server with its host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NodeConfig {
     /// Unique among the nodes.
     pub name: NodeName,

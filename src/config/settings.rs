@@ -124,6 +124,48 @@ pub(super) static NEVER_WAKE_AGENTS: Setting = setting(
 )
 .list(",");
 
+pub(super) static OPENAI_API_KEY: Setting =
+    setting("openai-api-key", &["OPENAI_API_KEY"], "", "OpenAI's key: models named openai/… are asked there").secret();
+pub(super) static OPENAI_BASE_URL: Setting = setting(
+    "openai-base-url",
+    &["OPENAI_BASE_URL"],
+    "https://api.openai.com/v1",
+    "Where OpenAI is, or another server that speaks its dialect",
+);
+pub(super) static ANTHROPIC_API_KEY: Setting =
+    setting("anthropic-api-key", &["ANTHROPIC_API_KEY"], "", "Anthropic's key: models named anthropic/… are asked there")
+        .secret();
+pub(super) static ANTHROPIC_BASE_URL: Setting =
+    setting("anthropic-base-url", &["ANTHROPIC_BASE_URL"], "https://api.anthropic.com", "Where Anthropic is");
+pub(super) static AZURE_OPENAI_API_KEY: Setting = setting(
+    "azure-openai-api-key",
+    &["AZURE_OPENAI_API_KEY"],
+    "",
+    "Azure OpenAI's key: deployments named azure/… are asked there",
+)
+.secret();
+pub(super) static AZURE_OPENAI_ENDPOINT: Setting =
+    setting("azure-openai-endpoint", &["AZURE_OPENAI_ENDPOINT"], "", "Where your Azure OpenAI is: https://….openai.azure.com");
+pub(super) static AZURE_OPENAI_DEPLOYMENTS: Setting = setting(
+    "azure-openai-deployments",
+    &["AZURE_OPENAI_DEPLOYMENTS"],
+    "",
+    "Names of your deployments in Azure, which tells no list of them",
+)
+.list(",");
+pub(super) static AZURE_OPENAI_API_VERSION: Setting = setting(
+    "azure-openai-api-version",
+    &["AZURE_OPENAI_API_VERSION"],
+    "v1",
+    "Azure's api-version for resources older than its v1",
+);
+pub(super) static LIST_CLOUD_MODELS: Setting = setting(
+    "list-cloud-models",
+    &["LIST_CLOUD_MODELS"],
+    "true",
+    "Whether model lists name the models of providers too; false hides them",
+);
+
 pub(super) static TIMEOUT: Setting =
     setting("timeout", &["TIMEOUT_SECONDS"], "10", "How long an awake node may take for a listing or other short answer");
 pub(super) static MODEL_TIMEOUT: Setting = setting(
@@ -200,6 +242,20 @@ pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
             &NEVER_WAKE_PATHS,
             &NEVER_WAKE_CLIENTS,
             &NEVER_WAKE_AGENTS,
+        ],
+    ),
+    (
+        "Cloud providers",
+        &[
+            &OPENAI_API_KEY,
+            &OPENAI_BASE_URL,
+            &ANTHROPIC_API_KEY,
+            &ANTHROPIC_BASE_URL,
+            &AZURE_OPENAI_API_KEY,
+            &AZURE_OPENAI_ENDPOINT,
+            &AZURE_OPENAI_DEPLOYMENTS,
+            &AZURE_OPENAI_API_VERSION,
+            &LIST_CLOUD_MODELS,
         ],
     ),
     (

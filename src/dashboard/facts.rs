@@ -17,7 +17,7 @@ const ENTRIES: usize = 50;
 /// `{"now":T,"proxy":{"version","started","strategy"},"nodes":[NODE,…],"requests":[LIVE,…],"journal":[ENTRY,…],"energy":ENERGY}`,
 /// with the last 50 entries. LIVE is a [`crate::telemetry::journal::Running`].
 pub(super) fn snapshot(house: &House) -> Value {
-    let nodes: Vec<Value> = house.fleet.nodes().iter().enumerate().map(|(index, node)| whole(house, node, index)).collect();
+    let nodes: Vec<Value> = house.fleet.nodes().iter().map(|node| whole(house, node)).collect();
     let entries = house.journal().since(0);
     let entries = &entries[entries.len().saturating_sub(ENTRIES)..];
     let entries: Vec<Value> = entries.iter().map(|entry| json!(**entry)).collect();
@@ -43,8 +43,8 @@ pub(super) fn snapshot(house: &House) -> Value {
 /// "timeline":[[from,to,"state"],…],"energy":ENERGY}`
 ///
 /// States are the words of the power machine. The timeline covers the last seven days in at most 500 stretches.
-pub(super) fn whole(house: &House, node: &Node, index: usize) -> Value {
-    let mut facts = lasting(house, node, index);
+pub(super) fn whole(house: &House, node: &Node) -> Value {
+    let mut facts = lasting(house, node);
     let (total, failed) = node.totals();
     let name = node.name().as_str();
     let entries = house.journal().power_of(name);
@@ -66,9 +66,9 @@ pub(super) fn whole(house: &House, node: &Node, index: usize) -> Value {
 }
 
 /// The part of NODE that changes seldom: a change of it is worth an event.
-pub(super) fn lasting(house: &House, node: &Node, index: usize) -> Value {
+pub(super) fn lasting(house: &House, node: &Node) -> Value {
     let (config, view) = (node.config(), node.view());
-    let (_, places) = house.scheduler.places(index);
+    let (_, places) = house.scheduler.places(node.slot());
     let hosts: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();
     json!({
         "name": node.name().as_str(),
@@ -86,7 +86,7 @@ pub(super) fn lasting(house: &House, node: &Node, index: usize) -> Value {
         "spec": spec(node),
         "weight": config.weight,
         "capacity": (places < u32::MAX).then_some(places),
-        "models": models(house, &view, index),
+        "models": models(house, &view, node.slot()),
         "wake": {
             "started": matches!(view.power, Power::Waking(_)).then(|| unix(view.since)),
             "usual_seconds": view.usual_wake().map(|usual| usual.as_secs_f64()),
@@ -108,9 +108,9 @@ fn spec(node: &Node) -> Value {
     json!({ "cpu": null, "gpu": null, "memory_gb": config.memory_gb, "description": description })
 }
 
-fn models(house: &House, view: &View, index: usize) -> Vec<Value> {
+fn models(house: &House, view: &View, slot: usize) -> Vec<Value> {
     let listed = view.holding.models();
-    let warm = house.scheduler.warm(index, listed.iter().map(|model| model.name.as_str()));
+    let warm = house.scheduler.warm(slot, listed.iter().map(|model| model.name.as_str()));
     let awake = view.power == Power::Awake;
     let model = |(model, warm): (&crate::catalog::Model, bool)| json!({ "name": model.name, "size": model.size, "loaded": awake && warm });
     listed.iter().zip(warm).map(model).collect()
@@ -131,7 +131,7 @@ pub(super) fn energy_of_all(house: &House) -> Value {
 /// Times and energy of all nodes together.
 pub(super) fn sum(house: &House) -> (Seconds, Option<Energy>) {
     let (mut seconds, mut energy): (Seconds, Option<Energy>) = Default::default();
-    for node in house.fleet.nodes() {
+    for node in house.fleet.nodes().iter() {
         let own = node.seconds();
         seconds.awake += own.awake;
         seconds.asleep += own.asleep;

@@ -17,7 +17,7 @@ const ROUTER: &str = "router";
 pub(super) fn graph(house: &House) -> Value {
     let nodes = house.fleet.nodes();
     let mut shown = vec![router(house, nodes.iter().map(Node::active).sum(), nodes.len())];
-    shown.extend(nodes.iter().enumerate().map(|(index, node)| around(house, node, index)));
+    shown.extend(nodes.iter().map(|node| around(house, node)));
     let edges: Vec<Value> = nodes.iter().map(edge).collect();
     json!({ "nodes": shown, "edges": edges })
 }
@@ -39,10 +39,10 @@ fn router(house: &House, active: usize, nodes: usize) -> Value {
     })
 }
 
-fn around(house: &House, node: &Node, index: usize) -> Value {
+fn around(house: &House, node: &Node) -> Value {
     let (config, view) = (node.config(), node.view());
     let state = view.power.word();
-    let (taken, places) = house.scheduler.places(index);
+    let (taken, places) = house.scheduler.places(node.slot());
     let [busy, idle, asleep, unknown] = arcs(&view.power, node.active(), taken, places);
     let spec = match config.memory_gb {
         Some(memory) => format!("{} {memory} GB", config.description).trim().to_owned(),

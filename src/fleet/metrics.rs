@@ -25,6 +25,7 @@ struct Families {
     received: Family<Counter, 1>,
     errors: Family<Counter, 2>,
     retries: Family<Counter, 1>,
+    failovers: Family<Counter, 1>,
     models: Vocabulary,
 }
 
@@ -66,6 +67,11 @@ impl Metrics {
                 "Attempts that failed on this node and were repeated on it or on another",
                 ["node"],
             ),
+            failovers: registry.counters(
+                "ollama_proxy_failovers_total",
+                "Attempts that failed on this node and were repeated on another",
+                ["node"],
+            ),
             models: Vocabulary::new(MODELS),
         }))
     }
@@ -85,6 +91,7 @@ impl Metrics {
             sent: families.sent.with([node]),
             received: families.received.with([node]),
             retries: families.retries.with([node]),
+            failovers: families.failovers.with([node]),
         }
     }
 }
@@ -152,6 +159,7 @@ pub struct NodeMetrics {
     sent: Counter,
     received: Counter,
     retries: Counter,
+    failovers: Counter,
 }
 
 impl NodeMetrics {
@@ -165,9 +173,10 @@ impl NodeMetrics {
         &self.received
     }
 
-    /// An attempt on it failed and is repeated.
-    pub fn retried(&self) {
+    /// An attempt on it failed and is repeated, perhaps elsewhere.
+    pub fn retried(&self, elsewhere: bool) {
         self.retries.one();
+        self.failovers.add(u64::from(elsewhere));
     }
 
     /// It failed.

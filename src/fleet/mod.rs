@@ -3,36 +3,58 @@
 //! A node's `keeper` is the only writer of what is known of the node and the only one that sends to a node on its own
 //! account. Requests read the published [`View`], report what they observed, and say what they want.
 
+mod account;
 pub mod energy;
+mod holders;
+mod hosts;
 mod keeper;
 mod metrics;
 mod neighbours;
 mod node;
 pub mod power;
+mod renewal;
+mod roster;
 pub mod survey;
+mod traffic;
 mod view;
 mod wake;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::catalog::{self, NodeSnapshot, Shows, Snapshot};
+use crate::catalog::{self, Listed, ModelKey, NodeSnapshot, Shows, Snapshot};
 use crate::config::{NodeConfig, Timeouts, WakeRules};
 use crate::telemetry::journal::Journal;
 
 pub use metrics::{Metrics, NodeMetrics, UpstreamError};
-pub use node::{InFlight, Node, Trigger, Want};
+pub use node::{Node, Trigger, Want};
+pub use renewal::{Changes, Plan};
+pub use roster::Roster;
+pub use traffic::InFlight;
 pub use view::{KnownMac, MacSource, View};
 
-/// All nodes, in the order of the settings.
+use holders::Holders;
+use renewal::Memory;
+
+/// The nodes, as the settings name them now. Cheap to clone; clones share it.
 #[derive(Clone)]
 pub struct Fleet {
-    nodes: Arc<[Node]>,
+    roster: Arc<RwLock<Arc<Roster>>>,
+    memory: Arc<Mutex<Memory>>,
+    common: Common,
+}
+
+/// What all keepers have in common.
+#[derive(Clone)]
+struct Common {
+    rules: Rules,
+    metrics: Metrics,
     shows: Shows,
+    holders: Holders,
+    /// Rung when something worth keeping on disk has changed.
     changed: Arc<Notify>,
-    journal: Journal,
 }
 
 /// What all keepers go by.
@@ -51,7 +73,7 @@ pub struct Rules {
 }
 
 impl Fleet {
-    /// Makes the nodes with what the snapshot knew of them, and starts a keeper for each in `tasks`.
+    /// Makes the nodes with what the snapshot knew of them, and starts a keeper in `tasks` for each that takes part.
     ///
     /// # Errors
     /// When no TLS roots can be loaded for wake URLs.
@@ -62,41 +84,55 @@ impl Fleet {
         metrics: &Metrics,
         tasks: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<Self> {
-        let shows = Shows::default();
-        let changed = Arc::new(Notify::new());
-        let mut nodes = Vec::new();
-        for config in configs.iter().filter(|config| config.enabled) {
-            let known = snapshot.nodes.get(config.name.as_str()).cloned().unwrap_or_default();
-            let (node, keeper) = keeper::Keeper::new(config, rules, known, metrics, shows.clone(), changed.clone())?;
-            tasks.spawn(keeper.run());
-            nodes.push(node);
-        }
-        Ok(Self { nodes: nodes.into(), shows, changed, journal: rules.journal.clone() })
+        let (rules, metrics) = (rules.clone(), metrics.clone());
+        let common = Common { rules, metrics, shows: Shows::default(), holders: Holders::default(), changed: Arc::default() };
+        let memory = Arc::new(Mutex::new(Memory::of(snapshot)));
+        let fleet = Self { roster: Arc::default(), memory, common };
+        let plan = fleet.plan(configs)?;
+        fleet.adopt(plan, tasks);
+        Ok(fleet)
     }
 
-    /// The nodes in the order of the settings.
-    pub fn nodes(&self) -> &[Node] {
-        &self.nodes
+    /// The nodes in the order of the settings, as they are now. Ask again for the next step: a reload may come between.
+    pub fn nodes(&self) -> Arc<Roster> {
+        self.roster.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The node of that slot; `None` when it is not in the settings any more.
+    pub fn at(&self, slot: usize) -> Option<Node> {
+        self.nodes().at(slot).cloned()
     }
 
     /// The node of that name.
-    pub fn find(&self, name: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.name().as_str() == name)
+    pub fn find(&self, name: &str) -> Option<Node> {
+        self.nodes().find(name).cloned()
     }
 
     /// What has happened, and what runs now.
     pub fn journal(&self) -> &Journal {
-        &self.journal
+        &self.common.rules.journal
     }
 
     /// The kept `show` answers of all nodes.
     pub fn shows(&self) -> &Shows {
-        &self.shows
+        &self.common.shows
     }
 
-    /// What all nodes hold, as the catalog composes its answers from it.
+    /// The slots of the nodes that may hold a model; costs what these are, whatever the size of the fleet. Only a proposal:
+    /// what a node really holds is in its view.
+    pub fn holders(&self, key: &ModelKey) -> Vec<usize> {
+        self.common.holders.slots(key)
+    }
+
+    /// Whether some node that takes part lists a model by this name, or is said to hold it.
+    pub fn listed(&self, name: &str) -> Listed {
+        self.common.holders.listed(name)
+    }
+
+    /// What all nodes that take part hold, as the catalog composes its answers from it.
     pub fn with_catalog<T>(&self, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
-        let views: Vec<_> = self.nodes.iter().map(|node| (node, node.view())).collect();
+        let nodes = self.nodes();
+        let views: Vec<_> = nodes.enabled().map(|node| (node, node.view())).collect();
         let views: Vec<_> =
             views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
         compose(&views)
@@ -104,12 +140,13 @@ impl Fleet {
 
     /// Resolves when something worth keeping on disk has changed.
     pub async fn changed(&self) {
-        self.changed.notified().await;
+        self.common.changed.notified().await;
     }
 
-    /// What is worth keeping over a restart.
+    /// What is worth keeping over a restart; that of nodes which are not in the settings now as well.
     pub fn snapshot(&self) -> Snapshot {
-        let nodes = self.nodes.iter().map(|node| (node.name().to_string(), self.snapshot_of(node))).collect();
+        let mut nodes = self.memory().absent().clone();
+        nodes.extend(self.nodes().iter().map(|node| (node.name().to_string(), self.snapshot_of(node))));
         Snapshot { nodes, ..Snapshot::default() }
     }
 
@@ -122,10 +159,10 @@ impl Fleet {
             address: view.address.map(|address| address.to_string()),
             wake_seconds: view.wake_history.clone(),
             last_seen: node.last_seen_unix(),
-            energy: node.kept_energy(&view),
+            energy: view.energy.kept(node.last_seen()),
             ..NodeSnapshot::default()
         };
-        own.with_catalog(node.name(), &view.holding, &self.shows)
+        own.with_catalog(node.name(), &view.holding, self.shows())
     }
 }
 

@@ -1,8 +1,8 @@
 //! A cheap handle on one node: read its view, report evidence, say what is wanted.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::header::HeaderValue;
@@ -10,37 +10,41 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::View;
-use super::energy::{KeptLedger, Seconds};
+use super::energy::Seconds;
+use super::hosts::Hosts;
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
+use super::traffic::{Held, InFlight, Traffic};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
 use crate::telemetry::journal::Cause;
-use crate::upstream::{self, Idle, Trouble};
+use crate::upstream::{Idle, Link, Trouble};
 use crate::values::NodeName;
 
 /// Evidence of life is fresh for so long; afterwards a sleeper is dormant.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// One Ollama server with its host.
+/// One Ollama server with its host. A handle: cheap to clone, and good to the end of the request that holds it, whatever
+/// becomes of the node in the settings.
 #[derive(Clone)]
-pub struct Node(pub(super) Arc<Shared>);
+pub struct Node(Arc<Handle>);
 
+struct Handle {
+    slot: usize,
+    config: NodeConfig,
+    /// `None`: nobody keeps the node (it is disabled), or this is its keeper's own handle. The keeper ends with the last
+    /// handle that can tell it something.
+    inbox: Option<mpsc::Sender<Message>>,
+    shared: Arc<Shared>,
+}
+
+/// What goes on when mere preferences in the settings change.
 pub(super) struct Shared {
-    pub(super) config: NodeConfig,
-    pub(super) host: HeaderValue,
-    pub(super) inbox: mpsc::Sender<Message>,
-    pub(super) view: watch::Receiver<Arc<View>>,
-    pub(super) born: Instant,
-    /// Milliseconds from `born` to the last answer, plus one; 0: none yet. Kept apart from the view, so that the
-    /// answers of an awake node cost its keeper nothing.
-    pub(super) seen: AtomicU64,
-    /// When it last answered before this start, in Unix seconds.
-    seen_before: Option<u64>,
-    in_flight: AtomicUsize,
-    total: AtomicU64,
-    failed: AtomicU64,
-    held: AtomicUsize,
+    hosts: Hosts,
+    view: watch::Receiver<Arc<View>>,
+    traffic: Arc<Traffic>,
+    /// The settings know it no more, or otherwise: only requests that began before still use it.
+    retired: AtomicBool,
     idle: Idle,
     metrics: NodeMetrics,
 }
@@ -61,6 +65,8 @@ pub(super) enum Message {
     Mutated(oneshot::Sender<Result<(), String>>),
     /// Somebody looks at a list that is old or missing.
     ListAsked,
+    /// It says that it has not what its list says that it has.
+    ListRefuted,
     /// A person wants the lists read now.
     Refresh(oneshot::Sender<Result<(), String>>),
 }
@@ -100,32 +106,54 @@ impl Trigger {
 }
 
 impl Node {
+    /// A node that nobody keeps yet.
     pub(super) fn new(
+        slot: usize,
         config: NodeConfig,
-        inbox: mpsc::Sender<Message>,
         view: watch::Receiver<Arc<View>>,
+        traffic: Arc<Traffic>,
         metrics: NodeMetrics,
-        seen_before: Option<u64>,
     ) -> Result<Self, hyper::header::InvalidHeaderValue> {
-        let host = HeaderValue::from_str(&config.hosts.first().map(ToString::to_string).unwrap_or_default())?;
-        let counters = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicUsize::new(0));
-        let (in_flight, total, failed, held) = counters;
-        let seen = AtomicU64::new(0);
-        Ok(Self(Arc::new(Shared {
-            config,
-            host,
-            inbox,
-            view,
-            born: Instant::now(),
-            seen,
-            seen_before,
-            in_flight,
-            total,
-            failed,
-            held,
-            idle: Idle::default(),
-            metrics,
-        })))
+        let hosts = Hosts::new(&config.hosts, view.borrow().address)?;
+        let (retired, idle) = (AtomicBool::new(false), Idle::default());
+        let shared = Arc::new(Shared { hosts, view, traffic, retired, idle, metrics });
+        Ok(Self(Arc::new(Handle { slot, config, inbox: None, shared })))
+    }
+
+    /// The same node as its keeper's clients see it.
+    pub(super) fn telling(&self, inbox: mpsc::Sender<Message>) -> Self {
+        let Handle { slot, config, inbox: _, shared } = &*self.0;
+        Self(Arc::new(Handle { slot: *slot, config: config.clone(), inbox: Some(inbox), shared: shared.clone() }))
+    }
+
+    /// The same node with other preferences; its keeper goes on and notices nothing.
+    pub(super) fn preferring(&self, config: NodeConfig) -> Self {
+        let Handle { slot, config: _, inbox, shared } = &*self.0;
+        Self(Arc::new(Handle { slot: *slot, config, inbox: inbox.clone(), shared: shared.clone() }))
+    }
+
+    /// From now on only requests that began before use it; no calls of our own.
+    pub(super) fn retire(&self) {
+        self.0.shared.retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.0.shared.retired.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is entered of one holds for the other: the same keeper, and the same word of its owner.
+    pub(super) fn is_entered_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0.shared, &other.0.shared) && self.config().models == other.config().models
+    }
+
+    /// Dangles when the last request has left it and its keeper, if it had one, has ended.
+    pub(super) fn remains(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.0.shared)
+    }
+
+    /// The number that belongs to its name for the life of this process.
+    pub fn slot(&self) -> usize {
+        self.0.slot
     }
 
     /// Its name.
@@ -138,51 +166,56 @@ impl Node {
         &self.0.config
     }
 
-    /// Its own `host:port`, for the `Host` header.
+    /// How it stands, in the word of pages and JSON.
+    pub fn state(&self) -> &'static str {
+        if self.config().enabled { self.view().power.word() } else { "disabled" }
+    }
+
+    pub(super) fn traffic(&self) -> &Arc<Traffic> {
+        &self.0.shared.traffic
+    }
+
+    /// The `host:port` where it was reached last, for the `Host` header.
     pub fn host(&self) -> &HeaderValue {
-        &self.0.host
+        self.0.shared.hosts.header()
     }
 
     /// Where its connections rest between requests: only those of an always-on node do.
     pub fn idle(&self) -> Option<&Idle> {
-        self.config().always_on.then_some(&self.0.idle)
+        self.config().always_on.then_some(&self.0.shared.idle)
     }
 
     /// What is counted of it.
     pub fn metrics(&self) -> &NodeMetrics {
-        &self.0.metrics
+        &self.0.shared.metrics
     }
 
     /// What is known now.
     pub fn view(&self) -> Arc<View> {
-        self.0.view.borrow().clone()
+        self.0.shared.view.borrow().clone()
     }
 
     /// Follows what is known.
     pub fn watch(&self) -> watch::Receiver<Arc<View>> {
-        self.0.view.clone()
+        self.0.shared.view.clone()
     }
 
-    /// Its addresses, at most one name resolution away.
+    /// Connects to it: its hosts in order, after the one that worked last. That one is remembered.
     ///
     /// # Errors
-    /// `NoAddress`.
-    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Trouble> {
-        let last = self.0.view.borrow().address;
-        let mut trouble = None;
-        for host in &self.0.config.hosts {
-            match upstream::resolve(&host.host, host.port, last).await {
-                Ok(addresses) => return Ok(addresses),
-                Err(found) => trouble = Some(found),
-            }
+    /// The most telling trouble of all hosts.
+    pub async fn connect(&self, limit: Duration) -> Result<Link, Trouble> {
+        let last = self.0.shared.view.borrow().address;
+        let (link, moved) = self.0.shared.hosts.connect(last, limit).await?;
+        if let Some(host) = moved {
+            tracing::info!(node = %self.name(), %host, "reached at another of its hosts");
         }
-        Err(trouble.unwrap_or(Trouble::NoAnswer))
+        Ok(link)
     }
 
     /// When it last answered.
     pub fn last_seen(&self) -> Option<Instant> {
-        let seen = self.0.seen.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(self.0.born + Duration::from_millis(seen))
+        self.0.shared.traffic.last_seen()
     }
 
     /// Whether it has answered after this moment: then trouble that began before it is old news.
@@ -192,33 +225,20 @@ impl Node {
 
     /// When it last answered, in Unix seconds.
     pub fn last_seen_unix(&self) -> Option<u64> {
-        let Some(seen) = self.last_seen() else { return self.0.seen_before };
+        let Some(seen) = self.last_seen() else { return self.view().energy.seen_before() };
         let wall = SystemTime::now().checked_sub(seen.elapsed())?;
         wall.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
     }
 
-    /// Seconds from the start of its keeper to this moment: the axis of its energy account.
-    pub(super) fn age(&self, at: Instant) -> f64 {
-        at.saturating_duration_since(self.0.born).as_secs_f64()
-    }
-
     /// How long it was awake and asleep, as far as evidence tells at this moment.
     pub fn seconds(&self) -> Seconds {
-        self.view().energy.seconds(self.age(Instant::now()), self.contact())
-    }
-
-    pub(super) fn kept_energy(&self, view: &View) -> KeptLedger {
-        view.energy.kept(self.age(Instant::now()), self.contact())
-    }
-
-    fn contact(&self) -> Option<f64> {
-        self.last_seen().map(|seen| self.age(seen))
+        self.view().energy.seconds(self.last_seen())
     }
 
     /// Whether own calls may be made to it without breaking a sleep. A request that is only waiting for a sleeping node
     /// proves nothing, so its power must be known to be on.
     pub fn in_use(&self) -> bool {
-        self.is_busy() && self.0.view.borrow().power == Power::Awake
+        self.is_busy() && self.0.shared.view.borrow().power == Power::Awake
     }
 
     /// A request is in flight and not held for a wake, or it answered just now.
@@ -228,21 +248,20 @@ impl Node {
 
     /// Whether a listing, a show or a ps may be asked of it now.
     pub fn may_be_asked(&self) -> bool {
-        self.config().always_on || self.in_use()
+        self.config().enabled && (self.config().always_on || self.in_use())
     }
 
-    /// It answered. Costs its keeper nothing while it is known to be awake.
+    /// It answered. Costs its keeper nothing while it is known to be awake, at this address.
     pub fn answered(&self, peer: IpAddr) {
         self.seen_now();
-        if self.0.view.borrow().power != Power::Awake {
+        if self.0.shared.hosts.have_moved() || self.0.shared.view.borrow().power != Power::Awake {
             self.tell(Message::Evidence { event: Event::Answered, words: None, peer: Some(peer) });
         }
     }
 
     /// It gave a sign of life.
     pub fn seen_now(&self) {
-        let now = u64::try_from(self.0.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.0.seen.store(now + 1, Ordering::Relaxed);
+        self.0.shared.traffic.seen_now();
     }
 
     /// It did not answer as hoped to something begun at `since`. Old news is dropped: it has answered since then.
@@ -279,10 +298,17 @@ impl Node {
         self.tell(Message::ListAsked);
     }
 
+    /// It said that this model is not there. If it is on its list, the list is old. Never waits.
+    pub fn lacks(&self, model: &str) {
+        if self.view().holding.find(model).is_some() {
+            self.tell(Message::ListRefuted);
+        }
+    }
+
     /// Asks for the node. When this returns, the view says what follows: under way, failed, or no means.
     pub async fn want(&self, want: Want) {
         let (heard, when_heard) = oneshot::channel();
-        if self.0.inbox.send(Message::Want { want, heard }).await.is_ok() {
+        if self.send(Message::Want { want, heard }).await {
             let _ = when_heard.await;
         }
     }
@@ -290,10 +316,7 @@ impl Node {
     /// Law 3: whether a silent node still answers. Joins a check that is already under way.
     pub async fn alive(&self) -> bool {
         let (tell, told) = oneshot::channel();
-        match self.0.inbox.send(Message::CheckLife(tell)).await {
-            Ok(()) => told.await.unwrap_or(false),
-            Err(_) => false,
-        }
+        self.send(Message::CheckLife(tell)).await && told.await.unwrap_or(false)
     }
 
     /// Reads its lists now, sleeping or not, without a wake.
@@ -302,47 +325,55 @@ impl Node {
     /// Why they could not be read, in words.
     pub async fn refresh(&self) -> Result<(), String> {
         let (tell, told) = oneshot::channel();
-        let gone = || "the proxy is shutting down".to_owned();
-        self.0.inbox.send(Message::Refresh(tell)).await.map_err(|_| gone())?;
-        told.await.map_err(|_| gone())?
+        if !self.send(Message::Refresh(tell)).await {
+            return Err("it takes no part now: it is disabled, or the proxy is shutting down".to_owned());
+        }
+        told.await.map_err(|_| "the proxy is shutting down".to_owned())?
     }
 
     /// Evidence that finds the inbox full is dropped: sixty-four others say the same.
     fn tell(&self, message: Message) {
-        let _ = self.0.inbox.try_send(message);
+        if let Some(inbox) = &self.0.inbox {
+            let _ = inbox.try_send(message);
+        }
+    }
+
+    /// `false`: nobody keeps it.
+    async fn send(&self, message: Message) -> bool {
+        match &self.0.inbox {
+            Some(inbox) => inbox.send(message).await.is_ok(),
+            None => false,
+        }
     }
 
     /// Takes part in a request until the guard is dropped.
     pub fn enter(&self) -> InFlight {
-        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.0.total.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.0.clone())
+        self.0.shared.traffic.enter()
     }
 
     /// Waits for a wake until the guard is dropped.
     pub fn hold(&self) -> Held {
-        self.0.held.fetch_add(1, Ordering::Relaxed);
-        Held(self.0.clone())
+        self.0.shared.traffic.hold()
     }
 
     /// Requests in flight now.
     pub fn active(&self) -> usize {
-        self.0.in_flight.load(Ordering::Relaxed)
+        self.0.shared.traffic.active()
     }
 
     /// Requests that wait for a wake now.
     pub fn held(&self) -> usize {
-        self.0.held.load(Ordering::Relaxed)
+        self.0.shared.traffic.held()
     }
 
     /// Requests so far, and those that failed by the node's fault.
     pub fn totals(&self) -> (u64, u64) {
-        (self.0.total.load(Ordering::Relaxed), self.0.failed.load(Ordering::Relaxed))
+        self.0.shared.traffic.totals()
     }
 
     /// Counts a failure by the node's fault.
     pub fn count_failure(&self) {
-        self.0.failed.fetch_add(1, Ordering::Relaxed);
+        self.0.shared.traffic.count_failure();
     }
 }
 
@@ -353,23 +384,5 @@ pub(super) fn event_of(trouble: &Trouble) -> Option<Event> {
         Trouble::Refused(after) => Some(Event::Refused(*after)),
         Trouble::Unreachable(_) | Trouble::NoAnswer | Trouble::NoAddress(_) | Trouble::Lost(_) => Some(Event::NoAnswer),
         Trouble::Broken(_) | Trouble::Silent => None,
-    }
-}
-
-/// One request in flight on a node.
-pub struct InFlight(Arc<Shared>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// One request that waits for a node to wake.
-pub struct Held(Arc<Shared>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.held.fetch_sub(1, Ordering::Relaxed);
     }
 }

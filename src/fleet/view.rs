@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::energy::Ledger;
+use super::account::Account;
 use super::power::{Means, Power};
 use crate::catalog::Holding;
 use crate::config::NodeConfig;
@@ -41,7 +41,7 @@ pub struct View {
     /// Who asked for the wake under way, or the last one, in words.
     pub asked_by: Option<String>,
     /// How long it was awake and asleep.
-    pub energy: Ledger,
+    pub energy: Account,
 }
 
 /// A MAC and where it came from.

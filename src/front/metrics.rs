@@ -9,6 +9,8 @@ use crate::fleet::energy::Energy;
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
 use crate::http::{Body, reply};
+use crate::schedule::Scheduler;
+use crate::schedule::breaker::Circuit;
 use crate::telemetry::metrics::{Format, Kind, Page, Process, Registry};
 
 /// What the page is made of.
@@ -23,12 +25,12 @@ impl Metrics {
     }
 
     /// The page in the format that the reader accepts.
-    pub(super) fn page(&self, fleet: &Fleet, headers: &HeaderMap) -> Response<Body> {
+    pub(super) fn page(&self, fleet: &Fleet, scheduler: &Scheduler, headers: &HeaderMap) -> Response<Body> {
         let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|range| range.to_str().ok());
         let format = Format::accepted(&ranges.collect::<Vec<_>>().join(","));
         let mut page = Page::new(format);
         self.registry.print(&mut page);
-        print_nodes(fleet, &mut page);
+        print_nodes(fleet, scheduler, &mut page);
         self.process.print(&mut page);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         page.family("ollama_proxy_build_info", "What runs here", Kind::Gauge).whole("", &version, 1);
@@ -39,8 +41,9 @@ impl Metrics {
 }
 
 /// One family after the other, each over all nodes.
-fn print_nodes(fleet: &Fleet, page: &mut Page) {
-    let nodes: Vec<_> = fleet.nodes().iter().map(|node| (node, node.view())).collect();
+fn print_nodes(fleet: &Fleet, scheduler: &Scheduler, page: &mut Page) {
+    let roster = fleet.nodes();
+    let nodes: Vec<_> = roster.enabled().map(|node| (node, node.view())).collect();
     let nodes: Vec<(&Node, &View)> = nodes.iter().map(|(node, view)| (*node, &**view)).collect();
     let mut per_node = |name, help, value: &dyn Fn(&Node, &View) -> Option<f64>| {
         let mut lines = page.family(name, help, Kind::Gauge);
@@ -58,7 +61,9 @@ fn print_nodes(fleet: &Fleet, page: &mut Page) {
     per_node("ollama_proxy_cache_age_seconds", help, &|_, view| Some(view.holding.age(now)?.as_secs_f64()));
     print_states(&nodes, page);
     print_energy(&nodes, page);
-    print_waiting(&nodes, page);
+    print_attempts(&nodes, page);
+    print_circuits(&nodes, scheduler, page);
+    print_waiting(&nodes, scheduler, page);
 }
 
 /// One series per state, so that a graph shows a band for each.
@@ -91,11 +96,35 @@ fn print_energy(nodes: &[(&Node, &View)], page: &mut Page) {
     }
 }
 
-fn print_waiting(nodes: &[(&Node, &View)], page: &mut Page) {
+/// The node counts them itself, for `/health`.
+fn print_attempts(nodes: &[(&Node, &View)], page: &mut Page) {
+    let help = "Attempts made on the node, the failed ones included";
+    let mut lines = page.family("ollama_proxy_attempts_total", help, Kind::Counter);
+    for (node, _) in nodes {
+        lines.whole("", &[("node", node.name().as_str())], node.totals().0);
+    }
+}
+
+fn print_circuits(nodes: &[(&Node, &View)], scheduler: &Scheduler, page: &mut Page) {
+    let help = "The node's breaker: 0 closed, 1 half open, 2 open";
+    let mut lines = page.family("ollama_proxy_circuit_state", help, Kind::Gauge);
+    for (node, _) in nodes {
+        let state = match scheduler.circuit(node.slot()) {
+            Circuit::Closed => 0,
+            Circuit::HalfOpen => 1,
+            Circuit::Open { .. } => 2,
+        };
+        lines.whole("", &[("node", node.name().as_str())], state);
+    }
+}
+
+/// Who waits for a place waits for several nodes at once, and none of them is chosen yet.
+fn print_waiting(nodes: &[(&Node, &View)], scheduler: &Scheduler, page: &mut Page) {
     let mut lines = page.family("ollama_proxy_requests_waiting", "Requests that are held now, by what for", Kind::Gauge);
     for (node, _) in nodes {
         lines.value("", &[("node", node.name().as_str()), ("reason", "wake")], count(node.held()));
     }
+    lines.value("", &[("node", "none"), ("reason", "capacity")], count(scheduler.waiting()));
 }
 
 /// Requests are far fewer than an `f64` can count.

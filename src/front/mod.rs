@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::dashboard::{self, Dashboard, pages};
 use crate::http::{Body, body, reply};
@@ -33,19 +34,36 @@ struct Shared {
     dashboard: Dashboard,
     metrics: metrics::Metrics,
     origins: Origins,
-    /// What is missing in the settings, for the page.
-    missing: Option<String>,
+    /// Why the node file could not be used when it was last read.
+    config_error: watch::Receiver<Option<String>>,
 }
 
 impl Front {
-    /// `missing` is what the owner still has to set, in words.
-    pub fn new(proxy: Proxy, dashboard: Dashboard, registry: Registry, origins: Origins, missing: Option<String>) -> Self {
-        Self(Arc::new(Shared { proxy, dashboard, metrics: metrics::Metrics::new(registry), origins, missing }))
+    /// `config_error` says why the node file could not be used when it was last read, if that is so.
+    pub fn new(
+        proxy: Proxy,
+        dashboard: Dashboard,
+        registry: Registry,
+        origins: Origins,
+        config_error: watch::Receiver<Option<String>>,
+    ) -> Self {
+        Self(Arc::new(Shared { proxy, dashboard, metrics: metrics::Metrics::new(registry), origins, config_error }))
+    }
+
+    /// What the owner still has to set, in words.
+    fn missing(&self) -> Option<&'static str> {
+        let nobody = self.0.proxy.fleet().nodes().is_empty();
+        nobody.then_some("No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.")
+    }
+
+    fn config_error(&self) -> Option<String> {
+        self.0.config_error.borrow().clone()
     }
 
     /// What the pages tell their owner first.
     fn notices(&self) -> Vec<String> {
-        self.0.missing.iter().cloned().collect()
+        let stale = |why| format!("The node file cannot be used, and the nodes stay as they were: {why}");
+        self.missing().map(str::to_owned).into_iter().chain(self.config_error().map(stale)).collect()
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
@@ -77,9 +95,11 @@ impl Front {
         let mut response = match path {
             "/" if looks => self.root(request.headers()),
             "/health" if looks => reply::json(StatusCode::OK, &nodes::health(fleet)),
-            "/nodes" if looks => reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler())),
+            "/nodes" if looks => {
+                reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler(), self.config_error().as_deref()))
+            }
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
-            "/metrics" if looks => self.0.metrics.page(fleet, request.headers()),
+            "/metrics" if looks => self.0.metrics.page(fleet, self.0.proxy.scheduler(), request.headers()),
             "/topology" if looks => pages::topology(fleet, request.headers(), &self.notices()),
             // Where an older gateway had its picture; the way up keeps a path prefix.
             "/static/topology-3d.html" if looks => back_to("../topology"),
@@ -110,7 +130,7 @@ impl Front {
             return pages::status(self.0.proxy.fleet(), headers, &self.notices());
         }
         let mut response = if accepts(headers, "application/json") {
-            reply::json(StatusCode::OK, &nodes::info(self.0.missing.as_deref()))
+            reply::json(StatusCode::OK, &nodes::info(self.missing()))
         } else {
             reply::whole(StatusCode::OK, reply::TEXT, "Ollama is running")
         };
@@ -132,6 +152,10 @@ impl Front {
         let Some(node) = self.0.proxy.fleet().find(name) else {
             return refused(Kind::NotFound, format!("there is no node {name:?}"));
         };
+        if !node.config().enabled {
+            let text = "it is disabled in the node file, and never contacted";
+            return reply::json(StatusCode::CONFLICT, &json!({ "node": name, "state": node.state(), "error": text }));
+        }
         if action == "refresh" {
             return match node.refresh().await {
                 Ok(()) => reply::json(StatusCode::OK, &json!({ "node": name, "refreshed": true })),
@@ -139,11 +163,11 @@ impl Front {
             };
         }
         if action == "sleep" {
-            return nodes::sleep(node);
+            return nodes::sleep(&node);
         }
         let by_form = accepts(request.headers(), "text/html");
         let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
-        let answer = nodes::wake(node, cause(request.headers(), client), waits).await;
+        let answer = nodes::wake(&node, cause(request.headers(), client), waits).await;
         // The plain form of the page: whoever has no scripts gets the page again, not JSON.
         if by_form && answer.status().is_success() { back_to("../../") } else { answer }
     }

@@ -21,11 +21,12 @@ pub(super) fn is_healthy(view: &View) -> bool {
     }
 }
 
-/// Always 200 and from memory: a container must not be restarted because a PC sleeps.
+/// Always 200 and from memory: a container must not be restarted because a PC sleeps. Of the nodes that take part.
 pub(super) fn health(fleet: &Fleet) -> Value {
     let mut nodes = Map::new();
     let mut healthy = 0;
-    for node in fleet.nodes() {
+    let roster = fleet.nodes();
+    for node in roster.enabled() {
         let view = node.view();
         let well = is_healthy(&view);
         healthy += usize::from(well);
@@ -40,19 +41,24 @@ pub(super) fn health(fleet: &Fleet) -> Value {
         nodes.insert(node.name().to_string(), entry);
     }
     let status = if healthy > 0 { "healthy" } else { "degraded" };
-    json!({ "status": status, "healthy_nodes": healthy, "total_nodes": fleet.nodes().len(), "nodes": nodes })
+    json!({ "status": status, "healthy_nodes": healthy, "total_nodes": nodes.len(), "nodes": nodes })
 }
 
-/// The seed's JSON plus `power`.
-pub(super) fn list(fleet: &Fleet, scheduler: &Scheduler) -> Value {
-    let nodes: Vec<Value> = fleet.nodes().iter().enumerate().map(|(index, node)| node_json(node, index, scheduler)).collect();
-    json!({ "scheduling_strategy": scheduler.rules().strategy.word(), "waiting": scheduler.waiting(), "nodes": nodes })
+/// The seed's JSON plus `power`, and what is wrong with the node file.
+pub(super) fn list(fleet: &Fleet, scheduler: &Scheduler, config_error: Option<&str>) -> Value {
+    let nodes: Vec<Value> = fleet.nodes().iter().map(|node| node_json(node, scheduler)).collect();
+    json!({
+        "scheduling_strategy": scheduler.rules().strategy.word(),
+        "waiting": scheduler.waiting(),
+        "config_error": config_error,
+        "nodes": nodes,
+    })
 }
 
-fn node_json(node: &Node, index: usize, scheduler: &Scheduler) -> Value {
-    let (config, view) = (node.config(), node.view());
+fn node_json(node: &Node, scheduler: &Scheduler) -> Value {
+    let (config, view, slot) = (node.config(), node.view(), node.slot());
     let (total, failed) = node.totals();
-    let (taken, places) = scheduler.places(index);
+    let (taken, places) = scheduler.places(slot);
     let hosts: Vec<&str> = config.hosts.iter().map(|host| host.host.as_str()).collect();
     let models: Vec<&str> = view.holding.models().iter().map(|model| model.name.as_str()).collect();
     json!({
@@ -66,9 +72,9 @@ fn node_json(node: &Node, index: usize, scheduler: &Scheduler) -> Value {
             "active_connections": node.active(),
             "total_requests": total,
             "failed_requests": failed,
-            "is_healthy": is_healthy(&view),
+            "is_healthy": config.enabled && is_healthy(&view),
             "places_taken": taken,
-            "breaker": scheduler.circuit(index).word(),
+            "breaker": scheduler.circuit(slot).word(),
         },
         "models": models,
         "config": { "description": config.description, "memory_gb": config.memory_gb },
@@ -78,7 +84,7 @@ fn node_json(node: &Node, index: usize, scheduler: &Scheduler) -> Value {
 
 fn power_json(node: &Node, view: &View) -> Value {
     json!({
-        "state": view.power.word(),
+        "state": node.state(),
         "since": unix(view.since),
         "last_seen": node.last_seen_unix(),
         "always_on": node.config().always_on,

@@ -47,10 +47,11 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::SlowClient => StatusCode::REQUEST_TIMEOUT,
         Kind::Conflict => StatusCode::CONFLICT,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Kind::Busy | Kind::Asleep | Kind::NoNode | Kind::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Busy | Kind::Asleep | Kind::NoNode | Kind::Draining | Kind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         Kind::WakeFailed | Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        Kind::Refusing | Kind::Died => StatusCode::BAD_GATEWAY,
+        Kind::Refusing | Kind::Died | Kind::Credentials => StatusCode::BAD_GATEWAY,
         Kind::Loop => StatusCode::LOOP_DETECTED,
+        Kind::Limited => StatusCode::TOO_MANY_REQUESTS,
     }
 }
 
@@ -58,6 +59,7 @@ pub fn status(kind: Kind) -> StatusCode {
 fn openai_type(status: StatusCode) -> &'static str {
     match status.as_u16() {
         404 => "not_found_error",
+        429 => "rate_limit_error",
         400..=499 => "invalid_request_error",
         _ => "api_error",
     }
@@ -69,6 +71,7 @@ fn anthropic_type(status: StatusCode) -> &'static str {
         403 => "permission_error",
         404 => "not_found_error",
         413 => "request_too_large",
+        429 => "rate_limit_error",
         400..=499 => "invalid_request_error",
         503 => "overloaded_error",
         _ => "api_error",

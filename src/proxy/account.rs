@@ -156,20 +156,10 @@ impl Trace {
         }
     }
 
-    /// It waited for a wake.
-    pub fn held_for(&mut self, time: Duration) {
-        self.waited_for(Reason::Wake, time);
-    }
-
-    /// It waited until a node had a place for it.
-    pub fn queued_for(&mut self, time: Duration) {
-        self.waited_for(Reason::Capacity, time);
-    }
-
-    fn waited_for(&mut self, reason: Reason, time: Duration) {
+    /// It waited for a wake or a place.
+    pub(super) fn was_held(&mut self, reason: Reason, time: Duration) {
         self.holding = None;
         self.show_held(false);
-        self.metrics.waited(reason, time);
         self.add_wait(reason, time);
     }
 
@@ -272,16 +262,18 @@ impl Trace {
             Outcome::Failed if self.first_byte.is_some() => End::Error,
             Outcome::Done | Outcome::Failed => End::Status(self.status),
         };
-        let first_token = self.first_byte.filter(|_| self.streams).map(|first| first - self.waited().unwrap_or_default());
+        let (took, first) = (self.started.elapsed(), self.first_byte.filter(|_| self.streams));
+        let seconds = |seconds| Duration::try_from_secs_f64(seconds).ok();
         self.metrics.account(&Account {
             method: method_label(&self.method),
             route: self.route,
             node: self.node.as_ref(),
             end,
-            took: self.started.elapsed(),
+            took,
             model: self.model.as_deref().filter(|_| self.infers),
             figures: self.figures,
-            first_token: first_token.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            first_token: first.and_then(|first| seconds(first - self.waited().unwrap_or_default())),
+            streamed: first.and_then(|first| seconds(took.as_secs_f64() - first)),
         });
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::header;
 use tokio::time::Instant;
 
-use super::metrics::Reason;
+use super::metrics::{Reason, Wait};
 use super::tries::Tries;
 use super::{Job, Proxy, Trace};
 use crate::catalog::{self, Listed};
@@ -39,6 +39,7 @@ pub(super) enum Permission {
 
 /// Leave to make one attempt.
 pub(super) struct Admission {
+    pub(super) node: Node,
     pub(super) permission: Permission,
     pub(super) lease: Lease,
 }
@@ -52,35 +53,41 @@ impl Proxy {
     /// `NoNode` without nodes, `NotFound` in Ollama's words for a model that no sleeping node lists, `Busy` when too many
     /// wait or it took too long.
     pub(super) async fn admit(&self, job: &Job<'_>, tries: &Tries, trace: &mut Trace) -> Result<Option<Admission>, Fault> {
-        let named = match self.named(job)? {
-            Some(name) => Some(name),
-            None => self.node_of_files(job)?,
+        let (named, of_files) = match self.named(job)? {
+            Some(name) => (Some(name), None),
+            None => (None, self.node_of_files(job)?),
         };
-        let need = need(job, named);
+        let need = need(job, named.or(of_files.as_ref().map(|node| node.name().as_str())));
         // The last attempt may wake what the others only tried.
         let is_last = tries.count() + 1 >= self.0.settings.limits.attempts as usize;
         let mut waiting: Option<Waiting> = None;
         loop {
-            let candidates = self.survey(&need, |index| tries.on(index));
+            let candidates = self.shortlist(&need, |index| tries.on(index));
             let terms = self.terms(job, waiting.as_ref());
             let admission = match self.0.scheduler.choose(&candidates, &terms) {
                 Choice::Nobody => return Ok(None),
-                Choice::Serve { index, gently, others } => {
-                    let permission = self.permission(job, &self.0.fleet.nodes()[index])?.among(gently && !is_last, others);
-                    // Somebody else may have been faster: then look again.
-                    self.0.scheduler.claim(index, &need).map(|lease| Admission { permission, lease })
-                }
+                Choice::Serve { index, gently, others } => match self.0.fleet.at(index) {
+                    Some(node) => {
+                        let permission = self.permission(job, &node)?.among(gently && !is_last, others);
+                        self.0.scheduler.claim(index, &need).map(|lease| Admission { node, permission, lease })
+                    }
+                    None => None,
+                },
                 Choice::Wait { on, spill_in } => {
                     trace.holds(Reason::Capacity);
-                    self.wait_for_place(job, &need, &mut waiting, &on, spill_in).await?
+                    let up = candidates.iter().filter(|node| on.contains(&node.index) && node.readiness.is_up() && !is_last);
+                    let up = up.map(|node| node.index).collect();
+                    self.wait_for_place(job, &need, &mut waiting, &Aim { on, up, spill_in }).await?
                 }
             };
             if let Some(admission) = admission {
                 if let Some(waiting) = waiting {
-                    trace.queued_for(waiting.queued.waited());
+                    trace.was_held(Reason::Capacity, waiting.wait.so_far());
                 }
                 return Ok(Some(admission));
             }
+            // Somebody else was faster, or the nodes are others now: look again, and let whoever changes them come first.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -90,38 +97,53 @@ impl Proxy {
         job: &Job<'_>,
         need: &Need<'_>,
         waiting: &mut Option<Waiting>,
-        on: &[usize],
-        spill_in: Option<Duration>,
+        aim: &Aim,
     ) -> Result<Option<Admission>, Fault> {
         let comes = waiting.is_none();
         if comes {
-            *waiting = Some(Waiting { _place: self.hold()?, queued: self.0.scheduler.queue() });
+            let (place, wait) = (self.hold()?, self.0.metrics.waits(Reason::Capacity));
+            *waiting = Some(Waiting { _place: place, wait, queued: self.0.scheduler.queue() });
         }
         let Some(Waiting { queued, .. }) = waiting else { return Ok(None) };
-        queued.wait_on(on);
+        queued.wait_on(&aim.on);
         // Only now is it known who came before: perhaps so many that waking another node is faster.
         if comes && queued.ahead() > 0 {
             return Ok(None);
         }
-        let Some(lease) = self.turn(queued, spill_in, need).await? else { return Ok(None) };
-        let permission = self.permission(job, &self.0.fleet.nodes()[lease.index()])?.among(false, on.len() > 1);
-        Ok(Some(Admission { permission, lease }))
+        let Some(lease) = self.turn(queued, aim.spill_in, need).await? else { return Ok(None) };
+        let Some(node) = self.0.fleet.at(lease.index()) else {
+            queued.rejoin();
+            return Ok(None);
+        };
+        let gently = aim.up.contains(&lease.index()) && aim.up.len() > 1;
+        let permission = self.permission(job, &node)?.among(gently, aim.on.len() > 1);
+        Ok(Some(Admission { node, permission, lease }))
     }
 
     /// The node that the client names.
     pub(super) fn named<'a>(&self, job: &Job<'a>) -> Result<Option<&'a str>, Fault> {
         let nodes = self.0.fleet.nodes();
-        if nodes.is_empty() {
-            let text = "no Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434";
+        if nodes.enabled().next().is_none() {
+            let text = match nodes.len() {
+                0 => "no Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434",
+                _ => "every node is disabled in the node file: remove `\"enabled\": false` from one",
+            };
             return Err(Fault::ours(Kind::NoNode, Retry::Never, text));
         }
         let named = job.head.headers.get(headers::NODE).map(|name| name.to_str().unwrap_or_default());
-        if let Some(name) = named.filter(|name| self.0.fleet.find(name).is_none()) {
-            let known: Vec<String> = nodes.iter().map(|node| node.name().to_string()).collect();
-            let text = format!("there is no node {name:?}; nodes are {}", known.join(", "));
-            return Err(Fault::client(Kind::NotFound, text));
+        let Some(name) = named else { return Ok(None) };
+        match nodes.find(name) {
+            Some(node) if node.config().enabled => Ok(named),
+            Some(_) => {
+                let text = format!("node {name} is disabled in the node file; leave X-Ollama-Proxy-Node out or name another");
+                Err(Fault::ours(Kind::NoNode, Retry::Never, text))
+            }
+            None => {
+                let known: Vec<String> = nodes.iter().map(|node| node.name().to_string()).collect();
+                let text = format!("there is no node {name:?}; nodes are {}", known.join(", "));
+                Err(Fault::client(Kind::NotFound, text))
+            }
         }
-        Ok(named)
     }
 
     fn terms(&self, job: &Job<'_>, waiting: Option<&Waiting>) -> Terms {
@@ -150,7 +172,7 @@ impl Proxy {
         let look = Instant::now() + spill_in.unwrap_or(LOOK).min(LOOK).min(left);
         let mut end = self.0.end.clone();
         tokio::select! {
-            lease = queued.turn(need) => Ok(Some(lease)),
+            lease = queued.turn(need) => Ok(lease),
             () = tokio::time::sleep_until(look) => Ok(None),
             _ = end.wait_for(|ending| *ending) => {
                 let text = "the proxy is shutting down; try again in a moment";
@@ -216,7 +238,7 @@ impl Proxy {
     }
 
     fn listed(&self, name: &str) -> Listed {
-        self.0.fleet.with_catalog(|views| catalog::listed(views, name))
+        self.0.fleet.listed(name)
     }
 
     /// Whether the client or the settings forbid waking for this request.
@@ -257,9 +279,20 @@ fn unlisted(job: &Job<'_>, name: &str) -> Fault {
     Fault::client(Kind::NotFound, catalog::not_found_text(job.ask.route, name))
 }
 
+/// What a request waits for.
+struct Aim {
+    /// A place on one of these.
+    on: Vec<usize>,
+    /// Those of them that are up: should one of several turn out to sleep, the others are still worth waiting for.
+    up: Vec<usize>,
+    /// The time until another look may find it faster to wake somebody.
+    spill_in: Option<Duration>,
+}
+
 /// A request in the waiting room, with its share of what may be held.
 struct Waiting {
     _place: tokio::sync::OwnedSemaphorePermit,
+    wait: Wait,
     queued: Queued,
 }
 

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::admit::{self, Permission};
 use super::send::{Begun, Payload};
-use super::{Job, Proxy, Trace};
+use super::{Job, Proxy, Trace, reach};
 use crate::classify::{Class, Mutation};
+use crate::fleet::Node;
 use crate::http::Body;
 use crate::schedule::choose::{Holds, Tried};
 use crate::values::{Fault, Kind, Retry};
@@ -19,7 +20,7 @@ use crate::values::{Fault, Kind, Retry};
 /// So many blobs are remembered; a model has a handful, and a create follows its uploads at once.
 const BLOBS: usize = 256;
 
-/// Which node has which blob, as far as it passed through here. The last one known is the last.
+/// Which node (by its slot) has which blob, as far as it passed through here. The last one known is the last.
 #[derive(Default)]
 pub(super) struct Blobs(Mutex<VecDeque<(String, usize)>>);
 
@@ -54,20 +55,20 @@ impl Proxy {
     ///
     /// # Errors
     /// `Conflict` when no node is known to have them all.
-    pub(super) fn node_of_files(&self, job: &Job<'_>) -> Result<Option<&str>, Fault> {
+    pub(super) fn node_of_files(&self, job: &Job<'_>) -> Result<Option<Node>, Fault> {
         let nodes = self.0.fleet.nodes();
         let digests = match (&job.ask.class, &job.payload) {
-            (Class::Mutation(Mutation::Create), Payload::Buffered(body)) if nodes.len() > 1 => digests(body.bytes()),
+            (Class::Mutation(Mutation::Create), Payload::Buffered(body)) if nodes.enabled().count() > 1 => digests(body.bytes()),
             _ => return Ok(None),
         };
         let holders = digests.iter().map(|digest| self.0.blobs.on(digest)).reduce(|all, more| &all & &more);
         let Some(holders) = holders else { return Ok(None) };
-        let Some(index) = holders.first() else {
+        let Some(holder) = nodes.enabled().find(|node| holders.contains(&node.slot())) else {
             let text = "no node is known to have all files of this create: upload its blobs again, all to one node; \
                         X-Ollama-Proxy-Node names one";
             return Err(Fault::client(Kind::Conflict, text));
         };
-        Ok(nodes.get(*index).map(|node| node.name().as_str()))
+        Ok(Some(holder.clone()))
     }
 
     /// Carries a delete or a copy out on every node that holds the model. `None`: one node at most does, or the client
@@ -77,33 +78,39 @@ impl Proxy {
             return None;
         }
         let candidates = self.survey(&admit::need(job, None), |_| Tried::Not);
-        let holders: Vec<usize> =
-            candidates.iter().filter(|node| node.enabled && node.model == Holds::Yes).map(|node| node.index).collect();
+        let nodes = self.0.fleet.nodes();
+        let holders = candidates.iter().filter(|node| node.takes_part() && node.model == Holds::Yes);
+        let holders: Vec<Node> = holders.filter_map(|holder| nodes.at(holder.index).cloned()).collect();
         if holders.len() < 2 {
             return None;
         }
-        Some(self.on_each(job, &holders, trace).await)
+        Some(self.on_each(job, holders, trace).await)
     }
 
-    async fn on_each(&self, job: &Job<'_>, holders: &[usize], trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        let nodes = self.0.fleet.nodes();
+    async fn on_each(&self, job: &Job<'_>, holders: Vec<Node>, trace: &mut Trace) -> Result<Response<Body>, Fault> {
         let mut leave = Vec::new();
         // All or nothing as far as that can be known: who may not be reached stops it before anything was changed.
-        for index in holders {
-            let permission = self.permission(job, &nodes[*index])?;
-            self.may_connect(&nodes[*index], permission)?;
-            leave.push((*index, permission));
+        for node in holders {
+            let permission = self.permission(job, &node)?;
+            self.may_connect(&node, permission)?;
+            leave.push((node, permission));
         }
-        let mut done: Option<(usize, Begun)> = None;
+        // Those that sleep wake together; each attempt then waits for its own.
+        for (node, permission) in &leave {
+            if permission.may_wake() && !node.may_be_asked() {
+                node.want(reach::want(job, trace)).await;
+            }
+        }
+        let mut done: Option<(Node, Begun)> = None;
         let mut failures = Vec::new();
-        for (index, permission) in leave {
-            match self.on_one(job, index, permission, trace).await {
-                Ok(begun) => done = Some((index, begun)),
+        for (node, permission) in leave {
+            match self.on_one(job, &node, permission, trace).await {
+                Ok(begun) => done = Some((node, begun)),
                 Err(why) => failures.push(why),
             }
         }
         match done {
-            Some((index, begun)) if failures.is_empty() => Ok(self.relay(&nodes[index], job, begun, trace)),
+            Some((node, begun)) if failures.is_empty() => Ok(self.relay(&node, job, begun, trace)),
             _ => {
                 let verb = if job.head.method == Method::DELETE { "deleted" } else { "copied" };
                 let text = format!("not {verb} on every node that has the model: {}", failures.join("; "));
@@ -113,11 +120,11 @@ impl Proxy {
     }
 
     /// On one node; why not, in words.
-    async fn on_one(&self, job: &Job<'_>, index: usize, permission: Permission, trace: &mut Trace) -> Result<Begun, String> {
-        let node = &self.0.fleet.nodes()[index];
+    async fn on_one(&self, job: &Job<'_>, node: &Node, permission: Permission, trace: &mut Trace) -> Result<Begun, String> {
         let name = node.name();
         let need = admit::need(job, Some(name.as_str()));
-        let lease = self.0.scheduler.claim(index, &need).ok_or_else(|| format!("node {name} failed too often just now"))?;
+        let lease = self.0.scheduler.claim(node.slot(), &need);
+        let lease = lease.ok_or_else(|| format!("node {name} failed too often just now, or was taken out"))?;
         trace.on_node(node);
         match self.attempt(node, permission, lease, job, trace).await {
             Ok(begun) if begun.status().is_success() => Ok(begun),

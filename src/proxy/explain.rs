@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::tries::Tries;
 use super::{Job, Proxy, admit};
 use crate::classify::Class;
+use crate::fleet::Node;
 use crate::schedule::Need;
 use crate::schedule::breaker::Circuit;
 use crate::schedule::choose::{self, Candidate, Choice, Dropped, Holds, Order, Terms, Tried};
@@ -43,13 +44,15 @@ impl Proxy {
     }
 
     fn node_json(&self, node: &Candidate, dropped: Option<Dropped>, asked: Option<&Asked<'_>>) -> Value {
-        let view = self.0.fleet.nodes()[node.index].view();
-        let size = asked.and_then(|asked| asked.size(view.holding.find_by(asked.key())));
+        let known = self.0.fleet.at(node.index);
+        let view = known.as_ref().map(Node::view);
+        let listed = |asked: &Asked<'_>| asked.size(view.as_ref().and_then(|view| view.holding.find_by(asked.key())));
+        let size = asked.and_then(listed);
         json!({
             "name": self.name(node.index),
             "kept": dropped.is_none(),
             "why": explain::words(node, dropped),
-            "state": view.power.word(),
+            "state": known.as_ref().map(Node::state),
             "has_model": match node.model { Holds::Yes => Some(true), Holds::No => Some(false), Holds::Unknown => None },
             "fits": node.fit.is_some(),
             "model_size_b": size.map(|known| known.size.0),
@@ -61,8 +64,8 @@ impl Proxy {
         })
     }
 
-    fn name(&self, index: usize) -> &str {
-        self.0.fleet.nodes().get(index).map_or("", |node| node.name().as_str())
+    fn name(&self, index: usize) -> String {
+        self.0.fleet.at(index).map_or_else(|| "a node taken out just now".to_owned(), |node| node.name().to_string())
     }
 
     /// The choice in words.
@@ -74,7 +77,7 @@ impl Proxy {
                 format!("{chosen} would serve: it is {state}, and no kept node is better off")
             }
             Choice::Wait { on, spill_in } => {
-                let names: Vec<&str> = on.iter().map(|index| self.name(*index)).collect();
+                let names: Vec<String> = on.iter().map(|index| self.name(*index)).collect();
                 let full = format!("the request would wait for a place on {}: all their places are taken", names.join(", "));
                 match spill_in {
                     Some(time) => format!("{full}; after {} s it would wake another node", time.as_secs()),
@@ -96,7 +99,7 @@ impl Proxy {
         let dropped = choose::filter(&candidates, self.0.scheduler.rules().fallback);
         let mut reasons = Vec::new();
         let mut retry_in: Option<Duration> = None;
-        for (node, dropped) in candidates.iter().zip(dropped).filter(|(node, _)| node.enabled) {
+        for (node, dropped) in candidates.iter().zip(dropped).filter(|(node, _)| node.takes_part()) {
             let tried = tries.why(node.index).map(str::to_owned);
             reasons.push(tried.unwrap_or_else(|| format!("node {}: {}", self.name(node.index), explain::words(node, dropped))));
             if let Circuit::Open { retry_in: Some(time) } = self.0.scheduler.circuit(node.index) {
@@ -106,7 +109,12 @@ impl Proxy {
         tries.fault(&reasons, retry_in)
     }
 
-    /// What is known of the nodes for one request.
+    /// The nodes that come into question for one request.
+    pub(super) fn shortlist(&self, need: &Need<'_>, tried: impl Fn(usize) -> Tried) -> Vec<Candidate> {
+        self.0.scheduler.shortlist(&self.0.fleet, need, self.0.settings.timeouts.quiet_after, tried)
+    }
+
+    /// What is known of all nodes for one request.
     pub(super) fn survey(&self, need: &Need<'_>, tried: impl Fn(usize) -> Tried) -> Vec<Candidate> {
         self.0.scheduler.survey(&self.0.fleet, need, self.0.settings.timeouts.quiet_after, tried)
     }

@@ -109,7 +109,10 @@ impl Ending {
             | Kind::Busy
             | Kind::Timeout
             | Kind::Draining
-            | Kind::Loop => Self::Final,
+            | Kind::Loop
+            | Kind::Credentials
+            | Kind::Limited
+            | Kind::Overloaded => Self::Final,
         }
     }
 }

@@ -44,7 +44,7 @@ impl Proxy {
         }
         let lookup = self.look_up(metadata, ask, head);
         self.0.metrics.recalled(ask.route, recall(&lookup));
-        for node in nodes {
+        for node in &*nodes {
             node.list_asked();
         }
         self.looked_up(lookup, ask, head)
@@ -116,10 +116,13 @@ pub(super) fn unloaded(shape: Shape, ask: &Ask) -> Response<Body> {
 
 async fn running_on(node: Node, connect: Duration) -> Option<Bytes> {
     let path = format!("{}/api/ps", node.config().path_prefix);
-    let call = Call { method: Method::GET, path, host: node.host().clone(), body: Bytes::new() };
-    let addresses = node.addresses().await.ok()?;
     let began = Instant::now();
-    match upstream::call(&addresses, connect, PS, call).await {
+    let called = async {
+        let link = node.connect(connect).await?;
+        let call = Call { method: Method::GET, path, host: node.host().clone(), body: Bytes::new() };
+        upstream::call_over(link, PS, call).await
+    };
+    match called.await {
         Ok(reply) if reply.status.is_success() => Some(reply.body),
         Ok(_) => None,
         Err(trouble) => {

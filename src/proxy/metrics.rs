@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::tally::Figures;
 use crate::fleet::Node;
-use crate::telemetry::metrics::{ANSWER_SECONDS, Counter, Family, Histogram, Registry, WAKE_SECONDS};
+use crate::telemetry::metrics::{ANSWER_SECONDS, Counter, Family, Histogram, Registry, TOKEN_SECONDS};
 use crate::values::NodeName;
 
 /// The label of requests for which no node was chosen.
@@ -28,6 +30,7 @@ struct Shared {
     seconds: Family<Histogram, 3>,
     tokens: Family<Counter, 3>,
     first_token: Family<Histogram, 2>,
+    per_token: Family<Histogram, 2>,
     aborts: Family<Counter, 1>,
     waited: [Histogram; 2],
     cache: [[Counter; 4]; METADATA.len()],
@@ -55,6 +58,7 @@ struct OfModel {
     input: Counter,
     output: Counter,
     first_token: Histogram,
+    per_token: Histogram,
     load: Histogram,
 }
 
@@ -140,22 +144,44 @@ pub(super) struct Account<'a> {
     pub(super) figures: Figures,
     /// From its coming to the first piece of a streamed answer, without the wait for a wake or a place.
     pub(super) first_token: Option<Duration>,
+    /// From there to its end.
+    pub(super) streamed: Option<Duration>,
+}
+
+/// Somebody waits; for how long is counted on the drop, however the wait ends.
+pub(super) struct Wait {
+    seconds: Histogram,
+    since: Instant,
+}
+
+impl Wait {
+    /// How long by now.
+    pub(super) fn so_far(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.seconds.took(self.so_far());
+    }
 }
 
 impl Metrics {
     /// To be called once per registry.
     pub fn register(registry: &Registry) -> Self {
-        let (seconds, waits) = (ANSWER_SECONDS, WAKE_SECONDS);
+        let seconds = ANSWER_SECONDS;
         let cache = registry.counters(
             "ollama_proxy_cache_requests_total",
             "Requests for what the catalog may know, by how it answered",
             ["endpoint", "result"],
         );
-        let waited = registry.histograms("ollama_proxy_wait_seconds", "Time that requests were held", ["reason"], waits);
+        let waited = registry.histograms("ollama_proxy_wait_seconds", "Time that requests were held", ["reason"], seconds);
         let requests_help = "Requests that have ended; status 499: the client left, error: broke off, timeout: over a limit";
         let requests = ["method", "endpoint", "node", "status"];
         let duration_help = "From a request's coming to the end of its answer, waiting included";
         let first_help = "From a request's coming to the first piece of its stream, without the wait for a wake or a place";
+        let pace_help = "Time per generated token, by the node's own clock or else by the pace of the stream";
         let aborts_help = "Requests whose client left before the end of its answer";
         Self(Arc::new(Shared {
             requests: registry.counters("gateway_requests_total", requests_help, requests),
@@ -167,6 +193,12 @@ impl Metrics {
             ),
             tokens: registry.counters("ollama_proxy_tokens_total", "Tokens by the node's own count", ["node", "model", "type"]),
             first_token: registry.histograms("ollama_proxy_time_to_first_token_seconds", first_help, ["node", "model"], seconds),
+            per_token: registry.histograms(
+                "ollama_proxy_time_per_output_token_seconds",
+                pace_help,
+                ["node", "model"],
+                TOKEN_SECONDS,
+            ),
             aborts: registry.counters("ollama_proxy_client_aborts_total", aborts_help, ["node"]),
             waited: Reason::ALL.map(|reason| waited.with([reason.word()])),
             cache: METADATA.map(|route| Recall::ALL.map(|recall| cache.with([route, recall.word()]))),
@@ -175,13 +207,13 @@ impl Metrics {
     }
 
     /// Makes the series that a node's first request would make, so that their first step is seen as one.
-    pub(super) fn expect(&self, node: &Node) {
+    pub fn expect(&self, node: &Node) {
         self.0.aborts.with([node.name().as_str()]);
     }
 
-    /// A request was held for so long.
-    pub(super) fn waited(&self, reason: Reason, time: Duration) {
-        self.0.waited[reason as usize].took(time);
+    /// A request is held from now until the guard is dropped.
+    pub(super) fn waits(&self, reason: Reason) -> Wait {
+        Wait { seconds: self.0.waited[reason as usize].clone(), since: Instant::now() }
     }
 
     /// The catalog was asked on this route.
@@ -189,6 +221,14 @@ impl Metrics {
         if let Some(at) = METADATA.iter().position(|known| *known == route) {
             self.0.cache[at][recall as usize].one();
         }
+    }
+
+    /// Lets the handles of a node go that is no more: should its name come back, it counts into new series.
+    pub fn forget(&self, node: &NodeName) {
+        let mut books = self.0.books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.requests.retain(|line, _| line.node.as_ref() != Some(node));
+        books.aborts.remove(&Some(node.clone()));
+        books.models.remove(node);
     }
 
     /// Accounts for one request.
@@ -227,6 +267,7 @@ impl Metrics {
             input: self.0.tokens.with([name, label, "input"]),
             output: self.0.tokens.with([name, label, "output"]),
             first_token: self.0.first_token.with([name, label]),
+            per_token: self.0.per_token.with([name, label]),
             load: node.metrics().load_seconds(label),
         }
     }
@@ -245,6 +286,18 @@ impl Account<'_> {
     }
 }
 
+impl Account<'_> {
+    /// Seconds per generated token. The first one's time is that of the prompt, so a stream tells the pace of the others.
+    fn per_token(&self) -> Option<f64> {
+        let output = u32::try_from(self.figures.output?).ok().filter(|tokens| *tokens > 0)?;
+        match (self.figures.generation, self.streamed) {
+            (Some(time), _) => Some(time.as_secs_f64() / f64::from(output)),
+            (None, Some(time)) if output > 1 => Some(time.as_secs_f64() / f64::from(output - 1)),
+            (None, _) => None,
+        }
+    }
+}
+
 impl OfModel {
     fn account(&self, account: &Account<'_>) {
         self.input.add(account.figures.input.unwrap_or_default());
@@ -254,6 +307,9 @@ impl OfModel {
         }
         if let Some(time) = account.first_token {
             self.first_token.took(time);
+        }
+        if let Some(seconds) = account.per_token() {
+            self.per_token.observe(seconds);
         }
     }
 }

@@ -94,7 +94,7 @@ struct Job<'a> {
 impl Proxy {
     /// `end` turns true when the process is asked to end; then held requests are told.
     pub fn new(fleet: Fleet, scheduler: Scheduler, settings: Settings, metrics: Metrics, end: watch::Receiver<bool>) -> Self {
-        fleet.nodes().iter().for_each(|node| metrics.expect(node));
+        fleet.nodes().enabled().for_each(|node| metrics.expect(node));
         let budget = Budget::new(settings.limits.buffer);
         let held = Arc::new(Semaphore::new(settings.limits.held));
         let via =
@@ -168,32 +168,31 @@ impl Proxy {
         }
         let mut tries = Tries::default();
         // The last answer that another node is to better.
-        let mut kept: Option<(usize, Begun)> = None;
+        let mut kept: Option<(Node, Begun)> = None;
         for number in 1..=self.0.settings.limits.attempts {
             let admission = match self.admit(job, &tries, trace).await {
                 Ok(Some(admission)) => admission,
                 Err(fault) if tries.count() == 0 => return Err(fault),
                 Ok(None) | Err(_) => break,
             };
-            let Admission { permission, lease } = admission;
+            let Admission { node, permission, lease } = admission;
             let index = lease.index();
-            let node = &self.0.fleet.nodes()[index];
-            trace.on_node(node);
-            if let Some(before) = tries.last() {
-                self.0.fleet.nodes()[before].metrics().retried();
+            trace.on_node(&node);
+            if let Some((last, before)) = tries.last().and_then(|last| Some((last, self.0.fleet.at(last)?))) {
+                before.metrics().retried(last != index);
             }
-            let outcome = self.attempt(node, permission, lease, job, trace).await;
-            match judge(node, permission, outcome) {
+            let outcome = self.attempt(&node, permission, lease, job, trace).await;
+            match judge(&node, permission, outcome) {
                 Ok((consequence, begun)) if !tries::goes_on(consequence, job.may_be_repeated()) => {
                     self.learn_blob(job, index, begun.status());
-                    return Ok(self.relay(node, job, begun, trace));
+                    return Ok(self.relay(&node, job, begun, trace));
                 }
                 Ok((consequence, mut begun)) => {
                     let why = format!("node {} answered {}", node.name(), begun.status());
                     tracing::debug!(node = %node.name(), number, why, "attempt failed");
                     tries.answered(index, consequence.next, why);
                     begun.give_back();
-                    kept = Some((index, begun));
+                    kept = Some((node, begun));
                 }
                 Err((consequence, fault)) if !tries::goes_on(consequence, job.may_be_repeated()) => {
                     if kept.is_some() {
@@ -207,10 +206,9 @@ impl Proxy {
                 }
             }
         }
-        if let Some((index, begun)) = kept {
-            let node = &self.0.fleet.nodes()[index];
-            trace.on_node(node);
-            return Ok(self.relay(node, job, begun, trace));
+        if let Some((node, begun)) = kept {
+            trace.on_node(&node);
+            return Ok(self.relay(&node, job, begun, trace));
         }
         Err(self.nobody_left(job, tries))
     }

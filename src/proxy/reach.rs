@@ -11,7 +11,7 @@ use super::metrics::Reason;
 use super::{Job, Proxy, Trace};
 use crate::fleet::power::{Power, Refused};
 use crate::fleet::{Node, View, Want};
-use crate::upstream::{self, Link, Trouble};
+use crate::upstream::{Link, Trouble};
 use crate::values::{Fault, Kind, Retry};
 
 /// No SYN-ACK by then: the wake starts while the connect goes on. A packet to a host that is awake does no harm.
@@ -74,8 +74,7 @@ impl Proxy {
 
     /// `None`: it woke meanwhile. What its wake has begun goes before this request, so all is to be looked at again.
     async fn dial(&self, node: &Node, permission: Permission, job: &Job<'_>, trace: &Trace) -> Result<Option<Link>, Trouble> {
-        let addresses = node.addresses().await?;
-        let mut connecting = std::pin::pin!(upstream::connect(&addresses, self.0.settings.timeouts.connect));
+        let mut connecting = std::pin::pin!(node.connect(self.0.settings.timeouts.connect));
         if !permission.may_wake() || !node.view().means.any() {
             return connecting.await.map(Some);
         }
@@ -106,13 +105,13 @@ impl Proxy {
         trace.holds(Reason::Wake);
         // Registers what to load, and that somebody waits, with the campaign that is already under way.
         node.want(Want { joins: true, ..want(job, trace) }).await;
-        let started = Instant::now();
+        let wait = self.0.metrics.waits(Reason::Wake);
         let (mut watch, mut end) = (node.watch(), self.0.end.clone());
         let waited = tokio::select! {
             seen = watch.wait_for(|view| !must_wait(view, job)) => seen.map(|view| view.clone()).ok(),
             _ = end.wait_for(|ending| *ending) => None,
         };
-        trace.held_for(started.elapsed());
+        trace.was_held(Reason::Wake, wait.so_far());
         let Some(view) = waited else {
             let text = "the proxy is shutting down; the PC was being woken, so try again in a moment";
             return Err(Fault::ours(Kind::Draining, Retry::After(Duration::from_secs(5)), text));
@@ -130,7 +129,8 @@ impl Proxy {
     }
 }
 
-fn want(job: &Job<'_>, trace: &Trace) -> Want {
+/// What a request wants of a node that it needs.
+pub(super) fn want(job: &Job<'_>, trace: &Trace) -> Want {
     Want { cause: trace.cause(), preload: job.ask.preload.clone(), ..Want::default() }
 }
 

@@ -89,7 +89,8 @@ impl Relay {
         let form = form_of(ask, head);
         let tally = (tail.class == Class::Inference && tells_figures(content_type)).then(Tally::default);
         let now = Instant::now();
-        let clock = Box::pin(tokio::time::sleep_until(now + tail.silence));
+        let quiet = now + tail.silence;
+        let clock = Box::pin(tokio::time::sleep_until(tail.limit.map_or(quiet, |limit| limit.min(quiet))));
         let ended = first.is_none();
         let watch = EndWatch::new(form);
         // Of a whole answer the lists were told before it began.
@@ -206,12 +207,14 @@ impl Relay {
                     return Poll::Ready(Over::Dead);
                 }
             }
+            ready!(self.clock.as_mut().poll(cx));
             let quiet = self.last + self.tail.silence;
             let due = self.tail.limit.map_or(quiet, |limit| limit.min(quiet));
-            if self.clock.deadline() != due {
+            // The clock is set when it rings, not with each piece that passes: most answers end before.
+            if due > Instant::now() {
                 self.clock.as_mut().reset(due);
+                continue;
             }
-            ready!(self.clock.as_mut().poll(cx));
             if self.tail.limit.is_some_and(|limit| limit <= Instant::now()) {
                 return Poll::Ready(Over::Limit);
             }

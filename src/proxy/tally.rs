@@ -24,6 +24,8 @@ pub(super) struct Figures {
     pub(super) output: Option<u64>,
     /// How long the model took to load; only native answers tell it.
     pub(super) load: Option<Duration>,
+    /// How long its tokens took to generate; only native answers tell it.
+    pub(super) generation: Option<Duration>,
 }
 
 #[derive(Clone, Copy)]
@@ -31,6 +33,7 @@ enum Figure {
     Input,
     Output,
     Load,
+    Generation,
 }
 
 /// The names in the three dialects.
@@ -42,6 +45,7 @@ const KEYS: &[(&[u8], Figure)] = &[
     (b"completion_tokens", Figure::Output),
     (b"output_tokens", Figure::Output),
     (b"load_duration", Figure::Load),
+    (b"eval_duration", Figure::Generation),
 ];
 
 impl Tally {
@@ -66,6 +70,7 @@ impl Tally {
                 Figure::Input => figures.input = Some(number),
                 Figure::Output => figures.output = Some(number),
                 Figure::Load => figures.load = Some(Duration::from_nanos(number)),
+                Figure::Generation => figures.generation = Some(Duration::from_nanos(number)),
             }
         }
         figures
@@ -92,14 +97,15 @@ mod tests {
     }
 
     fn tokens(input: u64, output: u64) -> Figures {
-        Figures { input: Some(input), output: Some(output), load: None }
+        Figures { input: Some(input), output: Some(output), ..Figures::default() }
     }
 
     #[test]
-    fn the_last_line_of_a_native_answer_tells_tokens_and_load() {
+    fn the_last_line_of_a_native_answer_tells_tokens_and_times() {
         let line = r#"{"model":"m","done":true,"done_reason":"stop","total_duration":9,"load_duration":1500000000,"prompt_eval_count":11,"prompt_eval_duration":3,"eval_count":42,"eval_duration":5}"#;
         let told = figures(&format!("{{\"response\":\"a\",\"done\":false}}\n{line}\n"));
-        assert_eq!(told, Figures { load: Some(Duration::from_millis(1500)), ..tokens(11, 42) });
+        let (load, generation) = (Some(Duration::from_millis(1500)), Some(Duration::from_nanos(5)));
+        assert_eq!(told, Figures { load, generation, ..tokens(11, 42) });
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::breaker::Circuit;
 use super::strategies::{self, Turns};
 use crate::config::Fallback;
 use crate::values::Strategy;
@@ -15,16 +16,16 @@ mod tests;
 /// What the choice knows of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// Its place in the settings.
+    /// Its slot in the fleet.
     pub index: usize,
-    /// Whether it takes part at all, and may be asked by this request.
-    pub enabled: bool,
+    /// Whether it takes part in this request at all.
+    pub part: Part,
     /// Whether it holds the asked model.
     pub model: Holds,
     /// How wide its range is that takes the model's size (infinite without ranges); `None`: it is not meant for that size.
     pub fit: Option<f64>,
-    /// Whether its breaker lets a request pass.
-    pub passes: bool,
+    /// What its breaker says.
+    pub circuit: Circuit,
     /// What this request has already tried on it.
     pub tried: Tried,
     /// How soon it could answer.
@@ -45,6 +46,34 @@ pub struct Candidate {
     pub weight: f64,
     /// What it draws while idle.
     pub idle_watts: Option<f64>,
+}
+
+impl Candidate {
+    /// Whether it may be asked by this request at all.
+    pub fn takes_part(&self) -> bool {
+        self.part == Part::Takes
+    }
+
+    /// Whether nothing that happened there speaks against it.
+    fn is_able(&self) -> bool {
+        self.circuit.passes() && self.tried != Tried::Done
+    }
+
+    /// Whether it has a place left.
+    pub fn has_room(&self) -> bool {
+        self.active < self.capacity
+    }
+}
+
+/// Whether a node takes part in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It does.
+    Takes,
+    /// Its owner keeps it out.
+    Disabled,
+    /// The request names another one.
+    NotNamed,
 }
 
 /// Whether a node holds a model.
@@ -106,8 +135,10 @@ pub enum Tried {
 /// Why a node is out of the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    /// It takes no part.
+    /// Its owner keeps it out.
     Disabled,
+    /// The request names another one.
+    NotNamed,
     /// Its list is known and lacks the model.
     LacksModel,
     /// Its list was never read, and others are known to hold the model.
@@ -153,7 +184,7 @@ pub enum Choice {
     Serve {
         /// Which.
         index: usize,
-        /// Another one that is awake has room: this one is not to be woken should it turn out to sleep.
+        /// Another one is awake, with room or soon: this one is not to be woken should it turn out to sleep.
         gently: bool,
         /// Another one is left, asleep or not: no need to wait for this one to come back.
         others: bool,
@@ -174,20 +205,20 @@ pub enum Choice {
 /// The best knowledge about the model counts over all that take part: while one node is known to hold it, a node that
 /// may not have it is no replacement, because its "not found" would be wrong.
 pub fn filter(candidates: &[Candidate], fallback: Fallback) -> Vec<Option<Dropped>> {
-    let best = candidates.iter().filter(|node| node.enabled).map(|node| node.model).max().unwrap_or(Holds::No);
-    let able = |node: &Candidate| node.passes && node.tried != Tried::Done;
-    let fitting = candidates.iter().any(|node| node.enabled && node.model == best && node.fit.is_some() && able(node));
+    let best = candidates.iter().filter(|node| node.takes_part()).map(|node| node.model).max().unwrap_or(Holds::No);
+    let fitting = candidates.iter().any(|node| node.takes_part() && node.model == best && node.fit.is_some() && node.is_able());
     candidates
         .iter()
         .map(|node| {
             // With `any` a fitting node that may have the model replaces holders of which none fits.
             let stands_in = fallback == Fallback::Any && !fitting && node.model == Holds::Unknown && node.fit.is_some();
             match node.model {
-                _ if !node.enabled => Some(Dropped::Disabled),
+                _ if node.part == Part::Disabled => Some(Dropped::Disabled),
+                _ if node.part == Part::NotNamed => Some(Dropped::NotNamed),
                 Holds::No if best > Holds::No => Some(Dropped::LacksModel),
                 Holds::Unknown if best > Holds::Unknown && !stands_in => Some(Dropped::ListUnknown),
                 _ if node.fit.is_none() && (fitting || fallback == Fallback::None) => Some(Dropped::DoesNotFit),
-                _ if !node.passes => Some(Dropped::BreakerOpen),
+                _ if !node.circuit.passes() => Some(Dropped::BreakerOpen),
                 _ if node.tried == Tried::Done => Some(Dropped::Tried),
                 _ => None,
             }
@@ -195,21 +226,30 @@ pub fn filter(candidates: &[Candidate], fallback: Fallback) -> Vec<Option<Droppe
         .collect()
 }
 
+/// Whether these holders of the model decide alone: the filter drops whatever else there is.
+pub fn holders_suffice(holders: &[Candidate], fallback: Fallback) -> bool {
+    let held = |node: &&Candidate| node.takes_part() && node.model == Holds::Yes;
+    let fitting = || holders.iter().filter(held).any(|node| node.fit.is_some() && node.is_able());
+    // With `any` and none that fits, a node that may have the model stands in.
+    holders.iter().any(|node| held(&node)) && (fallback != Fallback::Any || fitting())
+}
+
 /// Chooses. Turns are taken only when a node is chosen among equals.
 pub fn choose(candidates: &[Candidate], terms: &Terms, turns: &mut Turns) -> Choice {
     let dropped = filter(candidates, terms.fallback);
     let kept: Vec<&Candidate> =
         candidates.iter().zip(&dropped).filter(|(_, dropped)| dropped.is_none()).map(|(node, _)| node).collect();
-    let (room, full): (Vec<&Candidate>, Vec<&Candidate>) = kept.iter().partition(|node| node.active < node.capacity);
-    let mut serve = |among: &[&Candidate]| serve(among, &room, terms.order, turns);
+    let (room, full): (Vec<&Candidate>, Vec<&Candidate>) = kept.iter().partition(|node| node.has_room());
     let up: Vec<&Candidate> = room.iter().copied().filter(|node| node.readiness.is_up()).collect();
     if !up.is_empty() {
-        return serve(&up);
+        // Should it turn out to sleep, a full one that is up is still to be preferred to a wake, if only for a while.
+        return serve(&up, &room, |chosen| kept.iter().any(|node| node.index != chosen && node.readiness.is_up()), terms, turns);
     }
+    let mut wake = |among: &[&Candidate]| serve(among, &room, |_| false, terms, turns);
     // Full ones that are up or coming up: worth waiting for.
     let busy: Vec<&Candidate> = full.iter().copied().filter(|node| node.readiness >= Readiness::Waking).collect();
     if busy.is_empty() && !room.is_empty() {
-        return serve(&room);
+        return wake(&room);
     }
     if busy.is_empty() {
         let on: Vec<usize> = full.iter().map(|node| node.index).collect();
@@ -217,13 +257,16 @@ pub fn choose(candidates: &[Candidate], terms: &Terms, turns: &mut Turns) -> Cho
     }
     let reserve: Vec<&Candidate> =
         room.iter().copied().filter(|node| terms.may_wake && node.readiness > Readiness::Down).collect();
-    let Some(wake) = reserve.iter().map(|node| node.wakes_in).min() else {
-        return Choice::Wait { on: busy.iter().map(|node| node.index).collect(), spill_in: None };
-    };
-    if expected_wait(&busy, terms.ahead) > wake || terms.waited >= wake {
-        return serve(&reserve);
+    let expected = expected_wait(&busy, terms.ahead);
+    // Each by its own wake time: one that takes minutes is no relief from a wait of seconds.
+    let sooner: Vec<&Candidate> =
+        reserve.iter().copied().filter(|node| expected > node.wakes_in || terms.waited >= node.wakes_in).collect();
+    if !sooner.is_empty() {
+        return wake(&sooner);
     }
-    Choice::Wait { on: busy.iter().map(|node| node.index).collect(), spill_in: Some(wake.saturating_sub(terms.waited)) }
+    let soonest = reserve.iter().map(|node| node.wakes_in).min();
+    let spill_in = soonest.map(|wake| wake.saturating_sub(terms.waited));
+    Choice::Wait { on: busy.iter().map(|node| node.index).collect(), spill_in }
 }
 
 /// How long a request that has `ahead` others before it waits for a place on these, as far as that is learnt.
@@ -243,7 +286,7 @@ fn rank(node: &Candidate) -> (bool, Readiness) {
     (node.loaded && node.readiness.is_up(), node.readiness)
 }
 
-fn serve(among: &[&Candidate], room: &[&Candidate], order: Order, turns: &mut Turns) -> Choice {
+fn serve(among: &[&Candidate], room: &[&Candidate], spares: impl Fn(usize) -> bool, terms: &Terms, turns: &mut Turns) -> Choice {
     // A node that failed this very request comes after every other that is as much up: it may be warm and broken.
     let untried: Vec<&Candidate> = among.iter().copied().filter(|node| node.tried == Tried::Not).collect();
     let among = if untried.is_empty() { among } else { &untried };
@@ -252,10 +295,9 @@ fn serve(among: &[&Candidate], room: &[&Candidate], order: Order, turns: &mut Tu
     let chosen = if best.1 == Readiness::ProbablyAwake {
         equals.iter().min_by_key(|node| node.seen.unwrap_or(Duration::MAX)).copied()
     } else {
-        strategies::pick(order, &equals, turns)
+        strategies::pick(terms.order, &equals, turns)
     };
     let Some(chosen) = chosen else { return Choice::Nobody };
-    let mut rest = room.iter().filter(|node| node.index != chosen.index && node.readiness > Readiness::Down);
-    let gently = rest.clone().any(|node| node.readiness.is_up());
-    Choice::Serve { index: chosen.index, gently, others: rest.next().is_some() }
+    let others = room.iter().any(|node| node.index != chosen.index && node.readiness > Readiness::Down);
+    Choice::Serve { index: chosen.index, gently: spares(chosen.index), others }
 }

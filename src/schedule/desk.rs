@@ -3,9 +3,10 @@
 //! Taking a place and looking whether one is free are one step; a place given back goes straight to the first who waits.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, Circuit, Pass, Verdict};
@@ -15,7 +16,7 @@ use super::survey::Need;
 use super::waiting::{Queue, Queued};
 use super::warm::{Runner, Warm};
 use crate::config::{Fallback, NodeConfig, SizeRules};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Node, Plan};
 use crate::values::{ModelName, Strategy};
 
 #[cfg(test)]
@@ -42,19 +43,27 @@ pub struct Rules {
 #[derive(Clone)]
 pub struct Scheduler(pub(super) Arc<Shared>);
 
+#[derive(Default)]
 pub(super) struct Shared {
-    pub(super) rules: Rules,
+    rules: RwLock<Arc<Rules>>,
     desk: Mutex<Desk>,
+    /// Told whenever the nodes are others than before.
+    pub(super) renewed: watch::Sender<()>,
 }
 
+#[derive(Default)]
 pub(super) struct Desk {
+    /// By slot.
     seats: Vec<Seat>,
     turns: Turns,
     pub(super) queue: Queue,
 }
 
-/// What is remembered of one node.
+/// What is remembered of one node. Stays when the node goes: its name may come back, and its leases do.
+#[derive(Default)]
 pub(super) struct Seat {
+    /// Whether places are given out: the node is in the settings and takes part.
+    open: bool,
     pub(super) capacity: u32,
     pub(super) active: u32,
     pub(super) warm: Warm,
@@ -63,28 +72,48 @@ pub(super) struct Seat {
 }
 
 impl Scheduler {
-    /// For these nodes, in their order.
+    /// For the nodes as they are now.
     pub fn new(fleet: &Fleet, rules: Rules) -> Self {
-        Self::of(fleet.nodes().iter().map(crate::fleet::Node::config), rules)
+        let scheduler = Self(Arc::default());
+        scheduler.seat(fleet.nodes().iter().map(|node: &Node| (node.slot(), node.config())), rules);
+        scheduler
     }
 
-    pub(super) fn of<'a>(nodes: impl ExactSizeIterator<Item = &'a NodeConfig>, rules: Rules) -> Self {
+    /// For the nodes to be; to be called just before the plan is put in force, so that no node is without a seat.
+    pub fn renew(&self, plan: &Plan, rules: Rules) {
+        let mut desk = self.0.desk();
+        plan.moved().iter().for_each(|slot| desk.forget(*slot));
+        drop(desk);
+        self.seat(plan.roster().iter().map(|node| (node.slot(), node.config())), rules);
+    }
+
+    /// Gives every node its seat, by slot. Those who wait look again.
+    pub(super) fn seat<'a>(&self, nodes: impl Iterator<Item = (usize, &'a NodeConfig)>, rules: Rules) {
+        let nodes: Vec<_> = nodes.collect();
         // Alone, a node has nobody to be spared for: Ollama's own queue and errors are as good as ours.
-        let alone = nodes.len() < 2;
-        let seat = |config: &NodeConfig| Seat {
-            capacity: config.capacity.unwrap_or(if alone { u32::MAX } else { CAPACITY }),
-            active: 0,
-            warm: Warm::default(),
-            breaker: (!alone).then(Breaker::default),
-            services: VecDeque::new(),
-        };
-        let desk = Desk { seats: nodes.map(seat).collect(), turns: Turns::default(), queue: Queue::default() };
-        Self(Arc::new(Shared { rules, desk: Mutex::new(desk) }))
+        let alone = nodes.iter().filter(|(_, config)| config.enabled).count() < 2;
+        let mut desk = self.0.desk();
+        desk.seats.iter_mut().for_each(|seat| seat.open = false);
+        for (slot, config) in nodes {
+            if desk.seats.len() <= slot {
+                desk.seats.resize_with(slot + 1, Seat::default);
+            }
+            let seat = &mut desk.seats[slot];
+            seat.open = config.enabled;
+            seat.capacity = config.capacity.unwrap_or(if alone { u32::MAX } else { CAPACITY });
+            seat.breaker = if alone { None } else { Some(seat.breaker.take().unwrap_or_default()) };
+        }
+        let now = Instant::now();
+        // There may be more places than before.
+        (0..desk.seats.len()).for_each(|slot| desk.call_waiters(slot, now));
+        drop(desk);
+        *self.0.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        self.0.renewed.send_replace(());
     }
 
-    /// What it goes by.
-    pub fn rules(&self) -> &Rules {
-        &self.0.rules
+    /// What it goes by now.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.0.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Places taken and places of a node.
@@ -163,13 +192,20 @@ impl Seat {
 }
 
 impl Desk {
+    /// What was learnt of a node is not true of the machine that is there now.
+    fn forget(&mut self, slot: usize) {
+        if let Some(seat) = self.seats.get_mut(slot) {
+            *seat = Seat { open: seat.open, capacity: seat.capacity, active: seat.active, ..Seat::default() };
+        }
+    }
+
     pub(super) fn seat(&self, index: usize) -> Option<&Seat> {
         self.seats.get(index)
     }
 
     /// Takes `places` (0 or 1) of a node.
     pub(super) fn take(&mut self, index: usize, places: u32, now: Instant) -> Option<Pass> {
-        let seat = self.seats.get_mut(index)?;
+        let seat = self.seats.get_mut(index).filter(|seat| seat.open)?;
         if seat.active.saturating_add(places) > seat.capacity {
             return None;
         }
@@ -228,7 +264,7 @@ impl Lease {
         Self { shared, index, places: need.places(), pass, verdict: Verdict::Nothing, runner, began: None }
     }
 
-    /// The node's place in the settings.
+    /// The node's slot.
     pub fn index(&self) -> usize {
         self.index
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::choose::{Candidate, Holds, Readiness, Tried};
-use super::desk::{Desk, Scheduler};
+use super::breaker::Circuit;
+use super::choose::{self, Candidate, Holds, Part, Readiness, Tried};
+use super::desk::{Desk, Rules, Scheduler};
 use super::size::{self, Asked};
 use super::warm::Runner;
 use crate::catalog::Model;
@@ -20,6 +21,9 @@ const WAKE: Duration = Duration::from_secs(30);
 
 /// After this time a node that refused may be tried like one that sleeps: somebody may have started Ollama.
 const REFUSING: Duration = Duration::from_secs(60);
+
+/// So many nodes are looked at sooner than they are looked up.
+const FEW: usize = 4;
 
 /// What a request needs of a node.
 #[derive(Clone, Debug, Default)]
@@ -61,13 +65,17 @@ impl<'a> Need<'a> {
         Self { only: node, ..self }
     }
 
+    fn asked(&self, rules: &Rules) -> Option<Asked<'a>> {
+        self.held.or(self.sized).map(|name| Asked::of(name, &rules.sizes))
+    }
+
     pub(super) fn places(&self) -> u32 {
         u32::from(self.takes_place)
     }
 }
 
 impl Scheduler {
-    /// What is known of each node, for the choice. `tried` says what this request has tried on the node of that place.
+    /// What is known of each node, for the choice. `tried` says what this request has tried on the node of that slot.
     pub fn survey(
         &self,
         fleet: &Fleet,
@@ -75,11 +83,35 @@ impl Scheduler {
         quiet_after: Duration,
         tried: impl Fn(usize) -> Tried,
     ) -> Vec<Candidate> {
-        let (now, desk) = (Instant::now(), self.0.desk());
-        let nodes = fleet.nodes().iter().enumerate();
-        let asked = need.held.or(need.sized).map(|name| Asked::of(name, &self.0.rules.sizes));
-        let look = Look { need, asked, desk: &desk, quiet_after, now };
-        nodes.map(|(index, node)| look.candidate(index, node, tried(index))).collect()
+        let (nodes, rules, desk) = (fleet.nodes(), self.rules(), self.0.desk());
+        let look = Look { need, asked: need.asked(&rules), desk: &desk, quiet_after, now: Instant::now() };
+        nodes.iter().map(|node| look.candidate(node, tried(node.slot()))).collect()
+    }
+
+    /// As [`Self::survey`], without nodes that make no difference to the choice: while the model is known to be held, those
+    /// that do not hold it; beside a named node, all others. Costs what the candidates do, not what the fleet does.
+    pub fn shortlist(
+        &self,
+        fleet: &Fleet,
+        need: &Need<'_>,
+        quiet_after: Duration,
+        tried: impl Fn(usize) -> Tried,
+    ) -> Vec<Candidate> {
+        let (nodes, rules) = (fleet.nodes(), self.rules());
+        let asked = need.asked(&rules);
+        let among = match (need.only, &asked) {
+            (Some(only), _) => nodes.find(only).into_iter().collect(),
+            (None, Some(asked)) if need.held.is_some() && nodes.len() > FEW => nodes.among(&fleet.holders(asked.key())),
+            (None, _) => Vec::new(),
+        };
+        let desk = self.0.desk();
+        let look = Look { need, asked, desk: &desk, quiet_after, now: Instant::now() };
+        let candidate = |node: &Node| look.candidate(node, tried(node.slot()));
+        let some: Vec<Candidate> = among.into_iter().map(candidate).collect();
+        if (need.only.is_some() && !some.is_empty()) || choose::holders_suffice(&some, rules.fallback) {
+            return some;
+        }
+        nodes.iter().map(candidate).collect()
     }
 }
 
@@ -93,20 +125,20 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn candidate(&self, index: usize, node: &Node, tried: Tried) -> Candidate {
+    fn candidate(&self, node: &Node, tried: Tried) -> Candidate {
         let (view, config, need, now) = (node.view(), node.config(), self.need, self.now);
         let asked = self.asked.as_ref();
         let listed = asked.and_then(|asked| view.holding.find_by(asked.key()));
         let model = asked.filter(|_| need.held.is_some()).map_or(Holds::Unknown, |asked| holds(config, &view, listed, asked));
         let size = asked.and_then(|asked| asked.size(listed));
         let mut candidate = Candidate {
-            index,
-            enabled: config.enabled && need.only.is_none_or(|only| only == config.name.as_str()),
+            index: node.slot(),
+            part: part(config, need),
             model,
             fit: size::fit(size, &config.model_ranges),
-            passes: true,
+            circuit: Circuit::Closed,
             tried,
-            readiness: readiness(node, &view, self.quiet_after),
+            readiness: believed(readiness(node, &view, self.quiet_after), tried),
             loaded: false,
             seen: node.last_seen().map(|seen| now.saturating_duration_since(seen)),
             wakes_in: wakes_in(&view, now),
@@ -116,8 +148,8 @@ impl Look<'_> {
             weight: config.weight,
             idle_watts: config.power.idle_watts,
         };
-        if let Some(seat) = self.desk.seat(index) {
-            candidate.passes = seat.circuit(now).passes();
+        if let Some(seat) = self.desk.seat(node.slot()) {
+            candidate.circuit = seat.circuit(now);
             candidate.loaded = need.runner.as_ref().is_some_and(|runner| seat.warm.has(runner, now));
             candidate.service = seat.service();
             candidate.active = seat.active;
@@ -126,6 +158,14 @@ impl Look<'_> {
             }
         }
         candidate
+    }
+}
+
+fn part(config: &NodeConfig, need: &Need<'_>) -> Part {
+    match need.only {
+        _ if !config.enabled => Part::Disabled,
+        Some(only) if only != config.name.as_str() => Part::NotNamed,
+        _ => Part::Takes,
     }
 }
 
@@ -139,6 +179,14 @@ fn holds(config: &NodeConfig, view: &View, listed: Option<&Model>, asked: &Asked
         // Models in the cloud work without being listed.
         None if view.holding.is_known() && !asked.is_cloud() => Holds::No,
         None => Holds::Unknown,
+    }
+}
+
+/// What was only probable is not, once it has failed this very request.
+fn believed(readiness: Readiness, tried: Tried) -> Readiness {
+    match (readiness, tried) {
+        (Readiness::ProbablyAwake, Tried::Again | Tried::Done) => Readiness::Asleep,
+        _ => readiness,
     }
 }
 
@@ -166,4 +214,16 @@ pub fn readiness(node: &Node, view: &View, quiet_after: Duration) -> Readiness {
 fn wakes_in(view: &View, now: Instant) -> Duration {
     let usual = view.usual_wake().unwrap_or(WAKE);
     view.waking_since().map_or(usual, |since| usual.saturating_sub(now.saturating_duration_since(since)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_only_seemed_awake_is_taken_for_asleep_once_it_failed_this_request() {
+        assert_eq!(believed(Readiness::ProbablyAwake, Tried::Not), Readiness::ProbablyAwake);
+        assert_eq!(believed(Readiness::ProbablyAwake, Tried::Again), Readiness::Asleep);
+        assert_eq!(believed(Readiness::Awake, Tried::Again), Readiness::Awake, "fresh evidence counts for more");
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::breaker::{Pass, Verdict};
@@ -50,6 +50,7 @@ pub struct Queued {
     ticket: u64,
     since: Instant,
     called: oneshot::Receiver<(usize, Pass)>,
+    renewed: watch::Receiver<()>,
 }
 
 impl Queued {
@@ -60,7 +61,8 @@ impl Queued {
         let ticket = desk.queue.last;
         desk.queue.waiters.push_back(Waiter { ticket, on: Vec::new(), tell });
         drop(desk);
-        Self { shared, ticket, since: Instant::now(), called }
+        let renewed = shared.renewed.subscribe();
+        Self { shared, ticket, since: Instant::now(), called, renewed }
     }
 
     /// How long it has waited.
@@ -91,13 +93,24 @@ impl Queued {
         }
     }
 
-    /// Waits until its turn comes. Dropping the future loses nothing: what was handed over is received by the next call.
-    pub async fn turn(&mut self, need: &Need<'_>) -> Lease {
-        match (&mut self.called).await {
-            Ok((index, pass)) => Lease::new(self.shared.clone(), index, pass, need),
-            // Only after its turn was already received.
-            Err(_) => std::future::pending().await,
+    /// Waits until its turn comes; `None` when the nodes are others now and are to be looked at again. Dropping the future
+    /// loses nothing: what was handed over is received by the next call. Once its turn has come it waits no more.
+    pub async fn turn(&mut self, need: &Need<'_>) -> Option<Lease> {
+        tokio::select! {
+            biased;
+            Ok((index, pass)) = &mut self.called => Some(Lease::new(self.shared.clone(), index, pass, need)),
+            _ = self.renewed.changed() => None,
         }
+    }
+
+    /// Waits on in its old turn: the node that it was called to has gone since.
+    pub fn rejoin(&mut self) {
+        let (tell, called) = oneshot::channel();
+        let mut desk = self.shared.desk();
+        let waiters = &mut desk.queue.waiters;
+        let at = waiters.iter().position(|waiter| waiter.ticket > self.ticket).unwrap_or(waiters.len());
+        waiters.insert(at, Waiter { ticket: self.ticket, on: Vec::new(), tell });
+        self.called = called;
     }
 }
 

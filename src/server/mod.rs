@@ -114,7 +114,8 @@ impl<H: Handler> Accept<H> {
         let handler = self.handler.clone();
         let service = service_fn(move |request| {
             let handler = handler.clone();
-            async move { Ok::<_, Infallible>(handler.handle(request, client).await) }
+            // Boxed, so that a stream or a resting connection does not keep the room of the steps that led to it.
+            Box::pin(async move { Ok::<_, Infallible>(handler.handle(request, client).await) })
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())

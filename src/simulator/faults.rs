@@ -24,6 +24,8 @@ pub enum Failure {
     ResetBeforeHead,
     /// Status and headers go out, then the connection ends.
     CloseAfterHead,
+    /// Status and headers go out, then the connection is reset.
+    ResetAfterHead,
     /// The connection is reset after the first parts of the answer.
     ResetMidStream,
     /// A stream ends after its first parts, cleanly but without its end mark; a fixed-length answer breaks off.
@@ -72,7 +74,7 @@ impl Faults {
 /// The body of an answer that goes wrong on its way.
 pub(super) fn failing(body: Body, failure: Failure, route: Route, link: Arc<Link>) -> Body {
     let streamed = hyper::body::Body::size_hint(&body).exact().is_none();
-    let parts = if failure == Failure::CloseAfterHead { 0 } else { 2 };
+    let parts = if matches!(failure, Failure::CloseAfterHead | Failure::ResetAfterHead) { 0 } else { 2 };
     Failing { body, failure, route, link, streamed, parts, last: Bytes::new(), flushed: None, ended: false }.boxed_unsync()
 }
 
@@ -104,7 +106,7 @@ impl Failing {
         }
         let flushed = self.flushed.get_or_insert_with(|| Box::pin(tokio::time::sleep(FLUSH)));
         std::task::ready!(flushed.as_mut().poll(cx));
-        if self.failure == Failure::ResetMidStream {
+        if matches!(self.failure, Failure::ResetAfterHead | Failure::ResetMidStream) {
             self.link.reset_at_end();
         }
         self.ended = true;

@@ -13,6 +13,8 @@ use super::engine::Seat;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     pub(super) tokens: usize,
+    /// What each token of text says, before its number.
+    pub(super) word: String,
     /// Whether the request's own limit sets the number of tokens.
     pub(super) limited: bool,
     pub(super) first_token: Duration,
@@ -126,7 +128,7 @@ impl Generation {
             return Piece::Tool(call.clone());
         }
         let last = at + 1 + usize::from(self.plan.thinking) == total;
-        let word = format!("token {}", at + 1);
+        let word = format!("{} {}", self.plan.word, at + 1);
         Piece::Text(match (self.plan.json, at, last) {
             (true, 0, true) => format!("{{\"answer\":\"{word}\"}}"),
             (true, 0, false) => format!("{{\"answer\":\"{word} "),

@@ -51,6 +51,7 @@ impl Ollama {
         let limit = limit.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
         Plan {
             tokens: limit.unwrap_or(settings.tokens),
+            word: settings.word,
             limited: limit.is_some(),
             first_token: settings.first_token,
             token_gap: settings.token_gap,

@@ -17,6 +17,8 @@ pub struct Settings {
     pub token_gap: Duration,
     /// How many tokens an answer has when the request sets no limit.
     pub tokens: usize,
+    /// The word that every token of text has, so that one server's answers can be told from another's.
+    pub word: String,
     /// What `/api/version` says.
     pub version: String,
     /// How long an idle model stays loaded when the request says nothing (`OLLAMA_KEEP_ALIVE`).
@@ -46,6 +48,7 @@ impl Default for Settings {
             first_token: Duration::ZERO,
             token_gap: Duration::ZERO,
             tokens: 20,
+            word: "token".to_owned(),
             version: "0.12.6".to_owned(),
             keep_alive: Duration::from_secs(300),
             parallel: 1,

@@ -22,7 +22,7 @@ impl Ollama {
         let settings = self.settings();
         let seat = self.engine().seat(&self.want(model, &Fields::default(), None), &settings).await?;
         let plan = Plan { tokens: settings.tokens, first_token: settings.first_token, prompt_tokens: 1, ..Plan::default() };
-        let plan = Plan { token_gap: settings.token_gap, ..plan };
+        let plan = Plan { token_gap: settings.token_gap, word: settings.word.clone(), ..plan };
         let mut generation = Generation::begin(self.tally(), seat, plan, arrived);
         let mut text = String::new();
         while let Some(piece) = generation.next().await {

@@ -58,10 +58,15 @@ pub(super) struct Short {
 
 impl Short {
     pub(super) fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.len) {
-            *place = byte;
+        self.extend(&[byte]);
+    }
+
+    fn extend(&mut self, part: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.len..) {
+            let fits = room.len().min(part.len());
+            room[..fits].copy_from_slice(&part[..fits]);
         }
-        self.len = (self.len + 1).min(LONGEST + 1);
+        self.len = (self.len + part.len()).min(LONGEST + 1);
     }
 
     /// The text; empty when it was too long, which no text that matters is.
@@ -129,14 +134,14 @@ impl Scanner {
     pub(super) fn feed(&mut self, bytes: &[u8]) -> (usize, Option<Facts>) {
         let mut at = 0;
         while at < bytes.len() {
-            // Nearly all bytes of a stream lie within deep or long texts, where only these two matter.
-            if self.quote == Quote::Inside && (self.depth != 1 || self.member_is_long()) {
-                match bytes[at..].iter().position(|b| matches!(b, b'"' | b'\\')) {
-                    Some(ahead) => at += ahead,
-                    None => break,
-                }
+            // Nearly all bytes of a stream lie within texts, where only these two matter.
+            if self.quote == Quote::Inside {
+                let rest = &bytes[at..];
+                let plain = rest.iter().position(|b| matches!(b, b'"' | b'\\')).unwrap_or(rest.len());
+                self.take(&rest[..plain]);
+                at += plain;
             }
-            let byte = bytes[at];
+            let Some(&byte) = bytes.get(at) else { break };
             at += 1;
             if let Some(facts) = self.step(byte) {
                 return (at, Some(facts));
@@ -151,7 +156,7 @@ impl Scanner {
             (Quote::Inside | Quote::Escaped, _) => {
                 let escapes = self.quote == Quote::Inside && byte == b'\\';
                 self.quote = if escapes { Quote::Escaped } else { Quote::Inside };
-                self.take(byte);
+                self.take(&[byte]);
             }
             (Quote::Outside, b'"') => {
                 self.quote = Quote::Inside;
@@ -162,7 +167,7 @@ impl Scanner {
             (Quote::Outside, b':') if self.depth == 1 => self.member = Member::Value,
             (Quote::Outside, b',') if self.depth == 1 => self.end_member(),
             (Quote::Outside, b' ' | b'\t' | b'\r' | b'\n') => {}
-            (Quote::Outside, _) => self.take(byte),
+            (Quote::Outside, _) => self.take(&[byte]),
         }
         None
     }
@@ -173,19 +178,14 @@ impl Scanner {
         }
     }
 
-    /// Keeps a byte of a key or of a plain value at depth 1.
-    fn take(&mut self, byte: u8) {
+    /// Keeps a part of a key or of a plain value at depth 1.
+    fn take(&mut self, part: &[u8]) {
         if self.depth == 1 {
             match self.member {
-                Member::Key => self.key.push(byte),
-                Member::Value => self.value.push(byte),
+                Member::Key => self.key.extend(part),
+                Member::Value => self.value.extend(part),
             }
         }
-    }
-
-    fn member_is_long(&self) -> bool {
-        let text = if self.member == Member::Key { &self.key } else { &self.value };
-        text.len() > LONGEST
     }
 
     fn open(&mut self) {

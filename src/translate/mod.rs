@@ -1,19 +1,60 @@
-//! What must be known of a stream while it passes untouched: whether it came to its proper end, and how to say in its
-//! own dialect that it will not.
+//! Streams and dialects. What must be known of a stream while it passes untouched: whether it came to its proper end, and
+//! how to say in its own dialect that it will not. And the translation of requests and answers between Ollama's, OpenAI's
+//! and Anthropic's dialects, through a form that is none of them: each dialect is read and written in one place.
+//!
+//! Pure: bytes in, bytes out. The times that answers tell are the caller's.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::values::Dialect;
 
+mod anthropic;
+mod calls;
+mod client;
+mod embeddings;
 mod end_watch;
 mod events;
+mod fields;
+#[cfg(test)]
+mod framing_tests;
+mod images;
 mod json;
+mod lines;
+mod listing;
+mod native;
+mod openai;
+mod opening;
+mod rename;
+mod speech;
+mod sse;
+mod talk;
+mod target;
+mod translation;
+mod trouble;
 
 #[cfg(test)]
 mod tests;
 
+pub use client::{Client, Now, Voice};
+pub use embeddings::{Wanted, Way};
 pub use end_watch::EndWatch;
+pub use lines::LineFramer;
+pub use listing::{Listed, Page, page};
+pub use opening::Opening;
+pub use rename::with_model;
+pub use sse::{Event, SseDecoder};
+pub use talk::Talk;
+pub use target::{Abilities, Flavour, Target};
+pub use translation::{Tongue, Translation, ask, count_tokens, nothing_said, understand, whole};
+pub use trouble::of_answer;
+
+/// The longest event or line that is read: as much as Ollama's own client takes.
+pub const EVENT_LIMIT: usize = 8 * 1024 * 1024;
+
+/// A line or an event is longer than it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong;
 
 /// How an answer is framed and what ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Request, StatusCode};
 use tokio::time::{Instant, timeout};
 
-use super::{Ready, Trouble, connect, exchange};
+use super::{Link, Ready, Trouble, connect, exchange};
 use crate::http::body;
 
 /// The largest answer we read for ourselves; a verbose show has a few MiB.
@@ -46,7 +46,14 @@ pub struct Reply {
 /// # Errors
 /// What was observed; `Silent` when the limit passed.
 pub async fn call(addresses: &[SocketAddr], dial: Duration, limit: Duration, call: Call) -> Result<Reply, Trouble> {
-    let link = connect(addresses, dial).await?;
+    call_over(connect(addresses, dial).await?, limit, call).await
+}
+
+/// As [`call`], over a connection that stands.
+///
+/// # Errors
+/// What was observed; `Silent` when the limit passed.
+pub async fn call_over(link: Link, limit: Duration, call: Call) -> Result<Reply, Trouble> {
     let (peer, connected) = (link.peer, Instant::now());
     let whole = async {
         let mut request = Request::new(body::full(call.body));

@@ -2,25 +2,28 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::bell::Bell;
 use super::{Idle, Link, Trouble};
 use crate::http::Body;
 
-type Driver = Pin<Box<Connection<TokioIo<TcpStream>, Body>>>;
+/// So many bytes that have arrived together are handed on together; larger pieces are not worth a copy.
+const TOGETHER: usize = 16 * 1024;
 
 /// A connection that can take one request now.
 pub struct Ready {
     sender: SendRequest<Body>,
-    driver: Option<Driver>,
+    driver: Driver,
     peer: SocketAddr,
     home: Option<Idle>,
 }
@@ -31,8 +34,8 @@ impl Ready {
     /// # Errors
     /// `Broken`, in theory.
     pub async fn over(link: Link, home: Option<Idle>) -> Result<Self, Trouble> {
-        let (sender, driver) = http1::handshake(TokioIo::new(link.stream)).await.map_err(|error| broken(&error))?;
-        Ok(Self { sender, driver: Some(Box::pin(driver)), peer: link.peer, home })
+        let (sender, connection) = http1::handshake(TokioIo::new(link.stream)).await.map_err(|error| broken(&error))?;
+        Ok(Self { sender, driver: Driver::new(connection), peer: link.peer, home })
     }
 
     /// Whom it reaches.
@@ -40,11 +43,48 @@ impl Ready {
         self.peer
     }
 
+    /// Where it rests after its next answer. While it rests it does not know: its home would own itself.
+    pub(super) fn with_home(self, home: Idle) -> Self {
+        Self { home: Some(home), ..self }
+    }
+
     /// Whether it can still take a request: the node may have closed it while it rested.
     pub(super) fn still_open(&mut self) -> bool {
         // Resting connections have no task of their own: this poll is what sees their end.
-        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
-        self.driver.is_some() && self.sender.is_ready()
+        self.driver.drive();
+        self.driver.bell.forget();
+        self.driver.connection.is_some() && self.sender.is_ready()
+    }
+}
+
+/// The connection, which reads and writes only while it is polled.
+struct Driver {
+    connection: Option<Pin<Box<Connection<TokioIo<TcpStream>, Body>>>>,
+    bell: Arc<Bell>,
+    /// The bell once more, as what the connection may ring.
+    waker: Waker,
+}
+
+impl Driver {
+    fn new(connection: Connection<TokioIo<TcpStream>, Body>) -> Self {
+        let bell = Arc::new(Bell::default());
+        Self { connection: Some(Box::pin(connection)), waker: bell.clone().into(), bell }
+    }
+
+    /// Lets the connection read and write. Its own errors also reach the answer, which tells them better.
+    fn drive(&mut self) {
+        self.bell.mute();
+        if let Some(connection) = &mut self.connection {
+            if connection.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready() {
+                self.connection = None;
+            }
+        }
+    }
+
+    /// Nothing more can be had now: the task is woken when the connection can go on.
+    fn wait<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        self.bell.listen(cx.waker());
+        Poll::Pending
     }
 }
 
@@ -57,23 +97,18 @@ impl Ready {
 /// `Broken` when the connection ends before a whole head came.
 pub async fn exchange(ready: Ready, request: Request<Body>) -> Result<Response<AnswerBody>, Trouble> {
     let Ready { mut sender, mut driver, peer, home } = ready;
-    let mut answer = std::pin::pin!(sender.send_request(request));
+    let mut answer = pin!(sender.send_request(request));
     let response = poll_fn(|cx| {
-        drive(&mut driver, cx);
-        answer.as_mut().poll(cx)
+        driver.drive();
+        // Only the connection can bring it on, and that has just been asked.
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => driver.wait(cx),
+            answered => answered,
+        }
     })
     .await
     .map_err(|error| broken(&error))?;
-    Ok(response.map(|body| AnswerBody { body, rest: Some(Ready { sender, driver, peer, home }), ended: false }))
-}
-
-/// Lets the connection read and write. Its own errors also reach the answer, which tells them better.
-fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
-    if let Some(connection) = driver {
-        if connection.as_mut().poll(cx).is_ready() {
-            *driver = None;
-        }
-    }
+    Ok(response.map(|body| AnswerBody { body, rest: Some(Ready { sender, driver, peer, home }), next: None, ended: false }))
 }
 
 /// Tells an end that the other side made from one that its silence made.
@@ -97,8 +132,53 @@ pub struct AnswerBody {
     /// Its sender is kept too: dropping that would let hyper close its write side, and Ollama takes a half-close for a
     /// departure. `None` only while dropping.
     rest: Option<Ready>,
+    /// What came behind the pieces that were handed on together.
+    next: Option<Polled>,
     /// It was read to its end. hyper's body does not say so of chunks.
     ended: bool,
+}
+
+type Polled = Option<Result<Frame<Bytes>, hyper::Error>>;
+
+impl AnswerBody {
+    /// What has arrived, and nothing of what has not: a piece that comes alone goes on alone.
+    fn poll_piece(&mut self) -> Poll<Polled> {
+        if let Some(next) = self.next.take() {
+            return Poll::Ready(next);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Some(ready) = &self.rest {
+            ready.driver.bell.mute();
+        }
+        // Asking the body first tells the connection that bytes are wanted; then it reads; then the body has them.
+        let polled = Pin::new(&mut self.body).poll_frame(&mut cx);
+        let (Poll::Pending, Some(ready)) = (&polled, &mut self.rest) else { return polled };
+        ready.driver.drive();
+        Pin::new(&mut self.body).poll_frame(&mut cx)
+    }
+
+    /// Joins to `first` what else has arrived, so that many small pieces cost one write.
+    fn join(&mut self, first: Bytes) -> Bytes {
+        let mut joined = BytesMut::new();
+        while first.len().max(joined.len()) < TOGETHER && !self.body.is_end_stream() {
+            let Poll::Ready(polled) = self.poll_piece() else { break };
+            let room = TOGETHER - first.len().max(joined.len());
+            match polled.as_ref().and_then(|piece| piece.as_ref().ok()?.data_ref()) {
+                Some(data) if data.len() <= room => {
+                    if joined.is_empty() {
+                        joined.reserve(2 * (first.len() + data.len()));
+                        joined.extend_from_slice(&first);
+                    }
+                    joined.extend_from_slice(data);
+                }
+                _ => {
+                    self.next = Some(polled);
+                    break;
+                }
+            }
+        }
+        if joined.is_empty() { first } else { joined.freeze() }
+    }
 }
 
 impl Drop for AnswerBody {
@@ -117,24 +197,31 @@ impl hyper::body::Body for AnswerBody {
     type Error = Trouble;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Trouble>>> {
-        // Asking the body first tells the connection that bytes are wanted; then it reads; then the body has them.
-        let mut polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_pending() {
-            if let Some(ready) = &mut self.rest {
-                drive(&mut ready.driver, cx);
+        let this = &mut *self;
+        let piece = match this.poll_piece() {
+            Poll::Ready(piece) => piece,
+            Poll::Pending => {
+                return this.rest.as_ref().map_or(Poll::Ready(None), |ready| ready.driver.wait(cx));
             }
-            polled = Pin::new(&mut self.body).poll_frame(cx);
-        }
-        self.ended = matches!(polled, Poll::Ready(None));
-        polled.map(|frame| frame.map(|result| result.map_err(|error| broken(&error))))
+        };
+        this.ended = piece.is_none();
+        Poll::Ready(piece.map(|frame| match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => Ok(Frame::data(this.join(data))),
+            Ok(Err(other)) => Ok(other),
+            Err(error) => Err(broken(&error)),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || self.body.is_end_stream()
+        self.ended || (self.next.is_none() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let waiting = self.next.as_ref().and_then(|next| next.as_ref()?.as_ref().ok()?.data_ref()).map_or(0, Bytes::len) as u64;
+        match self.body.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(rest + waiting),
+            None => SizeHint::default(),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ impl Idle {
         let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((since, mut ready)) = resting.pop() {
             if since.elapsed() < REST && ready.still_open() {
-                return Some(ready);
+                return Some(ready.with_home(self.clone()));
             }
         }
         None
@@ -78,12 +78,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_rests_after_a_whole_answer_and_serves_the_next_request() {
+    async fn a_connection_rests_after_each_whole_answer_and_serves_the_next_request() {
         let idle = Idle::default();
         let (link, mut node) = pair().await;
         assert_eq!(whole(Ready::over(link, Some(idle.clone())).await.unwrap(), &mut node).await, "hi");
-        let again = idle.take().expect("it rests");
-        assert_eq!(whole(again, &mut node).await, "hi");
+        for _ in 0..3 {
+            let again = idle.take().expect("it rests");
+            assert_eq!(whole(again, &mut node).await, "hi");
+        }
     }
 
     #[tokio::test]

@@ -3,14 +3,17 @@
 //! The connection is driven inside the caller's own task: no connection task, no channel between it and the body.
 //! There is no pool toward sleepers: a fresh connect costs 0.3 ms, a stale connection hangs for minutes.
 
+mod bell;
 mod call;
 mod dial;
 mod exchange;
 mod idle;
+mod in_order;
 mod trouble;
 
-pub use call::{Call, Reply, call};
+pub use call::{Call, Reply, call, call_over};
 pub use dial::{Link, connect, resolve};
 pub use exchange::{AnswerBody, Ready, exchange};
 pub use idle::Idle;
+pub use in_order::{Way, connect_in_order};
 pub use trouble::Trouble;

@@ -12,6 +12,8 @@ pub enum Whose {
     Client,
     /// The node or its host.
     Node,
+    /// A cloud provider, or what it thinks of us.
+    Provider,
     /// This proxy: a limit, or it is shutting down.
     Us,
 }
@@ -62,6 +64,12 @@ pub enum Kind {
     Draining,
     /// 508: the request came back to us.
     Loop,
+    /// 502: a provider refused our key. Never 401: Ollama's own clients would sign in at ollama.com.
+    Credentials,
+    /// 429: a provider limits us.
+    Limited,
+    /// 503: a provider has more to do than it can.
+    Overloaded,
 }
 
 /// A failure on its way to becoming a reply.

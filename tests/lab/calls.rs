@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::program::{Program, example};
-use crate::words::{Ended, News, Order, Report};
+use crate::words::{Ended, Load, News, Order, Report, Tally};
 
 /// No test waits longer for a piece of news.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -59,6 +59,11 @@ impl Client {
         self.send(&self.to, &request)
     }
 
+    /// Begins a DELETE with JSON.
+    pub fn delete(&self, path: &str, body: &Value) -> Call<'_> {
+        self.send(&self.to, &post(&self.to, path, body).replacen("POST", "DELETE", 1))
+    }
+
     /// Begins a POST to another address than the usual one, for instance to a node itself.
     pub fn post_to(&self, to: &str, path: &str, body: &Value) -> Call<'_> {
         self.send(to, &post(to, path, body))
@@ -74,10 +79,27 @@ impl Client {
         self.post("/api/chat", &chat(model))
     }
 
-    fn send(&self, to: &str, request: &str) -> Call<'_> {
+    /// Begins the same chat `count` times, `at_once` at a time, on kept connections. `marks` are the marks of all nodes.
+    pub fn load(&self, count: u64, at_once: usize, header: &str, body: &Value, marks: &[&str]) -> Loading {
+        let (id, reports) = self.listen();
+        let header = if header.is_empty() { String::new() } else { format!("\r\n{header}") };
+        let request = post(&self.to, "/api/chat", body).replacen("\r\n\r\n", &format!("{header}\r\n\r\n"), 1);
+        let end = "\"done\":true".to_owned();
+        let marks = marks.iter().map(|mark| (*mark).to_owned()).collect();
+        let load = Load { id, to: self.to.clone(), request, count, at_once, end, marks };
+        self.program.say(&serde_json::to_string(&Order::Load(load)).unwrap());
+        Loading { reports }
+    }
+
+    fn listen(&self) -> (u64, Receiver<Report>) {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, reports) = channel();
         self.listeners.lock().unwrap().insert(id, sender);
+        (id, reports)
+    }
+
+    fn send(&self, to: &str, request: &str) -> Call<'_> {
+        let (id, reports) = self.listen();
         let order = Order::Ask { id, to: to.to_owned(), request: request.to_owned(), connect_ms: 5000 };
         self.program.say(&serde_json::to_string(&order).unwrap());
         Call { client: self, id, reports, answer: Answer::nothing_yet() }
@@ -124,6 +146,7 @@ impl Call<'_> {
                 (self.answer.ended, self.answer.took) = (ended, after);
                 return true;
             }
+            News::Answered(_) | News::Tally(_) => {}
         }
         false
     }
@@ -162,6 +185,53 @@ impl Call<'_> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         self.client.listeners.lock().unwrap().remove(&self.id);
+    }
+}
+
+/// Many requests on their way.
+pub struct Loading {
+    reports: Receiver<Report>,
+}
+
+impl Loading {
+    #[track_caller]
+    fn next(&self) -> News {
+        self.reports.recv_timeout(PATIENCE).expect("no news of a load within two minutes").news
+    }
+
+    /// Waits until so many answers have come.
+    #[track_caller]
+    pub fn until_answered(&self, count: u64) {
+        loop {
+            match self.next() {
+                News::Answered(so_far) if so_far >= count => return,
+                News::Tally(tally) => panic!("the load is over: {tally:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for its end. Every answer must have been whole, and of the one node that it names.
+    #[track_caller]
+    pub fn finish(self) -> Tally {
+        loop {
+            if let News::Tally(tally) = self.next() {
+                assert!(tally.faults.is_empty(), "{tally:#?}");
+                return tally;
+            }
+        }
+    }
+}
+
+impl Tally {
+    /// How many answers with status 200 came from this node.
+    pub fn served_by(&self, node: &str) -> u64 {
+        self.count(&format!("200 {node}"))
+    }
+
+    /// How many answers had this status and node.
+    pub fn count(&self, of: &str) -> u64 {
+        self.answers.get(of).copied().unwrap_or(0)
     }
 }
 

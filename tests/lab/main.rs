@@ -22,15 +22,18 @@ mod sleeper;
 #[path = "client/words.rs"]
 mod words;
 
+mod distribution;
 mod dormant;
 mod ending;
 mod falling_asleep;
 mod first_use;
+mod four;
 mod listing;
 mod networks;
 mod never_wakes;
 mod refusals;
 mod self_check;
+mod several_addresses;
 mod several_hosts;
 mod silence;
 mod wake_url;

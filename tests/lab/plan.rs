@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::calls::{Answer, Client};
 use crate::network::{Network, missing};
 use crate::program::eventually;
@@ -37,6 +39,7 @@ pub struct Plan {
     service: Option<WakeService>,
     host_name: Option<String>,
     asleep: bool,
+    node_file: Option<Value>,
 }
 
 impl Plan {
@@ -55,6 +58,7 @@ impl Plan {
             service: None,
             host_name: None,
             asleep: false,
+            node_file: None,
         }
     }
 
@@ -124,6 +128,12 @@ impl Plan {
         self
     }
 
+    /// The proxy learns of its nodes from this node file alone.
+    pub fn node_file(mut self, file: Value) -> Self {
+        self.node_file = Some(file);
+        self
+    }
+
     /// Builds it, and waits until the proxy answers. `None`, loudly, where there can be no laboratory.
     pub fn start(mut self) -> Option<Lab> {
         if let Some(reason) = missing() {
@@ -148,6 +158,10 @@ impl Plan {
             for (_, sleeper) in &hosts {
                 sleeper.sleep();
             }
+        }
+        if let Some(file) = &self.node_file {
+            std::fs::create_dir_all(logs.join("data")).unwrap();
+            std::fs::write(logs.join("data/node_config.json"), file.to_string()).unwrap();
         }
         let service = self.service.take();
         let service = service.map(|wanted| RunningWakeService::start(&network.namespace("service"), &logs, &wanted));
@@ -198,7 +212,8 @@ impl Plan {
 
     fn arguments(&self) -> Vec<String> {
         let mut arguments: Vec<String> = ["--port", "11434"].map(String::from).to_vec();
-        for (at, machine) in self.machines.iter().enumerate() {
+        let by_url = self.machines.iter().enumerate().filter(|_| self.node_file.is_none());
+        for (at, machine) in by_url {
             let named = self.host_name.as_ref().filter(|_| at == 0).map(|name| format!("http://{name}:11434"));
             arguments.extend(["--ollama-url".into(), named.unwrap_or_else(|| machine.url())]);
             if self.macs {
@@ -254,6 +269,17 @@ impl Lab {
     /// Ends the proxy, starts it anew and waits until it answers.
     pub fn restart_proxy(&mut self) {
         self.proxy.as_mut().unwrap().restart();
+        self.until_proxy_answers();
+    }
+
+    /// Ends the proxy as a power cut does.
+    pub fn crash_proxy(&self) {
+        self.proxy.as_ref().unwrap().crash();
+    }
+
+    /// Starts the proxy again, once it has ended, and waits until it answers.
+    pub fn start_proxy(&mut self) {
+        self.proxy.as_mut().unwrap().start_again();
         self.until_proxy_answers();
     }
 

@@ -42,8 +42,17 @@ impl Proxy {
 
     /// Asks it to end as a service manager does (SIGTERM).
     pub fn signal_to_end(&self) {
+        self.signal("TERM");
+    }
+
+    /// Ends it as a power cut does.
+    pub fn crash(&self) {
+        self.signal("KILL");
+    }
+
+    fn signal(&self, name: &str) {
         if let Some(child) = &self.child {
-            let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+            let _ = Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status();
         }
     }
 
@@ -58,6 +67,11 @@ impl Proxy {
     /// Ends it and starts it anew.
     pub fn restart(&mut self) {
         self.signal_to_end();
+        self.start_again();
+    }
+
+    /// Starts it anew once it has ended.
+    pub fn start_again(&mut self) {
         self.until_ended(Duration::from_secs(10));
         self.launch();
     }

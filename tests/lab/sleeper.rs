@@ -111,6 +111,12 @@ impl Machine {
         self
     }
 
+    /// A model on the disk of its Ollama, instead of the usual ones; may be repeated.
+    pub fn with_model(mut self, name: &str, size: &str) -> Self {
+        self.simulator.push(("--model".to_owned(), format!("{name}={size}")));
+        self
+    }
+
     /// Where its Ollama listens.
     pub fn url(&self) -> String {
         format!("http://{}:11434", self.ip())
@@ -216,6 +222,28 @@ impl Sleeper {
         let mut frames = self.frames_since(mark);
         frames.retain(|frame| frame.from == mac && matches!(frame.kind, Kind::Arp | Kind::Ipv4));
         frames
+    }
+
+    /// Changes how its simulated Ollama behaves, such as `{"token_gap_ms": 50}`.
+    pub fn set(&self, change: &Value) {
+        self.dialogue.ask(&format!("ollama POST /sim/set {change}"));
+    }
+
+    /// Orders a failure, such as `{"next": "busy_503", "times": 3}`.
+    pub fn fail(&self, order: &Value) {
+        let told = self.dialogue.ask(&format!("ollama POST /sim/fail {order}"));
+        assert_eq!(told, r#"{"ok":true}"#);
+    }
+
+    /// Removes a model on the machine itself, which tells the proxy nothing.
+    pub fn remove_model(&self, model: &str) {
+        self.dialogue.ask(&format!("ollama DELETE /api/delete {}", serde_json::json!({ "model": model })));
+    }
+
+    /// The names of the models on its disk.
+    pub fn models(&self) -> Vec<String> {
+        let tags: Value = serde_json::from_str(&self.dialogue.ask("ollama GET /api/tags")).unwrap();
+        tags["models"].as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap().to_owned()).collect()
     }
 
     /// What its simulated Ollama has counted.

@@ -206,4 +206,6 @@ async fn a_node_that_fails_five_times_is_left_alone_and_shown_as_such() {
     }
     let route = fleet.json(&format!("/route?model={MODEL}")).await;
     assert_eq!(route["nodes"][bad]["kept"], false, "{route}");
+    let why = route["nodes"][bad]["why"].as_str().unwrap();
+    assert!(why.contains("its breaker is open") && why.contains("may try it in"), "{why}");
 }

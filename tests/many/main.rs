@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 
 mod choice;
+mod counted;
 mod failing;
 mod fleet;
+mod hosts;
 mod mutations;
 mod places;
 

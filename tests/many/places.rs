@@ -115,6 +115,10 @@ async fn listings_wait_for_no_place() {
     let mut fleet = two_by_one(&[]).await;
     let _running: Vec<_> = [fleet.chat(), fleet.chat()].into();
     let _busy = (fleet.next().await, fleet.next().await);
+    let route = fleet.json("/route?model=llama3.2:3b").await;
+    assert_eq!((&route["choice"], &route["nodes"][0]["kept"]), (&serde_json::Value::Null, &true.into()), "{route}");
+    assert!(route["nodes"][0]["why"].as_str().unwrap().contains("full: its only place is taken"), "{route}");
+    assert!(route["why"].as_str().unwrap().contains("would wait for a place on node1, node2"), "{route}");
     for path in ["/api/tags", "/api/version", "/health", "/nodes", "/route?model=llama3.2:3b"] {
         assert_eq!(client::get(fleet.proxy.address, path).await.status(), 200, "{path}");
     }

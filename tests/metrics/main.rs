@@ -68,6 +68,10 @@ fn the_series_of_every_node_and_state_exist_from_the_start() {
         ("ollama_proxy_cache_requests_total", [("endpoint", "/api/show"), ("result", "stale")]),
         ("ollama_proxy_node_state", [NODE, ("state", "asleep")]),
         ("ollama_proxy_client_aborts_total", [NODE, NODE]),
+        ("ollama_proxy_attempts_total", [NODE, NODE]),
+        ("ollama_proxy_failovers_total", [NODE, NODE]),
+        ("ollama_proxy_circuit_state", [NODE, NODE]),
+        ("ollama_proxy_requests_waiting", [("node", "none"), ("reason", "capacity")]),
         ("ollama_proxy_retries_total", [NODE, NODE]),
         ("ollama_proxy_wake_duration_seconds_count", [NODE, NODE]),
     ] {
@@ -99,6 +103,8 @@ fn tokens_are_counted_for_streams_whole_answers_and_every_dialect() {
     // Only the two streams have a first token to wait for; only the two native answers tell a load.
     assert_eq!(page.sum("ollama_proxy_time_to_first_token_seconds_count", &[NODE]), Some(2.0));
     assert_eq!(page.sum("ollama_proxy_model_load_seconds_count", &[("model", "llama3.2:3b")]), Some(2.0));
+    // The native answers tell the pace themselves; of the others a stream with its count shows it.
+    assert_eq!(page.sum("ollama_proxy_time_per_output_token_seconds_count", &[NODE, ("model", "llama3.2:3b")]), Some(3.0));
     assert!(page.sum("ollama_bytes_sent_total", &[NODE]).is_some_and(|bytes| bytes >= 5.0 * 60.0));
     assert!(page.sum("ollama_bytes_recv_total", &[NODE]).is_some_and(|bytes| bytes >= 5.0 * 100.0));
 }

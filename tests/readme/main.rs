@@ -1,4 +1,4 @@
-//! README.md and CHANGELOG.md held to what the program does: their commands are run, their tables compared.
+//! README.md, its Chinese twin and CHANGELOG.md held to what the program does: commands are run, tables compared.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -7,10 +7,12 @@
 mod rig;
 
 mod markdown;
+mod picture;
 mod program;
 
 use std::time::Duration;
 
+use markdown::{CHINESE, ENGLISH};
 use program::{Line, Running, command, curl, output};
 use rig::{Node, Scratch};
 
@@ -21,32 +23,54 @@ const OPENAI: &str = r#"curl http://localhost:11434/v1/chat/completions -d '{"mo
 const SERVE: &str = "OLLAMA_URL=http://192.168.1.20:11434 target/release/ollama-proxy --port 11434";
 const WITH_MAC: &str = "OLLAMA_URL=http://192.168.1.20:11434 WAKE_MAC=a8:a1:59:01:02:03 target/release/ollama-proxy --port 11434";
 const HEALTHCHECK: &str = "target/release/ollama-proxy healthcheck";
-const WAKE: &str = "curl -X POST 'http://localhost:11434/nodes/node1/wake?wait=1'";
+const WAKE: &str = "target/release/ollama-proxy wake";
+const CHECK: &str = "OLLAMA_URL=http://192.168.1.20:11434 target/release/ollama-proxy check";
+const WAKE_BY_HAND: &str = "curl -X POST 'http://localhost:11434/nodes/node1/wake?wait=1'";
 const ROUTE: &str = "curl 'http://localhost:11434/route?model=llama3.2:3b'";
 const WAKE_URL: &str = "OLLAMA_URL=http://192.168.1.20:11434 target/release/ollama-proxy --wake-url 'http://192.168.1.3:9090/wol?mac=a8:a1:59:01:02:03'";
 const WAKE_KEY: &str = "OLLAMA_URL=http://192.168.1.20:11434 WAKE_KEY=secret target/release/ollama-proxy --wake-url 'http://192.168.1.3:9090/wol?mac=a8:a1:59:01:02:03'";
 const SEVERAL: &str = "OLLAMA_URL=http://192.168.1.20:11434,http://192.168.1.21:11434 target/release/ollama-proxy --port 11434";
 
 /// Each is run by a test below.
-const RUN: [&str; 12] = [DEMO, LIST, CHAT, OPENAI, SERVE, WITH_MAC, HEALTHCHECK, WAKE, ROUTE, WAKE_URL, WAKE_KEY, SEVERAL];
+const RUN: [&str; 14] =
+    [DEMO, LIST, CHAT, OPENAI, SERVE, WITH_MAC, HEALTHCHECK, WAKE, WAKE_BY_HAND, CHECK, ROUTE, WAKE_URL, WAKE_KEY, SEVERAL];
 
-/// Lines that no test runs, each with its reason.
-const NOT_RUN: [(&str, &str); 12] = [
+const CONTAINER: &str = "needs a container engine: `tests/all container` runs it, through podman";
+const WINDOWS: &str = "a Windows PC's own command, which shows or changes its power settings";
+const MACHINE: &str = "shows or changes what this machine does, not the proxy";
+
+/// Lines that no test here runs, each with its reason.
+const NOT_RUN: [(&str, &str); 24] = [
     ("tests/all", "it runs this very test"),
-    ("docker build -f docker/Dockerfile -t ollama-proxy .", "`tests/all container` builds it, through podman"),
-    ("docker compose up -d", "`tests/all container` starts it, through podman"),
-    ("docker compose --profile local up -d", "`tests/all container` checks it; there is no Ollama image to start"),
-    ("systemctl daemon-reload", "changes the services of this machine"),
-    ("systemctl enable --now ollama-proxy", "changes the services of this machine"),
     ("cargo build --release", "the program under test has just been built, without the long optimisation"),
-    ("powercfg /setacvalueindex SCHEME_CURRENT SUB_SLEEP UNATTENDSLEEP 1800", "changes the power settings of a Windows PC"),
-    ("powercfg /setactive SCHEME_CURRENT", "changes the power settings of a Windows PC"),
+    ("docker build -f docker/Dockerfile -t ollama-proxy .", CONTAINER),
+    (
+        "docker run -d --name ollama-proxy --network host --restart unless-stopped -v ollama-proxy:/data -e OLLAMA_URL=http://192.168.1.20:11434 ollama-proxy",
+        CONTAINER,
+    ),
+    ("docker logs ollama-proxy", CONTAINER),
+    ("docker exec ollama-proxy /ollama-proxy check", CONTAINER),
+    ("docker exec ollama-proxy /ollama-proxy nodes", CONTAINER),
+    ("docker save -o ollama-proxy.tar ollama-proxy", CONTAINER),
+    ("docker compose up -d", CONTAINER),
+    ("docker compose logs ollama-proxy", CONTAINER),
+    ("docker compose --profile local up -d", "`tests/all container` checks it; there is no Ollama image to start"),
+    ("systemctl daemon-reload", MACHINE),
+    ("systemctl enable --now ollama-proxy", MACHINE),
+    ("journalctl -u ollama-proxy", MACHINE),
+    ("systemd-inhibit --list", MACHINE),
+    ("sudo ethtool -s eth0 wol g", MACHINE),
+    ("powercfg /setacvalueindex SCHEME_CURRENT SUB_SLEEP UNATTENDSLEEP 1800", WINDOWS),
+    ("powercfg /setactive SCHEME_CURRENT", WINDOWS),
+    ("powercfg /requests", WINDOWS),
+    ("powercfg /lastwake", WINDOWS),
+    ("powercfg /waketimers", WINDOWS),
     (
         "New-NetFirewallRule -DisplayName Ollama -Direction Inbound -Protocol TCP -LocalPort 11434 -Action Allow -Profile Private",
         "opens the firewall of a Windows PC",
     ),
-    ("sudo ethtool -s eth0 wol g", "changes the network card of this machine"),
     ("sudo pmset -c womp 1", "changes the power settings of a Mac"),
+    ("pmset -g assertions", "a Mac's own command"),
 ];
 
 const SOON: Duration = Duration::from_secs(15);
@@ -64,12 +88,12 @@ fn until(line: &str, address: std::net::SocketAddr, part: &str) {
 
 #[test]
 fn every_command_in_the_readme_is_run_by_a_test_or_has_a_reason_why_not() {
-    for line in markdown::commands() {
+    for line in ENGLISH.commands() {
         let known = RUN.contains(&line) || NOT_RUN.iter().any(|(other, _)| *other == line);
         assert!(known, "no test runs this line of README.md: {line}");
     }
     for line in RUN.iter().chain(NOT_RUN.iter().map(|(line, _)| line)) {
-        assert!(markdown::commands().contains(line), "README.md has this line no more: {line}");
+        assert!(ENGLISH.commands().contains(line), "README.md has this line no more: {line}");
     }
 }
 
@@ -95,7 +119,7 @@ fn said_to(flag: &str) -> String {
 #[test]
 fn the_table_of_settings_says_what_help_says() {
     let help = said_to("--help");
-    let (table, real) = (markdown::settings(), markdown::settings_of_help(&help));
+    let (table, real) = (ENGLISH.settings(), markdown::settings_of_help(&help));
     assert!(real.len() > 30, "{help}");
     for (flag, said) in &real {
         assert_eq!(table.get(flag), Some(said), "{flag}: the table of README.md, then --help");
@@ -131,14 +155,28 @@ fn version_is_the_one_at_the_top_of_the_changelog_and_each_entry_is_one_line() {
 
 #[test]
 fn every_link_within_the_readme_leads_somewhere() {
-    let (named, there) = markdown::anchors();
-    assert!(named.len() > 10);
-    for anchor in &named {
-        assert!(there.contains(anchor), "#{anchor} is not among {there:?}");
+    for page in [ENGLISH, CHINESE] {
+        let (named, there) = page.anchors();
+        assert!(named.len() > 20);
+        for anchor in &named {
+            assert!(there.contains(anchor), "#{anchor} is not among {there:?}");
+        }
+        let files = page.files();
+        assert!(files.len() > 2, "{files:?}");
+        for file in files {
+            assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists(), "{file}");
+        }
     }
-    for file in ["CHANGELOG.md", "LICENSE", "tests/all"] {
-        assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{file}");
-    }
+}
+
+#[test]
+fn the_chinese_page_has_the_same_commands_blocks_and_settings_in_the_same_order() {
+    assert_eq!(CHINESE.commands(), ENGLISH.commands());
+    assert_eq!(CHINESE.settings(), ENGLISH.settings());
+    let shape = |page: markdown::Page| page.blocks().into_iter().map(|block| (block.language, block.lines)).collect::<Vec<_>>();
+    assert_eq!(shape(CHINESE), shape(ENGLISH));
+    let headings = |page: markdown::Page| page.0.lines().filter(|line| line.starts_with("## ")).count();
+    assert_eq!(headings(CHINESE), headings(ENGLISH));
 }
 
 /// About half a minute: the simulated PC has to fall asleep first.
@@ -170,23 +208,44 @@ fn the_demo_tells_its_story_while_its_three_lines_work_asleep_and_awake() {
     tells_what_the_readme_shows(&demo);
 }
 
-/// The block of README.md with the demo's words: numbers differ, words and order must not.
+/// The block of README.md and the picture with the demo's words: numbers differ, words and order must not.
 fn tells_what_the_readme_shows(demo: &Running) {
     let numberless = |line: &str| line.split(|c: char| c.is_ascii_digit() || c.is_whitespace()).collect::<String>();
     let told: Vec<String> = demo.told().lines().map(numberless).collect();
-    let shown = markdown::block("text", "A simulated GPU PC");
-    let mut from = 0;
-    for line in shown.lines().filter(|line| !line.is_empty()) {
-        let at = told[from..].iter().position(|other| *other == numberless(line));
-        from += at.unwrap_or_else(|| panic!("the demo does not tell, or not in this order: {line}\n{}", demo.told())) + 1;
+    let block = ENGLISH.block("text", "A simulated GPU PC");
+    for shown in [block.lines().map(str::to_owned).collect(), picture::told_by_the_demo()] {
+        let mut from = 0;
+        for line in shown.iter().filter(|line| !line.is_empty()) {
+            // A line of the picture that ends in an ellipsis was cut.
+            let (said, whole) = line.strip_suffix('…').map_or((line.as_str(), true), |cut| (cut, false));
+            let said = numberless(said);
+            let at = told[from..].iter().position(|other| *other == said || (!whole && other.starts_with(&said)));
+            from += at.unwrap_or_else(|| panic!("the demo does not tell, or not in this order: {line}\n{}", demo.told())) + 1;
+        }
     }
 }
 
+#[test]
+fn the_picture_shows_the_lines_of_the_readme_and_a_list_within_a_blink_though_the_pc_slept() {
+    let typed = picture::typed();
+    assert_eq!(typed.len(), 3);
+    for (line, shown) in ["ollama-proxy demo", LIST, CHAT].into_iter().zip(&typed) {
+        assert!(shown.strip_suffix('…').map_or(shown == line, |cut| line.starts_with(cut)), "{shown}");
+    }
+    let [list, chat] = picture::answered_within()[..] else { panic!("two lines were asked") };
+    assert!(list < 0.5 && chat > 3.0, "{list} s, {chat} s");
+}
+
 fn healthcheck(port: u16) -> std::process::Output {
+    here(HEALTHCHECK, port)
+}
+
+/// A command that asks the proxy on this machine, which listens on `port`.
+fn here(line: &str, port: u16) -> std::process::Output {
     let scratch = Scratch::new();
-    let mut check = command(HEALTHCHECK, "", &scratch);
-    check.env("PORT", port.to_string());
-    output(check)
+    let mut asking = command(line, "", &scratch);
+    asking.env("PORT", port.to_string());
+    output(asking)
 }
 
 #[test]
@@ -199,7 +258,7 @@ fn the_line_for_real_use_lists_chats_wakes_by_hand_and_passes_its_health_check()
     assert!(chat.status == 200 && chat.body.contains("\"done\":true"), "{}", chat.body);
     let openai = curl(OPENAI, address);
     assert!(openai.status == 200 && openai.body.contains("\"finish_reason\":\"stop\""), "{}", openai.body);
-    let wake = curl(WAKE, address);
+    let wake = curl(WAKE_BY_HAND, address);
     assert!(wake.status == 200 && wake.body.contains("\"seconds\""), "{}", wake.body);
     let route = curl(ROUTE, address);
     assert!(route.status == 200 && route.body.contains("node1"), "{}", route.body);
@@ -213,12 +272,50 @@ fn the_line_for_real_use_lists_chats_wakes_by_hand_and_passes_its_health_check()
 }
 
 #[test]
-fn the_start_tells_where_it_listens_and_how_each_node_stands_and_is_woken() {
+fn the_check_line_finds_the_pc_and_tells_about_its_list() {
+    let (node, scratch) = (Node::start(), Scratch::new());
+    let mut check = command(CHECK, &node.url(), &scratch);
+    check.env("PORT", "0");
+    let done = output(check);
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert!(told.contains("Node node1 at") && told.contains("answers: Ollama"), "{done:?}");
+}
+
+/// Every address and every field that the blocks for other programs name.
+#[test]
+fn what_the_snippets_for_other_programs_ask_for_is_there() {
+    let (node, scratch) = (Node::start(), Scratch::new());
+    let proxy = Running::start(command(SERVE, &node.url(), &scratch));
+    let health: serde_json::Value = serde_json::from_str(&rig::get(proxy.address(), "/health").body).unwrap();
+    let yaml: Vec<&str> =
+        ENGLISH.blocks().into_iter().filter(|block| block.language == "yaml").flat_map(|block| block.lines).collect();
+    let (mut addresses, mut fields) = (0, 0);
+    for line in &yaml {
+        if let Some((_, path)) = line.split_once("http://192.168.1.5:11434") {
+            let method = if path.ends_with("/wake") { "POST" } else { "GET" };
+            let status = rig::ask(proxy.address(), method, if path.is_empty() { "/" } else { path }, "").status;
+            assert!(matches!(status, 200 | 202), "{status}: {line}");
+            addresses += 1;
+        }
+        let field = line.split_once("field: ").or_else(|| line.split_once("value_json.")).map(|(_, rest)| rest);
+        if let Some(field) = field.and_then(|rest| rest.split_whitespace().next()) {
+            let found = field.split('.').try_fold(&health, |at, key| at.get(key));
+            assert!(found.is_some(), "/health has no {field}: {health}");
+            fields += 1;
+        }
+    }
+    assert!(addresses >= 5 && fields >= 5, "{addresses} addresses, {fields} fields");
+}
+
+#[test]
+fn the_start_tells_where_it_listens_and_how_each_node_stands_and_the_wake_line_finds_it_awake() {
     let (node, scratch) = (Node::start(), Scratch::new());
     let proxy = Running::start(command(WITH_MAC, &node.url(), &scratch));
     for part in ["listening on", "may sleep", "MAC a8:a1:59:01:02:03 (set)", "wakes by", "models known", "page at http://"] {
         proxy.tells(part, SOON);
     }
+    let woken = here(WAKE, proxy.address().port());
+    assert!(woken.status.success() && String::from_utf8_lossy(&woken.stdout).contains("node1"), "{woken:?}");
 }
 
 #[test]
@@ -245,17 +342,17 @@ fn several_addresses_become_node1_and_node2() {
 fn the_env_file_and_the_node_file_of_the_readme_are_understood() {
     let (node, scratch) = (Node::start(), Scratch::new());
     let local = |text: String| text.replace("192.168.1.20:11434", &node.address.to_string()).replace("192.168.1.", "127.0.0.");
-    std::fs::write(scratch.join(".env"), local(markdown::block("ini", "OLLAMA_URL="))).unwrap();
+    std::fs::write(scratch.join(".env"), local(ENGLISH.block("ini", "OLLAMA_URL="))).unwrap();
     let proxy = Running::start(program::bare(&scratch));
     let nodes = rig::get(proxy.address(), "/nodes").body;
     assert!(nodes.contains("\"mac\":\"a8:a1:59:01:02:03\"") && nodes.contains(&node.address.port().to_string()), "{nodes}");
 
     let scratch = Scratch::new();
     // Several loopback addresses count as one machine, so its ports tell the nodes apart.
-    let ports = markdown::block("json", "\"nodes\"").replace("[\"192.168.1.", "[\"127.0.0.1:");
+    let ports = ENGLISH.block("json", "\"nodes\"").replace("[\"192.168.1.", "[\"127.0.0.1:");
     std::fs::write(scratch.join("node_config.json"), local(ports)).unwrap();
     let proxy = Running::start(program::bare(&scratch));
-    for (node, class) in [("gaming-pc at 127.0.0.1:20:", "may sleep"), ("workshop", "may sleep"), ("nas", "always on")] {
+    for (node, class) in [("gaming-pc at 127.0.0.1:20:", "may sleep"), ("workshop", "may sleep"), ("server", "always on")] {
         let line = proxy.tells(&format!("INFO node {node}"), SOON);
         assert!(line.ends_with(class), "{line}");
     }

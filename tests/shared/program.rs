@@ -24,10 +24,14 @@ pub struct Node {
 
 impl Node {
     pub fn start() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let ollama = Ollama::new(Settings::default());
+        let ollama = Ollama::new(settings);
         let (stop, stopped) = oneshot::channel();
         let served = ollama.clone();
         let thread = std::thread::spawn(move || {
@@ -194,8 +198,17 @@ impl Proxy {
 
     /// Asks it to end, as a service manager does.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Asks it to read its node file again, as a service manager does.
+    pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// Waits until it has ended by itself; panics when it goes on running.

@@ -1,12 +1,14 @@
 //! `check`: looks for faults in settings, network and nodes, and says the way out of each.
 //!
-//! `gather` and `visit` look, `machine` and `node` judge what they found, `report` prints it.
+//! `gather` and `visit` look, `machine`, `node` and `sizes` judge what they found, `report` prints it.
 
+mod coverage;
 mod gather;
 mod hints;
 mod machine;
 mod node;
 mod report;
+mod sizes;
 mod visit;
 
 use tokio::task::JoinSet;
@@ -49,7 +51,8 @@ fn announcement(calls_wake_urls: bool) -> &'static str {
 async fn examine(config: &Config, call_wake_url: bool, env: &Env) -> anyhow::Result<usize> {
     let mut keepers = JoinSet::new();
     let (fleet, note) = quiet::fleet(config, &config.nodes, &mut keepers)?;
-    let notes: Vec<Line> = config.notes.iter().cloned().chain(note).map(Line::note).collect();
+    let gaps = coverage::gaps(&config.nodes, config.fallback);
+    let notes: Vec<Line> = config.notes.iter().cloned().chain(note).chain(gaps).map(Line::note).collect();
     let mut faults = if notes.is_empty() { 0 } else { report::print("About the settings", &notes) };
     let machine = gather::machine(env);
     let ports = gather::ports(&config.listen).await;
@@ -64,6 +67,10 @@ async fn examine(config: &Config, call_wake_url: bool, env: &Env) -> anyhow::Res
             None => vec![Line::note("not enabled")],
         };
         faults += report::print(&heading, &lines);
+    }
+    let sizes = sizes::lines(&config.nodes, config.fallback);
+    if !sizes.is_empty() {
+        faults += report::print("Sizes of models", &sizes);
     }
     if config.nodes.is_empty() {
         let line = Line::fault("no node is set", "set --ollama-url (OLLAMA_URL) to the PC, such as http://192.168.1.20:11434");
@@ -82,7 +89,12 @@ fn visit<'a>(
     let name = node.name.as_str();
     // A running proxy with other settings may have another node of that name.
     let same = |told: &&ListedNode| told.name == name && node.hosts.iter().any(|host| told.hosts.contains(&host.host));
-    Some(Visit { node: fleet.find(name)?, config, told: told.iter().find(same), call_wake_url })
+    Some(Visit {
+        node: fleet.find(name).filter(|node| node.config().enabled)?,
+        config,
+        told: told.iter().find(same),
+        call_wake_url,
+    })
 }
 
 /// Each effective setting with where it came from.

@@ -21,7 +21,7 @@ const PROMPT: Duration = Duration::from_millis(300);
 
 /// What a visit goes by.
 pub(super) struct Visit<'a> {
-    pub(super) node: &'a Node,
+    pub(super) node: Node,
     pub(super) config: &'a Config,
     /// What a running proxy knows of it.
     pub(super) told: Option<&'a ListedNode>,
@@ -66,20 +66,21 @@ impl Visit<'_> {
         self.node.config().hosts.first().map_or(0, |host| host.port)
     }
 
-    /// The addresses of its name, and those to connect to. Names of further hosts are tried when the first has none.
+    /// The addresses of its name, and those to connect to: of all its hosts, whichever answers.
     async fn resolve(&self) -> (Option<Result<Vec<IpAddr>, String>>, Vec<SocketAddr>) {
         let hosts = &self.node.config().hosts;
         let named = hosts.first().is_some_and(|host| host.host.parse::<IpAddr>().is_err());
         let mut trouble = String::new();
+        let mut all: Vec<SocketAddr> = Vec::new();
         for host in hosts {
             match upstream::resolve(&host.host, host.port, None).await {
-                Ok(addresses) => {
-                    let ips = addresses.iter().map(SocketAddr::ip).collect();
-                    return (named.then_some(Ok(ips)), addresses);
-                }
+                Ok(addresses) => all.extend(addresses),
                 Err(Trouble::NoAddress(why)) => trouble = why.to_string(),
                 Err(other) => trouble = other.to_string(),
             }
+        }
+        if !all.is_empty() {
+            return (named.then(|| Ok(all.iter().map(SocketAddr::ip).collect())), all);
         }
         let last = self.node.view().address.map(|last| SocketAddr::new(last, self.port()));
         (named.then_some(Err(trouble)), last.into_iter().collect())

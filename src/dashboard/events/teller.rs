@@ -139,7 +139,7 @@ impl Teller {
     fn changed_nodes(&mut self) -> Vec<Value> {
         let (house, mut told) = (self.house.clone(), std::mem::take(&mut self.nodes));
         let mut news = Vec::new();
-        for (index, node) in house.fleet.nodes().iter().enumerate() {
+        for node in house.fleet.nodes().iter() {
             let name = node.name().to_string();
             let (view, load) = (node.view(), load(node));
             let before = told.remove(&name);
@@ -151,9 +151,9 @@ impl Teller {
                 }
                 before => before,
             };
-            let lasting = facts::lasting(&house, node, index);
+            let lasting = facts::lasting(&house, node);
             if before.is_none_or(|known| known.lasting != lasting) {
-                news.push(facts::whole(&house, node, index));
+                news.push(facts::whole(&house, node));
             }
             self.nodes.insert(name, Known { view, load, lasting });
         }

@@ -9,13 +9,14 @@ use crate::fleet::{Fleet, Node, View};
 
 /// Who is awake, in one sentence.
 pub(super) fn headline(fleet: &Fleet, words: &Words) -> String {
-    let nodes = fleet.nodes();
-    if let [node] = nodes {
-        let (name, state) = (node.name().as_str(), node.view().power.word());
+    let roster = fleet.nodes();
+    let nodes: Vec<&Node> = roster.enabled().collect();
+    if let [node] = nodes[..] {
+        let (name, state) = (node.name().as_str(), node.state());
         let key = if state == "asleep" { "headline_one_asleep" } else { "headline_one" };
         return words.say(key, &[("state", words.find(state).unwrap_or(state)), ("name", name)]);
     }
-    let count = |word: &str| nodes.iter().filter(|node| node.view().power.word() == word).count();
+    let count = |word: &str| nodes.iter().filter(|node| node.state() == word).count();
     let total = nodes.len();
     let key = match total {
         0 => "headline_none",
@@ -39,10 +40,11 @@ pub(super) fn states(fleet: &Fleet, words: &Words) -> String {
 
 fn row(node: &Node, words: &Words) -> String {
     let view = node.view();
-    let state = view.power.word();
+    let state = node.state();
     let cell = |name: &str, html: &str| format!("<td role=\"cell\" data-label=\"{}\">{html}</td>", word(words, name));
+    let drawing = if node.config().enabled { state } else { "unknown" };
     let shown = format!(
-        "<svg class=\"shape {state}\" aria-hidden=\"true\"><use href=\"#s-{state}\"/></svg> <b>{}</b>{}",
+        "<svg class=\"shape {drawing}\" aria-hidden=\"true\"><use href=\"#s-{drawing}\"/></svg> <b>{}</b>{}",
         word(words, state),
         remarks(&view),
     );
@@ -54,7 +56,7 @@ fn row(node: &Node, words: &Words) -> String {
         "<tr role=\"row\">".to_owned(),
         format!("<th role=\"rowheader\">{}</th>", escaped(node.name().as_str())),
         cell("state", &shown),
-        cell("since", &escaped(&since(&view, words))),
+        cell("since", &escaped(&since(node, &view, words))),
         cell("address", &escaped(node.host().to_str().unwrap_or_default())),
         cell("models", &models(&view, words)),
         cell("requests", &escaped(&load)),
@@ -69,8 +71,8 @@ fn remarks(view: &View) -> String {
     texts.into_iter().flatten().map(|text| ["<br><small>", &escaped(text), "</small>"].concat()).collect()
 }
 
-fn since(view: &View, words: &Words) -> String {
-    if view.power == Power::Unknown {
+fn since(node: &Node, view: &View, words: &Words) -> String {
+    if view.power == Power::Unknown || !node.config().enabled {
         return String::new();
     }
     let age = SystemTime::now().duration_since(view.since).unwrap_or_default();
@@ -83,7 +85,7 @@ fn models(view: &View, words: &Words) -> String {
 }
 
 fn wake_form(node: &Node, view: &View, words: &Words) -> String {
-    if !view.means.any() {
+    if !view.means.any() || !node.config().enabled {
         return String::new();
     }
     let name = node.name().as_str();

@@ -34,7 +34,7 @@ export function refreshButtons(element, node) {
   for (const button of element.querySelectorAll("[data-act]")) {
     const action = button.dataset.act;
     const busy = action === "wake" ? node.state === "waking" : node.state === "suspending";
-    button.hidden = (action === "wake" && !node.wakeable) || (action === "sleep" && !node.sleepable);
+    button.hidden = node.enabled === false || (action === "wake" && !node.wakeable) || (action === "sleep" && !node.sleepable);
     set(button, "aria-disabled", String(busy));
     button.classList.toggle("quiet", action !== "wake" || node.state === "awake");
     if (action === "wake") put(button, say(busy ? "wake_again" : "wake"));

@@ -61,7 +61,7 @@ export function tickCard(card, node) {
   if (!card) return;
   const is = parts(card);
   const since = node.since ? say("since_at", { at: moment(node.since), for: span(now() - node.since) }) : "";
-  put(is.since, [node.state === "unknown" ? "" : since, node.always_on ? say("always_on") : ""].filter(Boolean).join(" · "));
+  put(is.since, [node.state === "unknown" || node.enabled === false ? "" : since, node.always_on ? say("always_on") : ""].filter(Boolean).join(" · "));
   put(is.seen, node.last_seen ? say("ago", { for: span(now() - node.last_seen) }) : say("never"));
   const { sent, received } = known.traffic[node.name] ?? node;
   put(is.traffic, say("traffic_totals", { sent: bytes(sent), received: bytes(received) }));

@@ -39,7 +39,7 @@ const loaded = (node) => list(node.models.filter((model) => model.loaded).map((m
 
 function update(row, node, rate) {
   const said = [
-    [stateWord(node), node.state === "unknown" || !node.since ? "" : say("for_long", { for: span(now() - node.since) })],
+    [stateWord(node), node.state === "unknown" || node.enabled === false || !node.since ? "" : say("for_long", { for: span(now() - node.since) })],
     [hardware(node) || "–", ""],
     [loaded(node) || say("none"), ""],
     [load(node) || say("connections_idle"), rate > 0 ? say("traffic_rate", { rate: bytes(rate) }) : totals(node)],
@@ -75,7 +75,7 @@ function sheet(node) {
   put(byId("sheet-title"), node.name);
   shape(element.querySelector(".shape"), node.state);
   put(is.state, stateWord(node));
-  put(is.since, node.state === "unknown" || !node.since ? "" : say("since_at", { at: moment(node.since), for: span(now() - node.since) }));
+  put(is.since, node.state === "unknown" || node.enabled === false || !node.since ? "" : say("since_at", { at: moment(node.since), for: span(now() - node.since) }));
   put(is.trouble, list([...new Set([node.trouble, node.hindrance, node.advice])].filter(Boolean)));
   show(is.trouble, is.trouble.textContent !== "");
   put(is.address, list([node.address, node.mac].filter(Boolean)) || "–");

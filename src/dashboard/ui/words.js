@@ -60,7 +60,8 @@ export function load({ active, held }) {
 }
 
 /** Who is awake, in one sentence. */
-export function headline(nodes) {
+export function headline(all) {
+  const nodes = all.filter((node) => node.enabled !== false);
   const count = (state) => nodes.filter((node) => node.state === state).length;
   const [one] = nodes;
   if (!one) return say("headline_none");

@@ -36,10 +36,10 @@ impl Caller {
     }
 
     async fn call(&self, method: Method, path: &str, body: Bytes, limit: Duration) -> Result<Reply, Trouble> {
-        let addresses = self.node.addresses().await?;
+        let link = self.node.connect(self.connect).await?;
         let path = format!("{}{path}", self.node.config().path_prefix);
         let call = Call { method, path, host: self.node.host().clone(), body };
-        upstream::call(&addresses, self.connect, limit, call).await
+        upstream::call_over(link, limit, call).await
     }
 
     pub(super) async fn get(&self, path: &str, limit: Duration) -> Result<Reply, Trouble> {

@@ -60,7 +60,7 @@ impl Keeper {
 
     /// As [`crate::fleet::Node::may_be_asked`], by what is known here and not yet published.
     fn may_be_asked(&self) -> bool {
-        self.node.config().always_on || (self.view.power == Power::Awake && self.node.is_busy())
+        !self.node.is_retired() && (self.node.config().always_on || (self.view.power == Power::Awake && self.node.is_busy()))
     }
 
     pub(super) fn read_lists_if_in_use(&mut self) {
@@ -100,6 +100,13 @@ impl Keeper {
         }
     }
 
+    /// A model was removed on the machine itself. A reading that is under way may be older; the next refusal asks again.
+    pub(super) fn list_refuted(&mut self) {
+        if !self.reading.lists {
+            self.read_lists_if_in_use();
+        }
+    }
+
     /// An inference answer has ended: its node is in use for some seconds more.
     pub(super) fn inferred(&mut self) {
         self.last_inference = Some(Instant::now());
@@ -126,6 +133,10 @@ impl Keeper {
             Ok(lists) => self.keep_lists(lists),
             Err(trouble) => {
                 self.missed(&trouble, began);
+                if matches!(trouble, Trouble::Silent) && self.node.config().always_on {
+                    // It connects and says nothing: only its life tells whether it is ill or merely slow.
+                    self.check_life(oneshot::channel().0);
+                }
                 if !self.view.holding.is_known() {
                     let address = self.node.host().to_str().unwrap_or_default();
                     tracing::warn!(node = %self.node.name(), address, %trouble, "its model list was never read: switch it on once, or correct the address");
@@ -167,6 +178,7 @@ impl Keeper {
             // From now on the PC may sleep: whoever set this up waits for this line.
             tracing::info!(node = %self.node.name(), models = holding.models().len(), "model list read");
         }
+        self.relisted |= !holding.lists_the_same_names(&self.view.holding);
         self.view.holding = holding;
         self.dirty = true;
         self.changed.notify_one();

@@ -16,15 +16,18 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::holders::Holders;
 use super::node::{Message, Node, event_of};
 use super::power::{self, Act, Event, Power};
+use super::traffic::Traffic;
 use super::view::View;
-use super::{KnownMac, MacSource, Metrics, Rules, wake};
-use crate::catalog::{NodeSnapshot, Shows, Stamp};
+use super::{Common, Rules, wake};
+use crate::catalog::Shows;
 use crate::config::NodeConfig;
 use crate::upstream::{Reply, Trouble};
 use calls::Caller;
 use records::Before;
+pub(super) use waking::means;
 
 /// Evidence and wants wait here; more than this many at once say nothing new.
 const INBOX: usize = 64;
@@ -40,6 +43,9 @@ pub(super) struct Keeper {
     view: View,
     /// Something in `view` differs from what was published.
     dirty: bool,
+    /// Its list has other names than before.
+    relisted: bool,
+    holders: Holders,
     shows: Shows,
     changed: Arc<Notify>,
     jobs: JoinSet<(Instant, Done)>,
@@ -50,8 +56,8 @@ pub(super) struct Keeper {
     last_inference: Option<Instant>,
     /// When it last refused a call of ours.
     refused: Option<Instant>,
-    /// When it was said to go to sleep, on the axis of its energy account.
-    announced: Option<f64>,
+    /// When it was said to go to sleep.
+    announced: Option<Instant>,
 }
 
 /// What a job of the keeper brings back.
@@ -66,46 +72,31 @@ enum Done {
 }
 
 impl Keeper {
+    /// A node and who keeps it; `view` and `traffic` are what was known of it before.
     pub(super) fn new(
-        config: &NodeConfig,
-        rules: &Rules,
-        known: NodeSnapshot,
-        metrics: &Metrics,
-        shows: Shows,
-        changed: Arc<Notify>,
+        slot: usize,
+        config: NodeConfig,
+        view: View,
+        traffic: Arc<Traffic>,
+        common: &Common,
     ) -> anyhow::Result<(Node, Self)> {
         let (tell, inbox) = mpsc::channel(INBOX);
-        let learnt = known.mac.as_deref().and_then(|mac| mac.parse().ok());
-        let set = config.wake.mac.map(|mac| KnownMac { mac, source: MacSource::Set });
-        let mac = set.or(learnt.map(|mac| KnownMac { mac, source: MacSource::Learnt }));
-        let view = View {
-            power: Power::Unknown,
-            since: SystemTime::now(),
-            means: waking::means(config, mac, rules.timeouts.wake),
-            energy: records::ledger(&known, config),
-            holding: known.restore(&config.name, &shows, Stamp { at: Instant::now(), wall: SystemTime::now() }),
-            loading: Vec::new(),
-            mac,
-            address: known.address.and_then(|address| address.parse().ok()),
-            wake_history: known.wake_seconds,
-            trouble: None,
-            hindrance: None,
-            advice: None,
-            woken: None,
-            asked_by: None,
-        };
         let (publish, published) = watch::channel(Arc::new(view.clone()));
-        let node = Node::new(config.clone(), tell, published, metrics.of_node(config.name.as_str()), known.last_seen)?;
-        let waking = waking::Waking::new(config)?;
+        let waking = waking::Waking::new(&config)?;
+        let metrics = common.metrics.of_node(config.name.as_str());
+        // Its own handle tells nobody anything, or it would keep itself alive.
+        let node = Node::new(slot, config, published, traffic, metrics)?;
         let keeper = Self {
             node: node.clone(),
-            rules: rules.clone(),
+            rules: common.rules.clone(),
             inbox,
             publish,
             view,
             dirty: false,
-            shows,
-            changed,
+            relisted: false,
+            holders: common.holders.clone(),
+            shows: common.shows.clone(),
+            changed: common.changed.clone(),
             jobs: JoinSet::new(),
             reading: lists::Reading::default(),
             waking,
@@ -115,10 +106,11 @@ impl Keeper {
             refused: None,
             announced: None,
         };
-        Ok((node, keeper))
+        Ok((node.telling(tell), keeper))
     }
 
-    /// Never ends by itself: it holds a handle on its node.
+    /// Ends when nobody is left who could tell it something: its node is not in the settings any more, and the last
+    /// request has left it.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         self.begin();
         loop {
@@ -164,6 +156,7 @@ impl Keeper {
             Message::FirstByte => self.first_byte(),
             Message::Mutated(tell) => self.mutated(tell),
             Message::ListAsked => self.list_asked(),
+            Message::ListRefuted => self.list_refuted(),
             Message::Refresh(tell) => self.refresh(tell),
         }
     }
@@ -214,6 +207,11 @@ impl Keeper {
     fn tick(&mut self) {
         let now = Instant::now();
         self.observe(Event::Tick, None);
+        if self.node.is_retired() {
+            // Whoever still waits for it is served; nothing is sent for its own sake.
+            self.next_check = None;
+            return;
+        }
         if self.next_check.is_some_and(|due| due <= now) {
             self.next_check = None;
             self.read_lists();
@@ -313,6 +311,9 @@ impl Keeper {
         if std::mem::take(&mut self.dirty) {
             self.publish.send_replace(Arc::new(self.view.clone()));
             self.rules.journal.stir();
+            if std::mem::take(&mut self.relisted) {
+                self.holders.relisted(&self.node, &self.view.holding);
+            }
         }
     }
 }

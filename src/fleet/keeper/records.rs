@@ -1,14 +1,12 @@
 //! What the keeper writes down of its node: wakes with their cause and times, changes of state, sleeps, and the account
 //! of its energy. It writes what it has observed anyway; nothing here sends anything.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
 use super::Keeper;
-use crate::catalog::NodeSnapshot;
-use crate::config::NodeConfig;
-use crate::fleet::energy::{Ledger, Standing};
+use crate::fleet::energy::Standing;
 use crate::fleet::power::{Event, Power};
 use crate::telemetry::journal::{self, Cause, Sleep, Turn, Wake};
 use crate::upstream::Trouble;
@@ -42,16 +40,6 @@ impl Before {
     pub(super) fn word(&self) -> &'static str {
         self.word
     }
-}
-
-/// The account as it was kept, with the last contact before this start.
-pub(super) fn ledger(known: &NodeSnapshot, config: &NodeConfig) -> Ledger {
-    let ago = |seen: u64| {
-        let then = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seen))?;
-        // A contact that lies ahead of the clock was just now.
-        Some(-SystemTime::now().duration_since(then).unwrap_or_default().as_secs_f64())
-    };
-    Ledger::resumed(known.energy, known.last_seen.and_then(ago), &config.power)
 }
 
 impl Keeper {
@@ -146,34 +134,33 @@ impl Keeper {
 
     /// Books the time until this event and says how the time from now on counts.
     pub(super) fn account(&mut self, event: Event, before: &Before) {
-        let now = self.node.age(Instant::now());
-        let mut contact = self.node.last_seen().map(|seen| self.node.age(seen));
+        let contact = self.node.last_seen();
         let after = Before::of(&self.view.power);
         let turned = before.word != after.word;
-        let ledger = &mut self.view.energy;
-        let mut slept_since = None;
+        let account = &mut self.view.energy;
+        let mut slept = None;
         match &self.view.power {
-            Power::Asleep if self.node.config().always_on => ledger.stands(Standing::Unknown, now, contact),
-            Power::Asleep if before.word == "suspending" => slept_since = self.announced.take(),
-            Power::Asleep if turned => slept_since = ledger.found_asleep(now, contact),
+            Power::Asleep if self.node.config().always_on => account.stands(Standing::Unknown, contact),
+            Power::Asleep if before.word == "suspending" => {
+                slept = self.announced.take().map(|announced| announced.elapsed().as_secs_f64());
+            }
+            Power::Asleep if turned => slept = account.found_asleep(contact),
             Power::Suspending { .. } if turned => {
-                self.announced = Some(now);
-                ledger.stands(Standing::Asleep, now, contact);
+                self.announced = Some(Instant::now());
+                account.stands(Standing::Asleep, contact);
             }
             Power::Waking(_) if after.slept && !before.slept => {
                 if matches!(before.word, "unknown" | "awake" | "service_down" | "waking") {
-                    slept_since = ledger.found_asleep(now, contact);
+                    slept = account.found_asleep(contact);
                 }
-                ledger.stands(Standing::Up, now, contact);
+                account.stands(Standing::Up, contact);
             }
-            Power::WakeFailed { refused: false, .. } if turned => ledger.stands(Standing::Asleep, now, contact),
-            Power::Awake if turned => ledger.stands(Standing::Supposed, now, contact),
+            Power::WakeFailed { refused: false, .. } if turned => account.stands(Standing::Asleep, contact),
+            Power::Awake if turned => account.stands(Standing::Supposed, contact),
             Power::ServiceDown(_) | Power::WakeFailed { refused: true, .. } => {
-                if matches!(event, Event::Refused(_)) {
-                    // Whoever refuses is there.
-                    contact = Some(now);
-                }
-                ledger.stands(Standing::Supposed, now, contact);
+                // Whoever refuses is there.
+                let refuses = matches!(event, Event::Refused(_)).then(Instant::now);
+                account.stands(Standing::Supposed, refuses.or(contact));
             }
             _ => return,
         }
@@ -181,15 +168,15 @@ impl Keeper {
         if turned {
             self.changed.notify_one();
         }
-        if let Some(since) = slept_since {
-            self.record_sleep(since, now, before.word == "suspending");
+        if let Some(slept) = slept {
+            self.record_sleep(slept, before.word == "suspending");
         }
     }
 
-    fn record_sleep(&self, since: f64, now: f64, announced: bool) {
+    fn record_sleep(&self, seconds: f64, announced: bool) {
         let until = journal::unix(SystemTime::now());
         let evidence = if announced { "announced" } else { "found asleep" };
-        let from = journal::rounded((until - (now - since)).max(0.0));
+        let from = journal::rounded((until - seconds).max(0.0));
         self.note(journal::Event::Sleep(Sleep { from, until, evidence: evidence.into() }));
     }
 }

@@ -67,7 +67,7 @@ impl WantedLoads {
 }
 
 /// What can be done about this node when it sleeps.
-pub(super) fn means(config: &NodeConfig, mac: Option<KnownMac>, deadline: Duration) -> Means {
+pub(in crate::fleet) fn means(config: &NodeConfig, mac: Option<KnownMac>, deadline: Duration) -> Means {
     Means { packets: mac.is_some() && !config.always_on, url: config.wake.url.is_some(), deadline }
 }
 
@@ -257,6 +257,9 @@ impl Keeper {
     /// The seed's preventive call: with traffic, one per interval, in the background; never to a node that refuses.
     pub(super) fn call_awake_once_per_interval(&mut self) {
         let Some(interval) = self.rules.wake.interval else { return };
+        if self.node.is_retired() {
+            return;
+        }
         if self.view.power == Power::Awake && self.waking.last_call.is_none_or(|last| last.elapsed() >= interval) {
             self.wake_call("interval");
         }
@@ -284,7 +287,7 @@ impl Keeper {
     /// When `--keep-awake` wants to be looked at next.
     pub(super) fn keep_awake_due(&self) -> Option<Instant> {
         let rule = &self.rules.wake.keep_awake;
-        if *rule == KeepAwake::Off || !self.view.means.any() {
+        if *rule == KeepAwake::Off || !self.view.means.any() || self.node.is_retired() {
             return None;
         }
         let (local, since) = (LocalTime::now(), self.last_inference.map(|last| last.elapsed()));
@@ -318,9 +321,11 @@ fn v4(address: IpAddr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{NodeSnapshot, Shows};
+    use tokio::task::JoinSet;
+
+    use crate::catalog::Snapshot;
     use crate::config::{Env, ServeArgs, load};
-    use crate::fleet::{Metrics, Rules};
+    use crate::fleet::{Fleet, Metrics, Rules};
     use crate::telemetry::journal::Journal;
     use crate::telemetry::metrics::Registry;
 
@@ -340,8 +345,9 @@ mod tests {
             journal: Journal::default(),
         };
         let metrics = Metrics::register(&Registry::default());
-        let shared = (Shows::default(), std::sync::Arc::default());
-        Keeper::new(&config.nodes[0], &rules, NodeSnapshot::default(), &metrics, shared.0, shared.1).unwrap().1
+        let fleet = Fleet::start(&[], &rules, &Snapshot::default(), &metrics, &mut JoinSet::new()).unwrap();
+        let mut plan = fleet.plan(&config.nodes).unwrap();
+        plan.keepers.pop().unwrap()
     }
 
     #[tokio::test(start_paused = true)]

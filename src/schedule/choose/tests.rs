@@ -7,13 +7,15 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+const OPEN: Circuit = Circuit::Open { retry_in: None };
+
 fn node(index: usize, readiness: Readiness) -> Candidate {
     Candidate {
         index,
-        enabled: true,
+        part: Part::Takes,
         model: Holds::Yes,
         fit: Some(f64::INFINITY),
-        passes: true,
+        circuit: Circuit::Closed,
         tried: Tried::Not,
         readiness,
         loaded: false,
@@ -100,14 +102,15 @@ fn of_probably_awake_nodes_the_last_seen_is_taken() {
 }
 
 #[test]
-fn a_node_is_only_spared_its_wake_while_another_awake_one_has_room() {
+fn a_node_is_only_spared_its_wake_while_another_is_awake_even_if_that_is_full() {
     let spared = |all: &[Candidate]| match chosen(all) {
         Choice::Serve { gently, others, .. } => (gently, others),
         other => panic!("{other:?}"),
     };
     assert_eq!(spared(&[node(0, Readiness::Awake)]), (false, false));
     assert_eq!(spared(&[node(0, Readiness::Awake), node(1, Readiness::Awake)]), (true, true));
-    assert_eq!(spared(&[node(0, Readiness::Awake), full(1, Readiness::Awake)]), (false, false));
+    assert_eq!(spared(&[node(0, Readiness::Awake), full(1, Readiness::Awake)]), (true, false));
+    assert_eq!(spared(&[node(0, Readiness::Awake), full(1, Readiness::Waking)]), (false, false));
     assert_eq!(spared(&[node(0, Readiness::Awake), node(1, Readiness::Asleep)]), (false, true));
     assert_eq!(spared(&[node(0, Readiness::Awake), node(1, Readiness::Down)]), (false, false));
 }
@@ -142,16 +145,51 @@ fn a_model_that_nobody_lists_goes_where_the_lists_are_not_known_or_to_an_awake_n
 
 #[test]
 fn a_node_behind_an_open_breaker_and_a_disabled_one_are_left_out() {
-    let broken = Candidate { passes: false, ..node(0, Readiness::Awake) };
-    let disabled = Candidate { enabled: false, ..node(1, Readiness::Awake) };
+    let broken = Candidate { circuit: OPEN, ..node(0, Readiness::Awake) };
+    let disabled = Candidate { part: Part::Disabled, ..node(1, Readiness::Awake) };
     let all = [broken, disabled, node(2, Readiness::Asleep)];
     assert_eq!(index(&chosen(&all)), Some(2));
     assert_eq!(chosen(&all[..2]), Choice::Nobody);
 }
 
+/// Each reason in words that its owner can act on; no two alike.
+#[test]
+fn every_reason_for_keeping_or_dropping_a_node_has_its_own_words() {
+    let awake = || node(0, Readiness::Awake);
+    let waits = Circuit::Open { retry_in: Some(12 * SECOND) };
+    let told: Vec<String> = [
+        (Candidate { part: Part::Disabled, ..awake() }, Some(Dropped::Disabled), "\"enabled\": false"),
+        (Candidate { part: Part::NotNamed, ..awake() }, Some(Dropped::NotNamed), "names another node"),
+        (Candidate { model: Holds::No, ..awake() }, Some(Dropped::LacksModel), "does not have the model"),
+        (Candidate { model: Holds::Unknown, ..awake() }, Some(Dropped::ListUnknown), "not known yet"),
+        (Candidate { fit: None, ..awake() }, Some(Dropped::DoesNotFit), "supported_model_ranges"),
+        (
+            Candidate { circuit: waits, ..awake() },
+            Some(Dropped::BreakerOpen),
+            "breaker is open, and one request may try it in 13 s",
+        ),
+        (Candidate { circuit: OPEN, ..awake() }, Some(Dropped::BreakerOpen), "until the one request that tries it has ended"),
+        (Candidate { tried: Tried::Done, ..awake() }, Some(Dropped::Tried), "already failed there"),
+        (awake(), None, "awake, has the model, 0 of 4 places taken"),
+        (full(0, Readiness::Awake), None, "full: all 4 places are taken"),
+        (Candidate { active: 1, capacity: 1, ..awake() }, None, "full: its only place is taken"),
+        (Candidate { active: 9, capacity: u32::MAX, loaded: true, ..awake() }, None, "awake, has the model, has it loaded"),
+        (Candidate { circuit: Circuit::HalfOpen, ..awake() }, None, "this request would be its trial"),
+        (node(0, Readiness::Down), None, "down: it refuses"),
+    ]
+    .into_iter()
+    .map(|(node, dropped, expected)| {
+        let words = crate::schedule::explain::words(&node, dropped);
+        assert!(words.contains(expected), "{words:?} lacks {expected:?}");
+        words
+    })
+    .collect();
+    assert_eq!(told.iter().collect::<std::collections::HashSet<_>>().len(), told.len());
+}
+
 #[test]
 fn a_broken_fitting_node_is_replaced_by_one_that_holds_the_model_but_never_by_one_that_lacks_it() {
-    let broken = Candidate { passes: false, ..node(0, Readiness::Awake) };
+    let broken = Candidate { circuit: OPEN, ..node(0, Readiness::Awake) };
     let large = Candidate { fit: None, ..node(1, Readiness::Awake) };
     let lacking = Candidate { model: Holds::No, ..node(2, Readiness::Awake) };
     assert_eq!(index(&chosen(&[broken.clone(), large, lacking.clone()])), Some(1));
@@ -200,6 +238,19 @@ fn whoever_has_waited_as_long_as_a_wake_takes_need_not_wait_longer() {
 }
 
 #[test]
+fn of_those_that_sleep_only_one_whose_own_wake_is_shorter_than_the_wait_replaces_it() {
+    let slow = Candidate { wakes_in: 60 * SECOND, ..node(1, Readiness::Asleep) };
+    let all =
+        |service| [Candidate { service: Some(service), ..full(0, Readiness::Awake) }, slow.clone(), node(2, Readiness::Asleep)];
+    for _ in 0..4 {
+        let mut turns = Turns::default();
+        assert_eq!(index(&choose(&all(81 * SECOND), &terms(), &mut turns)), Some(2));
+        assert_eq!(index(&choose(&all(SECOND), &Terms { waited: 30 * SECOND, ..terms() }, &mut turns)), Some(2));
+    }
+    assert_eq!(chosen(&all(SECOND)), Choice::Wait { on: vec![0], spill_in: Some(20 * SECOND) });
+}
+
+#[test]
 fn while_one_wakes_no_second_one_is_woken_unless_it_is_full_for_long() {
     assert_eq!(index(&chosen(&[node(0, Readiness::Asleep), node(1, Readiness::Waking)])), Some(1));
     let all = [node(0, Readiness::Asleep), full(1, Readiness::Waking)];
@@ -216,14 +267,15 @@ fn any_node() -> impl Generator<Value = Candidate> {
     ];
     let model = prop_oneof![Just(Holds::No), Just(Holds::Unknown), Just(Holds::Yes)];
     let tried = prop_oneof![4 => Just(Tried::Not), 1 => Just(Tried::Again), 1 => Just(Tried::Done)];
-    let flags = (prop::bool::weighted(0.9), any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
+    let part = prop_oneof![8 => Just(Part::Takes), 1 => Just(Part::Disabled), 1 => Just(Part::NotNamed)];
+    let flags = (part, any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
     let times = (0u64..200, 0u64..60, prop::option::of(0u64..100));
     (readiness, model, tried, flags, times, 0u32..5, 1u32..5, prop::option::of(1.0..100.0)).prop_map(
-        |(readiness, model, tried, (enabled, fits, passes, loaded), (seen, wakes, service), active, capacity, watts)| Candidate {
-            enabled,
+        |(readiness, model, tried, (part, fits, passes, loaded), (seen, wakes, service), active, capacity, watts)| Candidate {
+            part,
             model,
             fit: fits.then_some(f64::INFINITY),
-            passes,
+            circuit: if passes { Circuit::Closed } else { OPEN },
             tried,
             loaded,
             seen: Some(Duration::from_secs(seen)),
@@ -265,8 +317,9 @@ proptest! {
                 let node = &fleet[index];
                 prop_assert!(dropped[index].is_none() && room(node));
                 let others_up = kept.iter().any(|other| other.index != index && other.readiness.is_up() && room(other));
-                prop_assert_eq!(gently, others_up);
-                prop_assert!(others || !gently);
+                let spares = kept.iter().any(|other| other.index != index && other.readiness.is_up());
+                prop_assert_eq!(gently, spares && node.readiness.is_up(), "what is chosen asleep is to be woken");
+                prop_assert!(others || !others_up);
                 if !node.readiness.is_up() {
                     prop_assert!(!others_up);
                     let busy = kept.iter().any(|other| other.readiness.is_up());
@@ -283,12 +336,25 @@ proptest! {
     }
 
     #[test]
+    fn nodes_that_do_not_hold_the_model_make_no_difference_to_a_choice_that_holders_decide_alone(
+        mut fleet in prop::collection::vec(any_node(), 0..12),
+        terms in any_terms(),
+    ) {
+        fleet.iter_mut().enumerate().for_each(|(index, node)| node.index = index);
+        let holders: Vec<Candidate> = fleet.iter().filter(|node| node.model == Holds::Yes).cloned().collect();
+        if holders_suffice(&holders, terms.fallback) {
+            let choices = [&holders, &fleet].map(|among| choose(among, &terms, &mut Turns::default()));
+            prop_assert_eq!(&choices[0], &choices[1]);
+        }
+    }
+
+    #[test]
     fn while_any_node_is_known_to_hold_the_model_none_that_lacks_it_is_kept(
         fleet in prop::collection::vec(any_node(), 1..12),
         terms in any_terms(),
     ) {
         let dropped = filter(&fleet, terms.fallback);
-        if fleet.iter().any(|node| node.enabled && node.model == Holds::Yes) {
+        if fleet.iter().any(|node| node.takes_part() && node.model == Holds::Yes) {
             prop_assert!(fleet.iter().zip(&dropped).all(|(node, out)| node.model != Holds::No || out.is_some()));
         }
     }

@@ -30,9 +30,15 @@ fn config(number: usize, capacity: Option<u32>) -> NodeConfig {
     }
 }
 
+fn of(configs: &[NodeConfig]) -> Scheduler {
+    let scheduler = Scheduler(Arc::default());
+    scheduler.seat(configs.iter().enumerate(), Rules::default());
+    scheduler
+}
+
 fn scheduler(capacities: &[u32]) -> Scheduler {
     let configs: Vec<NodeConfig> = capacities.iter().enumerate().map(|(at, places)| config(at, Some(*places))).collect();
-    Scheduler::of(configs.iter(), Rules::default())
+    of(&configs)
 }
 
 fn need() -> Need<'static> {
@@ -80,16 +86,16 @@ fn places_are_never_given_twice_whoever_asks_at_once() {
 
 #[test]
 fn a_node_alone_has_no_bound_and_no_breaker_unless_its_owner_sets_one() {
-    let alone = Scheduler::of([config(1, None)].iter(), Rules::default());
+    let alone = of(&[config(1, None)]);
     let leases: Vec<Lease> = (0..100).map(|_| alone.claim(0, &need()).unwrap()).collect();
     for mut lease in leases {
         lease.failed();
     }
     assert_eq!(alone.circuit(0), Circuit::Closed);
-    let bounded = Scheduler::of([config(1, Some(1))].iter(), Rules::default());
+    let bounded = of(&[config(1, Some(1))]);
     let _one = bounded.claim(0, &need()).unwrap();
     assert!(bounded.claim(0, &need()).is_none());
-    let two = Scheduler::of([config(1, None), config(2, None)].iter(), Rules::default());
+    let two = of(&[config(1, None), config(2, None)]);
     assert_eq!(two.places(0), (0, CAPACITY));
 }
 
@@ -129,10 +135,10 @@ async fn a_place_that_comes_free_goes_to_who_came_first() {
     drop(lease);
     assert!(scheduler.claim(0, &need()).is_none(), "who comes now comes after those who wait");
     assert!(timeout(SECOND, second.turn(&need())).await.is_err());
-    let lease = timeout(SECOND, first.turn(&need())).await.unwrap();
+    let lease = timeout(SECOND, first.turn(&need())).await.unwrap().unwrap();
     assert_eq!(scheduler.waiting(), 1);
     drop(lease);
-    assert_eq!(timeout(SECOND, second.turn(&need())).await.unwrap().index(), 0);
+    assert_eq!(timeout(SECOND, second.turn(&need())).await.unwrap().unwrap().index(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +148,7 @@ async fn who_waits_for_several_nodes_gets_the_first_free_place() {
     let mut waiting = scheduler.queue();
     waiting.wait_on(&[0, 1]);
     drop(soon);
-    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().index(), 1);
+    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().unwrap().index(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +156,7 @@ async fn a_place_that_came_free_between_the_look_and_the_wait_is_not_missed() {
     let scheduler = scheduler(&[1, 1]);
     let mut waiting = scheduler.queue();
     waiting.wait_on(&[0]);
-    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().index(), 0);
+    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().unwrap().index(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +171,7 @@ async fn a_waiter_that_leaves_keeps_nobody_and_passes_on_what_was_already_its_ow
     drop(lease);
     // Called, and gone before it heard.
     drop(called);
-    let lease = timeout(SECOND, last.turn(&need())).await.unwrap();
+    let lease = timeout(SECOND, last.turn(&need())).await.unwrap().unwrap();
     assert_eq!(scheduler.places(0), (1, 1));
     drop((lease, last));
     assert_eq!((scheduler.places(0), scheduler.waiting()), ((0, 1), 0));
@@ -185,4 +191,90 @@ async fn what_a_place_is_kept_for_is_learnt_from_those_who_were_served() {
         lease.served();
     }
     assert_eq!(service(), Some(15 * SECOND), "the wake before it does not count");
+}
+
+/// Seats for these slots from now on, as after a reload.
+fn reseat(scheduler: &Scheduler, slots: &[(usize, u32)]) {
+    let configs: Vec<(usize, NodeConfig)> = slots.iter().map(|(slot, places)| (*slot, config(*slot, Some(*places)))).collect();
+    scheduler.seat(configs.iter().map(|(slot, config)| (*slot, config)), Rules::default());
+}
+
+#[test]
+fn a_seat_keeps_its_leases_and_failures_over_a_reload_and_takes_the_new_capacity() {
+    let scheduler = scheduler(&[2, 1]);
+    let lease = scheduler.claim(0, &need()).unwrap();
+    (0..5).for_each(|_| scheduler.claim(1, &need()).unwrap().failed());
+    reseat(&scheduler, &[(1, 3), (0, 1)]);
+    assert_eq!((scheduler.places(0), scheduler.places(1)), ((1, 1), (0, 3)));
+    assert!(scheduler.claim(0, &need()).is_none());
+    assert!(!scheduler.circuit(1).passes());
+    drop(lease);
+    assert_eq!(scheduler.places(0), (0, 1));
+}
+
+#[test]
+fn a_node_that_is_gone_or_disabled_gives_no_places_and_takes_its_leases_back() {
+    let scheduler = scheduler(&[2, 2]);
+    let lease = scheduler.claim(1, &need()).unwrap();
+    reseat(&scheduler, &[(0, 2)]);
+    assert!(scheduler.claim(1, &need()).is_none());
+    drop(lease);
+    assert_eq!(scheduler.places(1), (0, 2));
+    reseat(&scheduler, &[(0, 2), (1, 1)]);
+    assert!(scheduler.claim(1, &need()).is_some());
+    let off = NodeConfig { enabled: false, ..config(1, None) };
+    scheduler.seat([(0, &config(0, None)), (1, &off)].into_iter(), Rules::default());
+    assert!(scheduler.claim(1, &need()).is_none());
+    assert_eq!(scheduler.places(0), (0, u32::MAX), "alone again");
+}
+
+#[test]
+fn what_was_learnt_of_one_machine_is_not_held_against_the_next_of_its_name() {
+    let scheduler = scheduler(&[1, 5]);
+    let _runs = scheduler.claim(1, &need()).unwrap();
+    (0..5).for_each(|_| scheduler.claim(1, &need()).unwrap().failed());
+    scheduler.0.desk().forget(1);
+    assert_eq!((scheduler.circuit(1), scheduler.places(1)), (Circuit::Closed, (1, 5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_looks_again_when_the_nodes_are_others() {
+    let scheduler = scheduler(&[1, 1]);
+    let _busy = scheduler.claim(0, &need()).unwrap();
+    let mut waiting = scheduler.queue();
+    waiting.wait_on(&[0]);
+    assert!(timeout(SECOND, waiting.turn(&need())).await.is_err());
+    reseat(&scheduler, &[(0, 1), (2, 1)]);
+    assert!(timeout(SECOND, waiting.turn(&need())).await.unwrap().is_none());
+    waiting.wait_on(&[0, 2]);
+    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().unwrap().index(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_places_after_a_reload_go_to_those_who_wait() {
+    let scheduler = scheduler(&[1, 1]);
+    let _busy = scheduler.claim(0, &need()).unwrap();
+    let mut waiting = scheduler.queue();
+    waiting.wait_on(&[0]);
+    reseat(&scheduler, &[(0, 2), (1, 1)]);
+    assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().unwrap().index(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_called_to_a_node_that_has_gone_waits_on_in_the_old_turn() {
+    let scheduler = scheduler(&[1, 1]);
+    let (busy, other) = (scheduler.claim(0, &need()).unwrap(), scheduler.claim(1, &need()).unwrap());
+    let (mut first, mut second) = (scheduler.queue(), scheduler.queue());
+    first.wait_on(&[0, 1]);
+    second.wait_on(&[1]);
+    drop(busy);
+    let gone = first.turn(&need()).await.unwrap();
+    reseat(&scheduler, &[(1, 1)]);
+    first.rejoin();
+    drop(gone);
+    first.wait_on(&[1]);
+    assert_eq!((first.ahead(), second.ahead(), scheduler.waiting()), (0, 1, 2));
+    assert!(first.turn(&need()).await.is_none());
+    drop(other);
+    assert_eq!(timeout(SECOND, first.turn(&need())).await.unwrap().unwrap().index(), 1);
 }

@@ -5,17 +5,18 @@ use std::time::Duration;
 use proptest::prelude::{ProptestConfig, prop, prop_assert, proptest};
 
 use super::*;
-use crate::schedule::choose::{Holds, Readiness, Tried};
+use crate::schedule::breaker::Circuit;
+use crate::schedule::choose::{Holds, Part, Readiness, Tried};
 
 const REQUESTS: usize = 10_000;
 
 fn node(index: usize) -> Candidate {
     Candidate {
         index,
-        enabled: true,
+        part: Part::Takes,
         model: Holds::Yes,
         fit: Some(f64::INFINITY),
-        passes: true,
+        circuit: Circuit::Closed,
         tried: Tried::Not,
         readiness: Readiness::Awake,
         loaded: false,

@@ -8,7 +8,7 @@ use super::page::{Page, Printed};
 
 /// All series of one name. Cheap to clone; all clones are the same family.
 ///
-/// Its memory grows with each new combination of values and never shrinks: only values of a bounded set may be given,
+/// Its memory grows with each new combination of values, and shrinks only when a value is forgotten: only values of a bounded set may be given,
 /// never text of a client (see [`super::Vocabulary`]).
 pub struct Family<I: Instrument, const N: usize>(Arc<Inner<I, N>>);
 
@@ -47,5 +47,10 @@ impl<I: Instrument, const N: usize> Printed for Family<I, N> {
             let labels: Vec<(&str, &str)> = self.0.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
             instrument.print(&labels, &mut lines);
         }
+    }
+
+    fn forget(&self, label: &str, value: &str) {
+        let Some(at) = self.0.labels.iter().position(|known| *known == label) else { return };
+        self.0.series.lock().unwrap_or_else(PoisonError::into_inner).retain(|values, _| values[at] != value);
     }
 }

@@ -29,6 +29,9 @@ pub const ANSWER_SECONDS: &[f64] =
 /// Upper bounds in seconds for wakes and for those who wait for them: from a light sleep to a cold boot.
 pub const WAKE_SECONDS: &[f64] = &[1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0];
 
+/// Upper bounds in seconds for one token: from a small model on a large card to a large one on a processor.
+pub const TOKEN_SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5];
+
 /// All families of this process. Cheap to clone; all clones are the same registry.
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Mutex<Vec<Registered>>>);
@@ -81,6 +84,13 @@ impl Registry {
             all.push(Registered { name, family: Box::new(family.clone()) });
         }
         family
+    }
+
+    /// Drops every series of which this label has this value: what it stood for is no more. Handles on them count on and
+    /// are seen by nobody.
+    pub fn forget(&self, label: &str, value: &str) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().for_each(|registered| registered.family.forget(label, value));
     }
 
     /// Writes all families onto the page, in the order of their names.

@@ -32,6 +32,9 @@ impl Kind {
 /// Something that can be printed whole.
 pub(super) trait Printed: Send + Sync {
     fn print(&self, page: &mut Page);
+
+    /// Drops the series of which this label has this value.
+    fn forget(&self, label: &str, value: &str);
 }
 
 /// A page that is being written. Each family is written once and in one piece.

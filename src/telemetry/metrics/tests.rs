@@ -111,3 +111,21 @@ fn special_numbers_are_written_as_scrapers_read_them() {
     let text = printed(&registry, Format::Text);
     assert!(text.ends_with("g{of=\"a\"} +Inf\ng{of=\"b\"} -Inf\ng{of=\"c\"} NaN\n"), "{text}");
 }
+
+#[test]
+fn the_series_of_a_forgotten_value_are_gone_and_its_handles_count_for_nobody() {
+    let registry = Registry::default();
+    let wakes = registry.counters("wakes_total", "Wakes so far", ["kind", "node"]);
+    let others = registry.gauges("pc", "A family without that label", ["kind"]);
+    others.with(["pc"]).set(1.0);
+    let (old, other) = (wakes.with(["url", "pc"]), wakes.with(["pc", "nas"]));
+    old.one();
+    registry.forget("node", "pc");
+    old.one();
+    other.one();
+    let page = printed(&registry, Format::Text);
+    assert!(page.contains("wakes_total{kind=\"pc\",node=\"nas\"} 1\n") && page.contains("pc{kind=\"pc\"} 1\n"), "{page}");
+    assert!(!page.contains("node=\"pc\""), "{page}");
+    wakes.with(["url", "pc"]).one();
+    assert!(printed(&registry, Format::Text).contains("wakes_total{kind=\"url\",node=\"pc\"} 1\n"));
+}

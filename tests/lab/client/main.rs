@@ -4,6 +4,7 @@
 //! It runs in a network namespace, takes orders as JSON lines on standard input and prints reports as JSON lines. Any number of
 //! requests run at once, each on a connection of its own. It ends when standard input closes.
 
+mod load;
 mod words;
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use words::{Ended, News, Order, Report};
 
 /// Prints what happens to one request.
 #[derive(Clone, Copy)]
-struct Reporter {
+pub struct Reporter {
     id: u64,
     begun: Instant,
 }
@@ -77,8 +78,7 @@ async fn head(reader: &mut Reader) -> io::Result<(u16, Vec<(String, String)>)> {
     }
 }
 
-async fn body(reader: &mut Reader, framing: Framing, reporter: Reporter) -> io::Result<()> {
-    let say = |bytes: &[u8]| reporter.say(News::Data(String::from_utf8_lossy(bytes).into_owned()));
+async fn body(reader: &mut Reader, framing: Framing, mut say: impl FnMut(&[u8])) -> io::Result<()> {
     match framing {
         Framing::Empty => {}
         Framing::Chunked => loop {
@@ -115,7 +115,7 @@ async fn exchange(stream: TcpStream, request: &str, reporter: Reporter) -> io::R
     let (status, headers) = head(&mut reader).await?;
     let framing = framing(status, request, &headers);
     reporter.say(News::Head { status, headers });
-    body(&mut reader, framing, reporter).await
+    body(&mut reader, framing, |bytes| reporter.say(News::Data(String::from_utf8_lossy(bytes).into_owned()))).await
 }
 
 async fn ask(id: u64, to: String, request: String, connect: Duration) {
@@ -157,6 +157,10 @@ async fn main() {
             Order::Ask { id, to, request, connect_ms } => {
                 let task = tokio::spawn(ask(id, to, request, Duration::from_millis(connect_ms)));
                 running.insert(id, task.abort_handle());
+            }
+            Order::Load(load) => {
+                let id = load.id;
+                running.insert(id, tokio::spawn(load::run(load)).abort_handle());
             }
             Order::Leave { id } => {
                 if let Some(task) = running.remove(&id) {

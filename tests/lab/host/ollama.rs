@@ -74,9 +74,23 @@ impl Ollama {
         )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        let (_, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
+        let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+        let body = if chunked { unchunked(body) } else { body.to_owned() };
         Ok(body.trim().replace(['\r', '\n'], " "))
     }
+}
+
+/// The bytes of a body in chunks.
+fn unchunked(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let (Ok(size @ 1..), true) = (usize::from_str_radix(size, 16), rest.is_ascii()) else { break };
+        let (chunk, rest) = rest.split_at(size.min(rest.len()));
+        whole.push_str(chunk);
+        body = rest.trim_start_matches("\r\n");
+    }
+    whole
 }
 
 impl Drop for Ollama {

@@ -1,0 +1,184 @@
+//! Reading the node file again, on SIGHUP and when it has changed: the one place that changes the nodes of a running proxy.
+//!
+//! A file that cannot be used changes nothing and is told in the log, in `/metrics`, in `/nodes` and on the page.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+use super::file_watch::FileWatch;
+use super::ourselves;
+use crate::config::{NodeSettings, NodeSource};
+use crate::fleet::{Changes, Fleet};
+use crate::proxy;
+use crate::schedule::{self, Scheduler};
+use crate::telemetry::metrics::{Counter, Gauge, Registry};
+use crate::values::NodeName;
+
+/// Who reads the node file again, and who is told of it.
+pub(super) struct Reloader {
+    pub(super) source: NodeSource,
+    /// Our own listeners, which no node may be.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) fleet: Fleet,
+    pub(super) scheduler: Scheduler,
+    pub(super) requests: proxy::Metrics,
+    pub(super) registry: Registry,
+    pub(super) counts: Counts,
+    /// What is wrong with the file, for people.
+    pub(super) error: watch::Sender<Option<String>>,
+    /// Notes that were told already.
+    pub(super) notes: Vec<String>,
+}
+
+/// How the readings went.
+pub(super) struct Counts {
+    ok: Counter,
+    failed: Counter,
+    last: Gauge,
+}
+
+impl Counts {
+    /// To be called once per registry.
+    pub(super) fn register(registry: &Registry) -> Self {
+        let help = "Times that the node file was read again while running";
+        let reloads = registry.counters("ollama_proxy_config_reloads_total", help, ["result"]);
+        let help = "Whether the node file could be used when it was last read (1), or what was read before it still holds (0)";
+        let last = registry.gauges("ollama_proxy_config_last_reload_successful", help, []).with([]);
+        last.set(1.0);
+        Self { ok: reloads.with(["ok"]), failed: reloads.with(["failed"]), last }
+    }
+}
+
+impl Reloader {
+    /// Minds the keepers, and reloads when asked; ends only with the failure of a keeper.
+    pub(super) async fn run(mut self, mut keepers: JoinSet<anyhow::Result<()>>, mut hangups: Hangups) -> anyhow::Result<()> {
+        let mut watched = self.watched();
+        loop {
+            tokio::select! {
+                Some(ended) = keepers.join_next() => self.keeper_ended(ended)?,
+                () = hangups.next() => self.reload(&mut keepers).await,
+                () = changed(&mut watched) => {
+                    if self.source.has_changed() {
+                        self.reload(&mut keepers).await;
+                    }
+                }
+            }
+            if watched.is_none() {
+                watched = self.watched();
+            }
+        }
+    }
+
+    fn watched(&self) -> Option<FileWatch> {
+        let path = self.source.file()?;
+        let watch = FileWatch::over(path.to_owned(), self.source.stamp());
+        watch.map_err(|error| tracing::warn!(%error, "changes of the node file go unseen; SIGHUP reloads it")).ok()
+    }
+
+    /// A keeper whose node went ends in order; any other end is a failure of the whole.
+    fn keeper_ended(&self, ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
+        ended.context("a keeper panicked")??;
+        self.forget_departed();
+        Ok(())
+    }
+
+    /// Nothing runs any more on nodes that are not in the settings: what was counted of them goes, too.
+    fn forget_departed(&self) {
+        for node in self.fleet.departed() {
+            self.registry.forget("node", node.as_str());
+            self.requests.forget(&node);
+        }
+    }
+
+    async fn reload(&mut self, keepers: &mut JoinSet<anyhow::Result<()>>) {
+        match self.renew(keepers).await {
+            Ok(changes) => {
+                self.counts.ok.one();
+                self.counts.last.set(1.0);
+                self.error.send_replace(None);
+                let Changes { added, removed, changed } = &changes;
+                let (added, removed, changed) = (listed(added), listed(removed), listed(changed));
+                tracing::info!(added, removed, changed, "the node file was read again");
+            }
+            Err(faults) => {
+                self.counts.failed.one();
+                self.counts.last.set(0.0);
+                tracing::warn!(faults, "the node file cannot be used; the nodes stay as they were");
+                self.error.send_replace(Some(faults));
+            }
+        }
+    }
+
+    /// # Errors
+    /// All faults in one line; then nothing has changed.
+    async fn renew(&mut self, keepers: &mut JoinSet<anyhow::Result<()>>) -> Result<Changes, String> {
+        let mut source = self.source.clone();
+        let read = tokio::task::spawn_blocking(move || (source.read(), source)).await;
+        let (read, source) = read.map_err(|ended| ended.to_string())?;
+        self.source = source;
+        let NodeSettings { nodes, sizes, fallback, price_per_kwh: _, notes } = read.map_err(|faults| faults.0.join("; "))?;
+        let faults = ourselves(&nodes, &self.addresses);
+        if !faults.is_empty() {
+            return Err(faults.join("; "));
+        }
+        let plan = self.fleet.plan(&nodes).map_err(|error| format!("{error:#}"))?;
+        for note in notes.iter().filter(|note| !self.notes.contains(note)) {
+            tracing::warn!("{note}");
+        }
+        self.notes = notes;
+        let strategy = self.scheduler.rules().strategy;
+        // First the seats, then the nodes, without a step between: no request finds one without the other.
+        self.scheduler.renew(&plan, schedule::Rules { strategy, fallback, sizes });
+        let changes = self.fleet.adopt(plan, keepers);
+        self.fleet.nodes().enabled().for_each(|node| self.requests.expect(node));
+        self.forget_departed();
+        Ok(changes)
+    }
+}
+
+fn listed(names: &[NodeName]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ") }
+}
+
+async fn changed(watched: &mut Option<FileWatch>) {
+    match watched {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// SIGHUP, heard from the moment on when this is made: before that it would end the process.
+#[cfg(unix)]
+pub(super) struct Hangups(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Hangups {
+    pub(super) fn heard() -> anyhow::Result<Self> {
+        Ok(Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).context("cannot hear SIGHUP")?))
+    }
+
+    async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// There is no such signal here.
+#[cfg(not(unix))]
+pub(super) struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    #[allow(clippy::unnecessary_wraps, reason = "it can fail where there are signals")]
+    pub(super) fn heard() -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        std::future::pending().await
+    }
+}

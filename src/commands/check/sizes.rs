@@ -1,0 +1,96 @@
+//! Judging the nodes' ranges of model sizes: which sizes none of them is meant for. Pure.
+
+use super::report::Line;
+use crate::config::{Fallback, ModelRange, NodeConfig};
+
+/// Sizes in billions of parameters between two ranges, the ends left out; without an upper end, all above.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Gap {
+    above: f64,
+    below: Option<f64>,
+}
+
+/// The finding, when any node states ranges.
+pub(super) fn lines(nodes: &[NodeConfig], fallback: Fallback) -> Vec<Line> {
+    let enabled = || nodes.iter().filter(|node| node.enabled);
+    if enabled().all(|node| node.model_ranges.is_empty()) {
+        return Vec::new();
+    }
+    // A node without ranges takes every size.
+    let all_covered = enabled().any(|node| node.model_ranges.is_empty());
+    let gaps = if all_covered { Vec::new() } else { gaps(enabled().flat_map(|node| &node.model_ranges)) };
+    if gaps.is_empty() {
+        return vec![Line::ok("models of every size have a node that is meant for them")];
+    }
+    let gaps: Vec<String> = gaps.into_iter().map(words).collect();
+    let follows = match fallback {
+        Fallback::HaveModel => "a node that has such a model serves it all the same (\"fallback\": \"have_model\")",
+        Fallback::Any => "any node may be asked for such a model (\"fallback\": \"any\")",
+        Fallback::None => "requests for such a model are refused (\"fallback\": \"none\")",
+    };
+    let text = format!("no node is meant for models of {} billion parameters: {follows}", gaps.join(", "));
+    vec![Line::note(text).with_way_out("widen `supported_model_ranges` of the node that shall serve them")]
+}
+
+/// What lies between the ranges, below the first and above the last. Both ends of a range belong to it.
+fn gaps<'a>(ranges: impl Iterator<Item = &'a ModelRange>) -> Vec<Gap> {
+    let mut ranges: Vec<&ModelRange> = ranges.collect();
+    ranges.sort_by(|a, b| a.min_params_b.total_cmp(&b.min_params_b));
+    let mut gaps = Vec::new();
+    let mut covered = 0.0;
+    for range in ranges {
+        if range.min_params_b > covered {
+            gaps.push(Gap { above: covered, below: Some(range.min_params_b) });
+        }
+        match range.max_params_b {
+            Some(max) => covered = max.max(covered),
+            None => return gaps,
+        }
+    }
+    gaps.push(Gap { above: covered, below: None });
+    gaps
+}
+
+fn words(gap: Gap) -> String {
+    match (gap.above, gap.below) {
+        (above, None) => format!("more than {above}"),
+        (above, Some(below)) if above <= 0.0 => format!("less than {below}"),
+        (above, Some(below)) => format!("{above} to {below}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gaps_of(ranges: &[(f64, Option<f64>)]) -> Vec<(f64, Option<f64>)> {
+        let range = |(min_params_b, max_params_b): &(f64, Option<f64>)| ModelRange {
+            min_params_b: *min_params_b,
+            max_params_b: *max_params_b,
+            description: String::new(),
+        };
+        let ranges: Vec<ModelRange> = ranges.iter().map(range).collect();
+        gaps(ranges.iter()).into_iter().map(|gap| (gap.above, gap.below)).collect()
+    }
+
+    #[test]
+    fn the_sizes_that_the_four_nodes_of_the_seed_leave_out_are_found() {
+        let seed = [(100.0, None), (30.0, Some(70.0)), (1.0, Some(8.0)), (1.0, Some(8.0))];
+        assert_eq!(gaps_of(&seed), [(0.0, Some(1.0)), (8.0, Some(30.0)), (70.0, Some(100.0))]);
+    }
+
+    #[test]
+    fn ranges_that_touch_or_overlap_leave_no_gap() {
+        assert_eq!(gaps_of(&[(0.0, Some(8.0)), (8.0, Some(70.0)), (10.0, Some(20.0)), (60.0, None)]), []);
+        assert_eq!(gaps_of(&[(0.0, Some(8.0)), (2.0, Some(4.0))]), [(8.0, None)]);
+    }
+
+    #[test]
+    fn a_gap_is_told_in_words() {
+        let words: Vec<String> = [(0.0, Some(1.0)), (8.0, Some(30.5)), (70.0, None)]
+            .into_iter()
+            .map(|(above, below)| words(Gap { above, below }))
+            .collect();
+        assert_eq!(words, ["less than 1", "8 to 30.5", "more than 70"]);
+    }
+}

@@ -1,0 +1,295 @@
+//! Calls of a provider: addresses, credentials, and what comes back. A call ends when its answer is dropped.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+use reqwest::{Client, Url};
+
+use super::Provider;
+use crate::config::{ProviderKind, Secret};
+use crate::translate;
+use crate::values::{Fault, Kind, Retry, Whose};
+
+/// Until a provider must have taken the connection, TLS included.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Silence after which it is given up: models that reason say nothing for minutes.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// The longest whole answer that is read.
+const LONGEST: usize = 64 * 1024 * 1024;
+
+/// As much of an error's text as is read.
+const LONGEST_ERROR: usize = 64 * 1024;
+
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
+/// Headers of a client that a provider may see; all others stay here, its own keys among them.
+const TO_PROVIDER: [HeaderName; 4] =
+    [ANTHROPIC_VERSION, ANTHROPIC_BETA, HeaderName::from_static("openai-beta"), HeaderName::from_static("traceparent")];
+
+/// Headers of a provider that a client may see.
+const TO_CLIENT: [&str; 4] = ["x-ratelimit-", "anthropic-ratelimit-", "openai-processing-ms", "retry-after"];
+
+/// The client for outward calls cannot be made.
+#[derive(Debug)]
+pub struct NoClient(reqwest::Error);
+
+impl std::fmt::Display for NoClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no TLS for cloud providers: {}", innermost(&self.0))
+    }
+}
+
+impl std::error::Error for NoClient {}
+
+/// One client for all: no proxy from the environment, no redirects, which would carry keys away.
+pub(super) fn client() -> Result<Client, NoClient> {
+    // A second call finds the provider installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let agent = concat!("ollama-proxy/", env!("CARGO_PKG_VERSION"));
+    builder.connect_timeout(CONNECT).read_timeout(SILENCE).user_agent(agent).build().map_err(NoClient)
+}
+
+/// What to ask of a provider.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// `GET` or `POST`.
+    pub method: Method,
+    /// Behind `/v1`, such as `/chat/completions`.
+    pub path: &'a str,
+    /// The model at the provider, which Azure wants in the address.
+    pub model: &'a str,
+    /// JSON; empty for none.
+    pub body: Bytes,
+    /// The headers of the client; only harmless ones are passed on.
+    pub client: Option<&'a HeaderMap>,
+}
+
+/// The head of a provider's answer, with its body behind it.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its type.
+    pub content_type: Option<HeaderValue>,
+    /// What of its headers a client may see.
+    pub headers: HeaderMap,
+    retry_after: Option<Duration>,
+    body: AnswerBody,
+    provider: Provider,
+}
+
+/// The bytes of an answer. Dropping it ends the call.
+pub type AnswerBody = reqwest::Body;
+
+impl Provider {
+    /// Sends a call and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// `Died` or `Timeout` when there is none.
+    pub async fn call(&self, call: Call<'_>) -> Result<Answer, Fault> {
+        let url = self.url(&call).map_err(|why| self.fault(Kind::Died, &why))?;
+        let mut request = self.0.client.request(call.method, url).headers(self.headers(call.client));
+        if !call.body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json")).body(call.body);
+        }
+        let response = request.send().await.map_err(|error| self.unreached(error))?;
+        let headers = response.headers();
+        let retry_after = retry_after(headers);
+        let content_type = headers.get(header::CONTENT_TYPE).cloned();
+        let may_pass = |name: &HeaderName| TO_CLIENT.iter().any(|known| name.as_str().starts_with(known));
+        let passed = headers.iter().filter(|(name, _)| may_pass(name));
+        let passed = passed.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let status = response.status();
+        let body = AnswerBody::from(response);
+        Ok(Answer { status, content_type, headers: passed, retry_after, body, provider: self.clone() })
+    }
+
+    fn url(&self, call: &Call<'_>) -> Result<Url, String> {
+        let (config, path) = (&self.0.config, call.path);
+        let base = &config.base;
+        let text = match (config.kind, &config.api_version) {
+            (ProviderKind::OpenAi, _) => format!("{base}{path}"),
+            (ProviderKind::Anthropic, _) => format!("{base}/v1{path}"),
+            (ProviderKind::Azure, None) => format!("{base}/openai/v1{path}"),
+            (ProviderKind::Azure, Some(version)) => {
+                let mut url = Url::parse(base).map_err(|why| format!("its address is no URL: {why}"))?;
+                // A name from a client's request stays one segment, whatever letters it has.
+                let mut segments = url.path_segments_mut().map_err(|()| "its address is no URL".to_owned())?;
+                segments.pop_if_empty().extend(["openai", "deployments", call.model]).extend(path.split('/').skip(1));
+                drop(segments);
+                url.query_pairs_mut().append_pair("api-version", version);
+                return Ok(url);
+            }
+        };
+        Url::parse(&text).map_err(|why| format!("its address is no URL: {why}"))
+    }
+
+    fn headers(&self, client: Option<&HeaderMap>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for name in TO_PROVIDER {
+            let given = client.iter().flat_map(|client| client.get_all(&name));
+            headers.extend(given.map(|value| (name.clone(), value.clone())));
+        }
+        let kind = self.0.config.kind;
+        if kind == ProviderKind::Anthropic {
+            headers.entry(ANTHROPIC_VERSION).or_insert(HeaderValue::from_static("2023-06-01"));
+        }
+        if let Some((name, value)) = self.0.config.key.as_ref().and_then(|key| credential(kind, key)) {
+            headers.insert(name, value);
+        }
+        headers
+    }
+
+    fn unreached(&self, error: reqwest::Error) -> Fault {
+        let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Died };
+        let error = error.without_url();
+        self.fault(kind, &format!("it could not be reached: {}", innermost(&error)))
+    }
+
+    /// A fault of this provider's that came before or within an answer.
+    pub fn fault(&self, kind: Kind, why: &str) -> Fault {
+        let text = self.without_key(&format!("{}: {why}", self.word()));
+        Fault { kind, whose: Whose::Provider, retry: Retry::After(Duration::from_secs(10)), text: text.into() }
+    }
+
+    /// A text without the key, which some providers repeat.
+    pub fn without_key(&self, text: &str) -> String {
+        match &self.0.config.key {
+            Some(key) if key.reveal().len() >= 4 => text.replace(key.reveal(), "…"),
+            _ => text.to_owned(),
+        }
+    }
+}
+
+impl Answer {
+    /// The body, to be streamed.
+    pub fn into_body(self) -> AnswerBody {
+        self.body
+    }
+
+    /// The whole body of a success.
+    ///
+    /// # Errors
+    /// It breaks off, or is longer than any answer should be.
+    pub async fn whole(mut self) -> Result<Bytes, Fault> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if all.len() + chunk.len() > LONGEST {
+                return Err(self.provider.fault(Kind::Died, "its answer is longer than 64 MiB"));
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all.into())
+    }
+
+    /// The next bytes.
+    ///
+    /// # Errors
+    /// The answer breaks off.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
+        let body = &mut self.body;
+        loop {
+            let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx)).await;
+            match frame.transpose().map_err(|error| broke_off(&self.provider, error))?.map(Frame::into_data) {
+                None => return Ok(None),
+                Some(Ok(data)) => return Ok(Some(data)),
+                Some(Err(_)) => {}
+            }
+        }
+    }
+
+    /// The fault that an answer which is no success is, and its own body, as far as it is short and holds no key.
+    pub async fn refusal(mut self) -> (Fault, Bytes) {
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = self.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() > LONGEST_ERROR {
+                break;
+            }
+        }
+        let body = self.provider.without_key(&String::from_utf8_lossy(&body));
+        let fault = translate::of_answer(self.provider.word(), self.status.as_u16(), body.as_bytes(), self.retry_after);
+        (fault, body.into())
+    }
+}
+
+/// An answer that did not come to its end.
+pub fn broke_off(provider: &Provider, error: reqwest::Error) -> Fault {
+    let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Died };
+    provider.fault(kind, &format!("its answer broke off: {}", innermost(&error.without_url())))
+}
+
+fn credential(kind: ProviderKind, key: &Secret) -> Option<(HeaderName, HeaderValue)> {
+    let (name, text) = match kind {
+        ProviderKind::OpenAi => (header::AUTHORIZATION, format!("Bearer {}", key.reveal())),
+        ProviderKind::Anthropic => (HeaderName::from_static("x-api-key"), key.reveal().to_owned()),
+        ProviderKind::Azure => (HeaderName::from_static("api-key"), key.reveal().to_owned()),
+    };
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    // So that nobody's debug output shows it.
+    value.set_sensitive(true);
+    Some((name, value))
+}
+
+/// When to come again, in any of the ways in which providers say it.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let millis = number("retry-after-ms").or_else(|| number("x-ms-retry-after-ms")).map(|millis| millis / 1000.0);
+    Duration::try_from_secs_f64(millis.or_else(|| number("retry-after"))?.ceil().max(1.0)).ok()
+}
+
+/// The operating system's own words: the outer ones say no more than that a request failed.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ProviderConfig;
+    use crate::provider::Providers;
+
+    fn url(kind: ProviderKind, base: &str, version: Option<&str>, model: &str) -> String {
+        let api_version = version.map(str::to_owned);
+        let config = ProviderConfig { kind, base: base.to_owned(), key: None, models: vec![], api_version };
+        let providers = Providers::new(&[config]).unwrap();
+        let call = Call { method: Method::POST, path: "/chat/completions", model, body: Bytes::new(), client: None };
+        providers.all()[0].url(&call).unwrap().to_string()
+    }
+
+    #[test]
+    fn each_provider_has_its_own_way_to_an_address() {
+        let openai = url(ProviderKind::OpenAi, "https://api.openai.com/v1", None, "m");
+        assert_eq!(openai, "https://api.openai.com/v1/chat/completions");
+        let anthropic = url(ProviderKind::Anthropic, "https://api.anthropic.com", None, "m");
+        assert_eq!(anthropic, "https://api.anthropic.com/v1/chat/completions");
+        let azure = url(ProviderKind::Azure, "https://me.openai.azure.com", None, "m");
+        assert_eq!(azure, "https://me.openai.azure.com/openai/v1/chat/completions");
+        let older = url(ProviderKind::Azure, "https://me.openai.azure.com", Some("2025-04-01-preview"), "a/../?b");
+        let path = "openai/deployments/a%2F..%2F%3Fb/chat/completions?api-version=2025-04-01-preview";
+        assert_eq!(older, format!("https://me.openai.azure.com/{path}"));
+    }
+
+    #[test]
+    fn a_wait_may_be_told_in_three_ways() {
+        let wait = |name: &'static str, value: &'static str| {
+            retry_after(&HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]))
+        };
+        assert_eq!(wait("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("retry-after-ms", "1500"), Some(Duration::from_secs(2)));
+        assert_eq!(wait("x-ms-retry-after-ms", "20"), Some(Duration::from_secs(1)));
+        assert_eq!(wait("retry-after", "soon"), None);
+        assert_eq!(wait("retry-after", "-9e999"), Some(Duration::from_secs(1)));
+    }
+}

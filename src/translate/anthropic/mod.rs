@@ -1,0 +1,6 @@
+//! Anthropic's Messages, from both ends: as a client speaks them, and as the provider answers them.
+
+pub(crate) mod ask;
+pub(crate) mod reader;
+pub(crate) mod request;
+pub(crate) mod writer;

@@ -1,0 +1,52 @@
+//! What the translation of a stream costs. `cargo test --release --test translate cost -- --ignored --nocapture` measures.
+
+use ollama_proxy::translate::{EndWatch, Form, Translation};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{client, now, tongue};
+
+const EVENTS: usize = 200_000;
+
+#[test]
+#[ignore = "measures; says nothing in a debug build"]
+fn nanoseconds_per_event() {
+    let openai = |text: &str| {
+        format!(
+            "data: {{\"id\":\"chatcmpl-9\",\"object\":\"chat.completion.chunk\",\"created\":1795188647,\"model\":\"gpt-4o-mini\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}]}}\n\n"
+        )
+    };
+    let anthropic = |text: &str| {
+        format!(
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{text}\"}}}}\n\n"
+        )
+    };
+    let native = |text: &str| {
+        format!(
+            "{{\"model\":\"a\",\"created_at\":\"2026-11-20T15:30:45.1Z\",\"message\":{{\"role\":\"assistant\",\"content\":\"{text}\"}},\"done\":false}}\n"
+        )
+    };
+    let event = openai("token ");
+    let mut watch = EndWatch::new(Form::SseChat);
+    let began = Instant::now();
+    (0..EVENTS).for_each(|_| watch.feed(event.as_bytes()));
+    println!("{:>24}: {:>5} ns per event", "passing through", began.elapsed().as_nanos() / EVENTS as u128);
+    for (voice, speaker, event) in [
+        ("/api/chat", "openai", event.clone()),
+        ("/v1/messages", "openai", event),
+        ("/api/chat", "anthropic", anthropic("token ")),
+        ("/v1/chat/completions", "anthropic", anthropic("token ")),
+        ("/v1/chat/completions", "native", native("token ")),
+    ] {
+        let pair = json!({ "voice": voice, "tongue": speaker });
+        let mut translation = Translation::new(tongue(&pair), client(&pair));
+        let mut out = Vec::new();
+        let began = Instant::now();
+        for _ in 0..EVENTS {
+            out.clear();
+            translation.feed(event.as_bytes(), now(), &mut out).unwrap();
+        }
+        let took = began.elapsed().as_nanos() / EVENTS as u128;
+        println!("{:>24}: {took:>5} ns per event", format!("{speaker} {voice}"));
+    }
+}
