@@ -105,6 +105,7 @@ fn fleet(settings: &Config, keepers: &mut JoinSet<anyhow::Result<()>>) -> anyhow
         wake: settings.wake.clone(),
         health_interval: settings.health_interval,
         cache_ttl: settings.cache_ttl,
+        journal: ollama_proxy::telemetry::journal::Journal::default(),
     };
     let nodes = settings.nodes.len();
     let known: anyhow::Result<BTreeMap<String, NodeSnapshot>> = (0..nodes)

@@ -85,7 +85,7 @@ impl Proxy {
         let name = ask.model.as_deref().unwrap_or_default();
         let askable = self.0.fleet.nodes().iter().any(Node::may_be_asked);
         match lookup {
-            Lookup::Found(cached) => Ok(Some(answer(cached, &head.method))),
+            Lookup::Found(cached) => Ok(Some(answer(self.with_cloud_models(ask, cached), &head.method))),
             Lookup::Unlisted | Lookup::Unknown if askable => Ok(None),
             _ if ask.malformed => Err(Fault::client(Kind::BadRequest, "the request body is not valid JSON")),
             Lookup::Unknown if ask.model.is_none() => Err(Fault::client(Kind::BadRequest, "model is required")),

@@ -14,6 +14,7 @@ use crate::config::{Env, Fallback, ModelRange, ServeArgs, SizeRules, load};
 use crate::fleet::{self, Metrics};
 use crate::schedule::choose::{Choice, Order, Terms};
 use crate::schedule::desk::Lease;
+use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Registry;
 use crate::values::Strategy;
 
@@ -51,8 +52,13 @@ impl Rig {
     fn of(configs: &[NodeConfig], lists: Vec<Option<NodeSnapshot>>, rules: Rules) -> Self {
         let nowhere = std::env::temp_dir().join("ollama-proxy-survey-has-no-settings");
         let config = load(&ServeArgs::default(), &Env::new(), &nowhere).unwrap();
-        let timeouts = config.timeouts.clone();
-        let own = fleet::Rules { timeouts, wake: config.wake.clone(), health_interval: None, cache_ttl: config.cache_ttl };
+        let own = fleet::Rules {
+            timeouts: config.timeouts.clone(),
+            wake: config.wake.clone(),
+            health_interval: None,
+            cache_ttl: config.cache_ttl,
+            journal: Journal::default(),
+        };
         let known = configs.iter().zip(lists).filter_map(|(config, list)| Some((config.name.to_string(), list?)));
         let snapshot = Snapshot { nodes: known.collect(), ..Snapshot::default() };
         let (metrics, mut keepers) = (Metrics::register(&Registry::default()), JoinSet::new());
