@@ -17,8 +17,8 @@ use crate::catalog::{self, Snapshot};
 use crate::config::{Config, Listen, NodeConfig};
 use crate::fleet::{self, Fleet, Rules};
 use crate::front::{Front, Origins};
-use crate::proxy::{self, Proxy};
 use crate::provider::Providers;
+use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds};
 use crate::telemetry::metrics::Registry;
@@ -151,8 +151,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     tasks.spawn(reloader.run(keepers, hangups));
     let providers = Providers::new(&config.providers).map_err(anyhow::Error::from)?;
     if !providers.all().is_empty() {
-        let keeping = providers.clone().keep_lists(config.cache_ttl);
-        tasks.spawn(async move { Ok(keeping.await) });
+        tasks.spawn(providers.clone().keep_lists(config.cache_ttl));
     }
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
     let front = Front::new(proxy, registry, Origins::new(&config.cors_origins), config_error);
