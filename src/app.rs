@@ -1,6 +1,7 @@
 //! The only wiring: from settings to listeners, keepers, proxy, front and back to an orderly end.
 
 mod file_watch;
+mod records;
 mod reload;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,8 +16,10 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{self, Snapshot};
 use crate::config::{Config, Listen, NodeConfig};
+use crate::dashboard::Dashboard;
 use crate::fleet::{self, Fleet, Rules};
 use crate::front::{Front, Origins};
+use crate::notify::{Notifier, Targets};
 use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
@@ -124,18 +127,21 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     refuse_ourselves(&config, &addresses)?;
     let hangups = Hangups::heard()?;
     let snapshot = load_state(config.data_dir.as_deref()).await;
+    let journal = records::load(config.data_dir.as_deref()).await;
     let (mut tasks, mut keepers) = (JoinSet::new(), JoinSet::new());
     let rules = Rules {
         timeouts: config.timeouts.clone(),
         wake: config.wake.clone(),
         health_interval: config.health_interval,
         cache_ttl: config.cache_ttl,
+        journal: journal.clone(),
     };
     let registry = Registry::default();
     let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
     say_hello(&config, &fleet, &addresses);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
     let metrics = proxy::Metrics::register(&registry);
+    let dashboard = Dashboard::new(fleet.clone(), scheduler.clone(), config.price_per_kwh, end.clone());
     let (error, config_error) = watch::channel(None);
     let reloader = Reloader {
         source: config.source.clone(),
@@ -154,9 +160,11 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         tasks.spawn(providers.clone().keep_lists(config.cache_ttl));
     }
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
-    let front = Front::new(proxy, registry, Origins::new(&config.cors_origins), config_error);
+    notifications(&config, &fleet, &mut tasks)?;
+    let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), config_error);
     if let Some(dir) = config.data_dir.clone() {
-        tasks.spawn(keep_state(fleet.clone(), dir, snapshot));
+        tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
+        tasks.spawn(records::keep(journal.clone(), dir));
     }
     let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
     let cut = tokio::select! {
@@ -167,6 +175,16 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     tracing::info!(cut, "ended");
     if let Some(dir) = config.data_dir {
         save_state(&dir, fleet.snapshot()).await;
+        records::save(&dir, &journal).await;
+    }
+    Ok(())
+}
+
+/// Follows the journal for what the owner should be told, if he wants to be told.
+fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    let targets = Targets::new(&config.notify, fleet::outward_client)?;
+    if !targets.is_empty() {
+        tasks.spawn(Notifier::new(fleet.clone(), targets).run());
     }
     Ok(())
 }

@@ -9,11 +9,11 @@
 //! |---|---|
 //! | 8 | `main`, [`commands`], [`app`]: the only wiring |
 //! | 7 | [`front`]: own endpoints, access, else the proxy |
-//! | 6 | [`proxy`]: the way of a request |
+//! | 6 | [`proxy`]: the way of a request · [`dashboard`]: events and records for pages · [`notify`]: tells the owner |
 //! | 5 | [`schedule`]: which node, leases |
 //! | 4 | [`fleet`]: nodes, the power machine, keepers, waking |
 //! | 3 | [`catalog`]: what nodes hold · [`translate`]: dialects and their streams · [`upstream`]: clients of nodes · [`provider`]: the cloud · [`simulator`]: a PC for demo and tests |
-//! | 2 | [`classify`]: request → ask · [`server`]: accept loop, limits, graceful end |
+//! | 2 | [`classify`]: request → ask · [`server`]: accept loop, limits, graceful end · [`storage`]: files of the data directory |
 //! | 1 | [`http`] · [`config`] · [`telemetry`] |
 //! | 0 | [`values`] |
 //!
@@ -32,14 +32,17 @@ pub mod catalog;
 pub mod classify;
 pub mod commands;
 pub mod config;
+pub mod dashboard;
 pub mod fleet;
 pub mod front;
 pub mod http;
+pub mod notify;
 pub mod provider;
 pub mod proxy;
 pub mod schedule;
 pub mod server;
 pub mod simulator;
+pub mod storage;
 pub mod telemetry;
 pub mod translate;
 pub mod upstream;

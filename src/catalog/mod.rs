@@ -19,5 +19,5 @@ pub use holding::{Answer, BadAnswer, Holding, Model, ModelKey, Stamp};
 pub use index::Index;
 pub use ps::ps_merged;
 pub use shows::{Shows, Wanted};
-pub use snapshot::{Kept, NodeSnapshot, Note, RawJson, Snapshot, load, save};
+pub use snapshot::{Kept, KeptLedger, NodeSnapshot, RawJson, Seconds, Snapshot, load, save};
 pub use words::{not_found_text, unload_answer};

@@ -1,6 +1,7 @@
 //! What is known about the nodes, carried over a restart so that a sleeping node's models are listed at once and it can
 //! be woken: the content of `state.json`. [`mod@file`] reads and writes it.
 
+mod energy;
 mod file;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use super::shows::Shows;
 use super::times;
 use crate::values::NodeName;
 
-pub use file::{Note, load, save};
+pub use energy::{KeptLedger, Seconds};
+pub use file::{load, save};
 
 const FORMAT: u32 = 1;
 
@@ -51,6 +53,8 @@ pub struct NodeSnapshot {
     pub wake_seconds: Vec<f64>,
     /// When the node last answered, in seconds since 1970.
     pub last_seen: Option<u64>,
+    /// How long it was awake and asleep.
+    pub energy: KeptLedger,
     /// The answer of `/api/tags`.
     pub tags: Option<Kept>,
     /// The answer of `/api/version`.
@@ -150,13 +154,14 @@ impl NodeSnapshot {
 
     fn same_knowledge(&self, other: &Self) -> bool {
         // Named one by one, so that a field added later must be decided on here.
-        let Self { mac, mac_source, address, wake_seconds, last_seen: _, tags, version, status, shows } = other;
+        let Self { mac, mac_source, address, wake_seconds, last_seen: _, energy, tags, version, status, shows } = other;
         let same = |mine: &Option<Kept>, theirs: &Option<Kept>| match (mine, theirs) {
             (Some(mine), Some(theirs)) => mine.body == theirs.body || same_entries(&mine.body, &theirs.body),
             (mine, theirs) => mine.is_none() && theirs.is_none(),
         };
         (&self.mac, &self.mac_source, &self.address) == (mac, mac_source, address)
             && self.wake_seconds == *wake_seconds
+            && self.energy.turns == energy.turns
             && same(&self.tags, tags)
             && same(&self.version, version)
             && same(&self.status, status)

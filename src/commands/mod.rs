@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod healthcheck;
 mod nodes;
+mod notify_test;
 mod quiet;
 mod running;
 mod serve;
@@ -30,6 +31,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args, &env),
         Command::Wake(args) => wake::run(&args, &env),
         Command::Nodes(args) => nodes::run(&args, &env),
+        Command::NotifyTest(args) => notify_test::run(&args, &env),
         Command::Check(args) => check::run(&args, &env),
     };
     match done {

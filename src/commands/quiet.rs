@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use crate::catalog::{self, Snapshot};
 use crate::config::{Config, KeepAwake, NodeConfig, WakeRules};
 use crate::fleet::{Fleet, Metrics, Rules};
+use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Registry;
 
 /// A fleet of these nodes, and what is wrong with the state file, if anything. That file is only read: a proxy that uses the same file may run at another address.
@@ -23,6 +24,8 @@ pub(super) fn fleet(
         wake: WakeRules { interval: None, keep_awake: KeepAwake::Off, ..config.wake.clone() },
         health_interval: None,
         cache_ttl: config.cache_ttl,
+        // Of what a person looks at, nobody keeps a record.
+        journal: Journal::default(),
     };
     let (snapshot, note) = match &config.data_dir {
         Some(dir) => catalog::load(dir, SystemTime::now()),

@@ -11,6 +11,7 @@ use crate::app::Failure;
 use crate::config::{self, Env, WakeArgs};
 use crate::fleet::power::Power;
 use crate::fleet::{self, Node, Want};
+use crate::telemetry::journal::Cause;
 
 pub(super) fn run(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     let (listen, _) = config::load_entrance(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
@@ -109,7 +110,7 @@ async fn wake(node: &Node) -> Result<(), Failure> {
     say(&format!("Waking {name} by {} …{}\n", fleet::wake_path(node), usual.unwrap_or_default()));
     let started = Instant::now();
     let mut watch = node.watch();
-    node.want(Want { cause: "the wake command".to_owned(), ..Want::default() }).await;
+    node.want(Want { cause: Cause::manual(None, None), ..Want::default() }).await;
     // The campaign ends by itself at its deadline.
     let _ = watch.wait_for(|view| !view.power.in_progress()).await;
     let (view, seconds) = (node.view(), started.elapsed().as_secs_f64());

@@ -42,6 +42,8 @@ pub enum Command {
     Wake(WakeArgs),
     /// Show the nodes of the running proxy as a table; wakes nothing
     Nodes(NodesArgs),
+    /// Send a test notification to each place that is set: exit code 0 or 1
+    NotifyTest(ServeArgs),
     /// Look for faults in settings, network and nodes; contacts the nodes, wakes none on purpose
     Check(CheckArgs),
 }
@@ -115,6 +117,7 @@ impl Cli {
             Some(Command::Serve(args)) => Command::Serve(args.over(before)),
             Some(Command::Healthcheck(args)) => Command::Healthcheck(args.over(before)),
             Some(Command::Demo(args)) => Command::Demo(args.over(before)),
+            Some(Command::NotifyTest(args)) => Command::NotifyTest(args.over(before)),
             Some(Command::Wake(args)) => Command::Wake(WakeArgs { serve: args.serve.over(before), ..args }),
             Some(Command::Nodes(args)) => Command::Nodes(NodesArgs { serve: args.serve.over(before), ..args }),
             Some(Command::Check(args)) => Command::Check(CheckArgs { serve: args.serve.over(before), ..args }),

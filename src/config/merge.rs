@@ -10,8 +10,8 @@ use crate::config::layers::Layers;
 use crate::config::node_file::NodeFile;
 use crate::config::settings::{self, Setting};
 use crate::config::{
-    Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, ServeArgs, Stamp, Timeouts, WakeRules, address,
-    env_file, files, node_file, nodes, providers,
+    Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp, Timeouts,
+    WakeRules, address, env_file, files, node_file, nodes, providers,
 };
 use crate::values::Strategy;
 
@@ -60,6 +60,7 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         health_interval: layers.read(&settings::HEALTH_INTERVAL, |text| duration::duration_or_off(text, Unit::Seconds)),
         limits: limits(&mut layers),
         cors_origins: layers.read_list(&settings::CORS_ORIGINS, |text| Ok(text.to_owned())),
+        notify: notify(&mut layers),
         log: log(&mut layers),
         sizes,
         fallback,
@@ -216,6 +217,24 @@ fn limits(layers: &mut Layers<'_>) -> Limits {
         ));
     }
     limits
+}
+
+fn notify(layers: &mut Layers<'_>) -> NotifyConfig {
+    NotifyConfig {
+        webhook: layers.read_optional(&settings::NOTIFY_WEBHOOK, |text| address::wake_target(text).map(|_| text.to_owned())),
+        ntfy: layers.read_optional(&settings::NOTIFY_NTFY, ntfy),
+    }
+}
+
+/// The topic is the last part of the path; a query has no meaning there.
+fn ntfy(text: &str) -> Result<Ntfy, String> {
+    address::wake_target(text)?;
+    let (server, topic) = text.trim_end_matches('/').rsplit_once('/').unwrap_or_default();
+    let is_topic = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if server.ends_with('/') || topic.is_empty() || topic.len() > 64 || !topic.chars().all(is_topic) {
+        return Err("must end with the topic (letters, digits, `-`, `_`): write https://ntfy.sh/my-secret-topic".to_owned());
+    }
+    Ok(Ntfy { server: format!("{server}/"), topic: topic.to_owned() })
 }
 
 fn log(layers: &mut Layers<'_>) -> Log {

@@ -64,6 +64,8 @@ pub struct Config {
     pub limits: Limits,
     /// Further allowed origins, beside Ollama's own list: `OLLAMA_ORIGINS` syntax (`*` wildcards).
     pub cors_origins: Vec<String>,
+    /// Whom to tell when something needs the owner.
+    pub notify: NotifyConfig,
     /// Log form and level.
     pub log: Log,
     /// What the node file says about the sizes of models.
@@ -305,6 +307,33 @@ pub struct Limits {
     pub connections: usize,
     /// Attempts of one request.
     pub attempts: u32,
+}
+
+/// Whom to tell when something needs the owner. The URLs may hold secrets: they are never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct NotifyConfig {
+    /// Gets a POST of JSON.
+    pub webhook: Option<String>,
+    /// A topic of an ntfy server.
+    pub ntfy: Option<Ntfy>,
+}
+
+/// A topic of an ntfy server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ntfy {
+    /// The server, with the path that ntfy is served under, ending with a slash.
+    pub server: String,
+    /// The topic, which is as good as a password.
+    pub topic: String,
+}
+
+impl std::fmt::Debug for NotifyConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NotifyConfig")
+            .field("webhook", &self.webhook.is_some())
+            .field("ntfy", &self.ntfy.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// How to log.

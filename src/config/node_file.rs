@@ -142,9 +142,19 @@ fn ranges<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> Vec<Model
         if max.is_some_and(|max| max < min) {
             document.fault(at, "`min_params_b` is greater than `max_params_b`: swap them");
         }
-        ranges.push(ModelRange { min_params_b: min, max_params_b: max, description });
+        let range = ModelRange { min_params_b: min, max_params_b: max, description };
+        if ranges.iter().any(|other| overlap(other, &range)) {
+            document.fault(at, "this range overlaps an earlier one of the same node: make one of them");
+        }
+        ranges.push(range);
     }
     ranges
+}
+
+/// Both ends belong to a range, so two that only touch are written as people write them.
+fn overlap(a: &ModelRange, b: &ModelRange) -> bool {
+    let reaches = |a: &ModelRange, b: &ModelRange| a.max_params_b.is_none_or(|max| b.min_params_b < max);
+    reaches(a, b) && reaches(b, a)
 }
 
 fn read_wake<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> WakeConfig {

@@ -210,6 +210,17 @@ pub(super) static LOG_FORMAT: Setting = setting("log-format", &["LOG_FORMAT"], "
 pub(super) static LOG: Setting =
     setting("log", &["LOG_LEVEL"], "info", "Log from this level on: error, warn, info, debug or trace");
 
+pub(super) static NOTIFY_WEBHOOK: Setting = setting(
+    "notify-webhook",
+    &["NOTIFY_WEBHOOK"],
+    "",
+    "URL that gets a POST of JSON when a wake fails or an always-on node is lost",
+)
+.secret();
+pub(super) static NOTIFY_NTFY: Setting =
+    setting("notify-ntfy", &["NOTIFY_NTFY"], "", "ntfy topic that gets the same, such as https://ntfy.sh/my-secret-topic")
+        .secret();
+
 /// Every setting under its heading, in the order of `--help`.
 pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
     ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY]),
@@ -253,6 +264,7 @@ pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
     ),
     ("Listening and state", &[&HOST, &PORT, &CORS_ORIGINS, &DATA_DIR]),
     ("Limits", &[&MAX_HELD, &MAX_BODY, &MAX_BUFFER, &MAX_CONNECTIONS]),
+    ("Notifications", &[&NOTIFY_WEBHOOK, &NOTIFY_NTFY]),
     ("Log", &[&LOG_FORMAT, &LOG]),
 ];
 

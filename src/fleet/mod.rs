@@ -3,6 +3,9 @@
 //! A node's `keeper` is the only writer of what is known of the node and the only one that sends to a node on its own
 //! account. Requests read the published [`View`], report what they observed, and say what they want.
 
+mod account;
+pub mod energy;
+mod gate;
 mod holders;
 mod hosts;
 mod keeper;
@@ -24,6 +27,7 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{self, Listed, ModelKey, NodeSnapshot, Shows, Snapshot};
 use crate::config::{NodeConfig, Timeouts, WakeRules};
+use crate::telemetry::journal::Journal;
 
 pub use metrics::{Metrics, NodeMetrics, UpstreamError};
 pub use node::{Node, Trigger, Want};
@@ -65,6 +69,8 @@ pub struct Rules {
     pub health_interval: Option<std::time::Duration>,
     /// How long a list is fresh.
     pub cache_ttl: std::time::Duration,
+    /// Where wakes, sleeps and changes of state are written down.
+    pub journal: Journal,
 }
 
 impl Fleet {
@@ -103,6 +109,11 @@ impl Fleet {
         self.nodes().find(name).cloned()
     }
 
+    /// What has happened, and what runs now.
+    pub fn journal(&self) -> &Journal {
+        &self.common.rules.journal
+    }
+
     /// The kept `show` answers of all nodes.
     pub fn shows(&self) -> &Shows {
         &self.common.shows
@@ -121,11 +132,13 @@ impl Fleet {
 
     /// What all nodes that take part hold, as the catalog composes its answers from it.
     pub fn with_catalog<T>(&self, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
-        let nodes = self.nodes();
-        let views: Vec<_> = nodes.enabled().map(|node| (node, node.view())).collect();
-        let views: Vec<_> =
-            views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
-        compose(&views)
+        compose_of(self.nodes().enabled(), compose)
+    }
+
+    /// The same of those nodes alone that may hold a model.
+    pub fn with_holders<T>(&self, model: &str, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
+        let (nodes, holders) = (self.nodes(), self.holders(&ModelKey::of(model)));
+        compose_of(nodes.among(&holders).into_iter().filter(|node| node.config().enabled), compose)
     }
 
     /// Resolves when something worth keeping on disk has changed.
@@ -149,15 +162,31 @@ impl Fleet {
             address: view.address.map(|address| address.to_string()),
             wake_seconds: view.wake_history.clone(),
             last_seen: node.last_seen_unix(),
+            energy: view.energy.kept(node.last_seen()),
             ..NodeSnapshot::default()
         };
         own.with_catalog(node.name(), &view.holding, self.shows())
     }
 }
 
+fn compose_of<'a, T>(nodes: impl Iterator<Item = &'a Node>, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
+    let views: Vec<_> = nodes.map(|node| (node, node.view())).collect();
+    let views: Vec<_> = views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
+    compose(&views)
+}
+
 /// Whether an address is one of this machine's own.
 pub fn is_own_address(address: std::net::IpAddr) -> bool {
     wake::interfaces::is_own(address)
+}
+
+/// The client for calls of our own to the outside, such as wake URLs: bounded in time, no proxy from the environment, no
+/// redirects, nothing kept open.
+///
+/// # Errors
+/// When no TLS roots can be loaded.
+pub fn outward_client() -> Result<reqwest::Client, reqwest::Error> {
+    wake::url::client()
 }
 
 /// How a node would be woken, in words: the interface and broadcast of its packets, its wake URL, or what is missing.

@@ -10,12 +10,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::View;
+use super::energy::Seconds;
+use super::gate::Gate;
 use super::hosts::Hosts;
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
 use super::traffic::{Held, InFlight, Traffic};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
+use crate::telemetry::journal::Cause;
 use crate::upstream::{Idle, Link, Trouble};
 use crate::values::NodeName;
 
@@ -45,6 +48,8 @@ pub(super) struct Shared {
     retired: AtomicBool,
     idle: Idle,
     metrics: NodeMetrics,
+    inferences: Gate,
+    listings: Gate,
 }
 
 /// What requests tell a keeper.
@@ -57,10 +62,14 @@ pub(super) enum Message {
     CheckLife(oneshot::Sender<bool>),
     /// An inference answer has ended.
     Inferred,
+    /// A request that waited for a wake has its first byte.
+    FirstByte,
     /// The models it holds have changed.
     Mutated(oneshot::Sender<Result<(), String>>),
     /// Somebody looks at a list that is old or missing.
     ListAsked,
+    /// It says that it has not what its list says that it has.
+    ListRefuted,
     /// A person wants the lists read now.
     Refresh(oneshot::Sender<Result<(), String>>),
 }
@@ -68,8 +77,8 @@ pub(super) enum Message {
 /// Why a node is wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Want {
-    /// Who and what for, in words for the log.
-    pub cause: String,
+    /// Who and what for, for the log and the journal.
+    pub cause: Cause,
     /// What to load once it is up.
     pub preload: Option<Preload>,
     /// Only joins what is under way; starts nothing.
@@ -109,8 +118,8 @@ impl Node {
         metrics: NodeMetrics,
     ) -> Result<Self, hyper::header::InvalidHeaderValue> {
         let hosts = Hosts::new(&config.hosts, view.borrow().address)?;
-        let (retired, idle) = (AtomicBool::new(false), Idle::default());
-        let shared = Arc::new(Shared { hosts, view, traffic, retired, idle, metrics });
+        let (retired, idle, inferences, listings) = (AtomicBool::new(false), Idle::default(), Gate::default(), Gate::default());
+        let shared = Arc::new(Shared { hosts, view, traffic, retired, idle, metrics, inferences, listings });
         Ok(Self(Arc::new(Handle { slot, config, inbox: None, shared })))
     }
 
@@ -219,8 +228,14 @@ impl Node {
 
     /// When it last answered, in Unix seconds.
     pub fn last_seen_unix(&self) -> Option<u64> {
-        let wall = SystemTime::now().checked_sub(self.last_seen()?.elapsed())?;
+        let Some(seen) = self.last_seen() else { return self.view().energy.seen_before() };
+        let wall = SystemTime::now().checked_sub(seen.elapsed())?;
         wall.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+    }
+
+    /// How long it was awake and asleep, as far as evidence tells at this moment.
+    pub fn seconds(&self) -> Seconds {
+        self.view().energy.seconds(self.last_seen())
     }
 
     /// Whether own calls may be made to it without breaking a sleep. A request that is only waiting for a sleeping node
@@ -264,7 +279,14 @@ impl Node {
 
     /// An inference answer has ended.
     pub fn inferred(&self) {
-        self.tell(Message::Inferred);
+        if self.0.shared.inferences.passes() {
+            self.tell(Message::Inferred);
+        }
+    }
+
+    /// A request that waited for a wake has its first byte.
+    pub fn first_byte(&self) {
+        self.tell(Message::FirstByte);
     }
 
     /// The models it holds have changed. Ready when its lists were read again, after two seconds at the latest: whoever
@@ -278,7 +300,16 @@ impl Node {
 
     /// Somebody looks at a list that is old or missing. Never waits.
     pub fn list_asked(&self) {
-        self.tell(Message::ListAsked);
+        if self.0.shared.listings.passes() {
+            self.tell(Message::ListAsked);
+        }
+    }
+
+    /// It said that this model is not there. If it is on its list, the list is old. Never waits.
+    pub fn lacks(&self, model: &str) {
+        if self.view().holding.find(model).is_some() {
+            self.tell(Message::ListRefuted);
+        }
     }
 
     /// Asks for the node. When this returns, the view says what follows: under way, failed, or no means.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::account::Account;
 use super::keeper::{self, Keeper};
 use super::node::Shared;
 use super::power::{Power, Refused};
@@ -203,6 +204,7 @@ impl Fleet {
             power: Power::Unknown,
             since: SystemTime::now(),
             means: keeper::means(config, mac, self.common.rules.timeouts.wake),
+            energy: Account::resumed(&known, &config.power),
             holding: known.restore(&config.name, self.shows(), now),
             loading: Vec::new(),
             mac,
@@ -212,6 +214,7 @@ impl Fleet {
             hindrance: None,
             advice: None,
             woken: None,
+            asked_by: None,
         }
     }
 

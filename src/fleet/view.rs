@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::account::Account;
 use super::power::{Means, Power};
 use crate::catalog::Holding;
 use crate::config::NodeConfig;
@@ -37,6 +38,10 @@ pub struct View {
     pub advice: Option<String>,
     /// When it was last woken by us.
     pub woken: Option<Instant>,
+    /// Who asked for the wake under way, or the last one, in words.
+    pub asked_by: Option<String>,
+    /// How long it was awake and asleep.
+    pub energy: Account,
 }
 
 /// A MAC and where it came from.

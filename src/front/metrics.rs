@@ -5,6 +5,7 @@ use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::nodes::is_healthy;
+use crate::fleet::energy::Energy;
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
 use crate::http::{Body, reply};
@@ -59,6 +60,7 @@ fn print_nodes(fleet: &Fleet, scheduler: &Scheduler, page: &mut Page) {
     let help = "Age of the node's model list; absent until it was read once";
     per_node("ollama_proxy_cache_age_seconds", help, &|_, view| Some(view.holding.age(now)?.as_secs_f64()));
     print_states(&nodes, page);
+    print_energy(&nodes, page);
     print_attempts(&nodes, page);
     print_circuits(&nodes, scheduler, page);
     print_waiting(&nodes, scheduler, page);
@@ -71,6 +73,25 @@ fn print_states(nodes: &[(&Node, &View)], page: &mut Page) {
         for word in Power::WORDS {
             let labels = [("node", node.name().as_str()), ("state", word)];
             lines.whole("", &labels, u64::from(view.power.word() == word));
+        }
+    }
+}
+
+/// Counters that only grow: what no evidence has settled yet is in none of them.
+fn print_energy(nodes: &[(&Node, &View)], page: &mut Page) {
+    let help = "Seconds that the machine was up or asleep, as far as evidence tells; an estimate";
+    let mut lines = page.family("ollama_proxy_node_state_seconds_total", help, Kind::Counter);
+    for (node, _) in nodes {
+        let seconds = node.seconds();
+        for (state, seconds) in [("awake", seconds.awake), ("asleep", seconds.asleep)] {
+            lines.value("", &[("node", node.name().as_str()), ("state", state)], seconds);
+        }
+    }
+    let help = "Energy saved by sleep against being always on, where the idle draw is stated; an estimate";
+    let mut lines = page.family("ollama_proxy_energy_saved_joules_total", help, Kind::Counter);
+    for (node, _) in nodes {
+        if let Some(energy) = Energy::of(node.seconds(), &node.config().power) {
+            lines.value("", &[("node", node.name().as_str())], energy.saved_joules);
         }
     }
 }

@@ -17,11 +17,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::dashboard::{self, Dashboard};
 use crate::http::{Body, body, reply};
 use crate::proxy::Proxy;
 use crate::server::Handler;
+use crate::telemetry::journal::Cause;
 use crate::telemetry::metrics::Registry;
-use crate::values::{Dialect, Fault, Kind};
+use crate::values::{Dialect, Fault, Kind, agent_family};
 pub use cors::Origins;
 
 /// Answers every request that comes in.
@@ -30,6 +32,7 @@ pub struct Front(Arc<Shared>);
 
 struct Shared {
     proxy: Proxy,
+    dashboard: Dashboard,
     metrics: metrics::Metrics,
     origins: Origins,
     /// Why the node file could not be used when it was last read.
@@ -38,8 +41,14 @@ struct Shared {
 
 impl Front {
     /// `config_error` says why the node file could not be used when it was last read, if that is so.
-    pub fn new(proxy: Proxy, registry: Registry, origins: Origins, config_error: watch::Receiver<Option<String>>) -> Self {
-        Self(Arc::new(Shared { proxy, metrics: metrics::Metrics::new(registry), origins, config_error }))
+    pub fn new(
+        proxy: Proxy,
+        dashboard: Dashboard,
+        registry: Registry,
+        origins: Origins,
+        config_error: watch::Receiver<Option<String>>,
+    ) -> Self {
+        Self(Arc::new(Shared { proxy, dashboard, metrics: metrics::Metrics::new(registry), origins, config_error }))
     }
 
     /// What the owner still has to set, in words.
@@ -65,7 +74,7 @@ impl Front {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
-        let mut response = match self.own(&request).await {
+        let mut response = match self.own(&request, client).await {
             Some(response) => response,
             None => self.0.proxy.handle(request, client).await,
         };
@@ -74,7 +83,7 @@ impl Front {
     }
 
     /// Our own endpoints; `None`: not ours.
-    async fn own(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+    async fn own(&self, request: &Request<Incoming>, client: SocketAddr) -> Option<Response<Body>> {
         let fleet = self.0.proxy.fleet();
         let (method, path) = (request.method(), request.uri().path());
         let looks = method == Method::GET || method == Method::HEAD;
@@ -86,11 +95,15 @@ impl Front {
             }
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
             "/metrics" if looks => self.0.metrics.page(fleet, self.0.proxy.scheduler(), request.headers()),
+            path if looks && dashboard::PATHS.contains(&path) => {
+                self.0.dashboard.answer(path, request.uri().query(), request.headers())?
+            }
             "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
             "/ui/page.js" if looks => page::asset("text/javascript; charset=utf-8", page::JS),
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
-                Some((name, action)) => self.act(request, name, action).await,
+                Some((name, action)) => self.act(request, client, name, action).await,
                 None if matches!(path, "/" | "/health" | "/nodes" | "/metrics" | "/route") => wrong_method("GET, HEAD"),
+                None if dashboard::PATHS.contains(&path) => wrong_method("GET, HEAD"),
                 None => return None,
             },
         };
@@ -117,10 +130,10 @@ impl Front {
         response
     }
 
-    /// `POST /nodes/{name}/wake` and `…/refresh`: a person's explicit wish.
-    async fn act(&self, request: &Request<Incoming>, name: &str, action: &str) -> Response<Body> {
-        if !matches!(action, "wake" | "refresh") {
-            return refused(Kind::NotFound, "nodes have the actions wake and refresh");
+    /// `POST /nodes/{name}/wake`, `…/sleep` and `…/refresh`: a person's explicit wish.
+    async fn act(&self, request: &Request<Incoming>, client: SocketAddr, name: &str, action: &str) -> Response<Body> {
+        if !matches!(action, "wake" | "sleep" | "refresh") {
+            return refused(Kind::NotFound, "nodes have the actions wake, sleep and refresh");
         }
         if request.method() != Method::POST {
             return wrong_method("POST");
@@ -141,8 +154,11 @@ impl Front {
                 Err(why) => reply::json(StatusCode::BAD_GATEWAY, &json!({ "node": name, "error": why })),
             };
         }
+        if action == "sleep" {
+            return nodes::sleep(&node);
+        }
         let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
-        nodes::wake(&node, waits).await
+        nodes::wake(&node, cause(request.headers(), client), waits).await
     }
 }
 
@@ -150,6 +166,12 @@ impl Handler for Front {
     async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         self.answer(request, client).await
     }
+}
+
+/// Who wishes a wake.
+fn cause(headers: &HeaderMap, client: SocketAddr) -> Cause {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    Cause::manual(Some(client.ip()), Some(agent_family(agent)))
 }
 
 fn refused(kind: Kind, text: impl Into<std::borrow::Cow<'static, str>>) -> Response<Body> {

@@ -10,6 +10,7 @@ use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, Trigger, View, Want};
 use crate::http::{Body, reply};
 use crate::schedule::Scheduler;
+use crate::telemetry::journal::Cause;
 
 /// Whether a node serves, or would after a wake.
 pub(super) fn is_healthy(view: &View) -> bool {
@@ -109,12 +110,20 @@ pub(super) fn info(missing: Option<&str>) -> Value {
         "name": "ollama-proxy",
         "version": env!("CARGO_PKG_VERSION"),
         "missing": missing,
-        "endpoints": ["/health", "/nodes", "/metrics", "/route?model=", "/api/tags", "/v1/models"],
+        "endpoints": ["/health", "/nodes", "/metrics", "/route?model=", "/journal", "/events", "/summary", "/topology.json", "/api/tags", "/v1/models"],
     })
 }
 
+/// 409 with what its owner can do: nothing here can put a machine to sleep.
+pub(super) fn sleep(node: &Node) -> Response<Body> {
+    let text =
+        "this proxy has no means to put it to sleep; let its own timer do so: the proxy sends nothing to it while it is not used";
+    let state = node.view().power.word();
+    reply::json(StatusCode::CONFLICT, &json!({ "node": node.name().as_str(), "state": state, "error": text }))
+}
+
 /// 202 at once; with `wait`, 200 with the seconds it took, or 504.
-pub(super) async fn wake(node: &Node, waits: bool) -> Response<Body> {
+pub(super) async fn wake(node: &Node, cause: Cause, waits: bool) -> Response<Body> {
     let before = node.view();
     let name = node.name().as_str();
     if !before.means.any() && !node.may_be_asked() {
@@ -124,7 +133,7 @@ pub(super) async fn wake(node: &Node, waits: bool) -> Response<Body> {
     let started = Instant::now();
     let mut watch = node.watch();
     // Also when it seems to be awake: it may have fallen asleep a moment ago, and a person wants to know.
-    node.want(Want { cause: "a person's wake".to_owned(), trigger: Trigger::Manual, ..Want::default() }).await;
+    node.want(Want { cause, trigger: Trigger::Manual, ..Want::default() }).await;
     if !waits {
         return reply::json(StatusCode::ACCEPTED, &json!({ "node": name, "state": node.view().power.word() }));
     }

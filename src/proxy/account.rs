@@ -1,27 +1,31 @@
-//! One line per request, written when it ends or is dropped: never prompts, never keys.
+//! One line per request in the log and one entry in the journal, written when it ends or is dropped: never prompts, never keys.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::time::Instant;
 
-use super::metrics::{Account, End, Metrics, method_label};
+use super::metrics::{Account, End, Metrics, Reason, method_label};
 use super::tally::Figures;
 use crate::classify::{Ask, Class};
 use crate::fleet::Node;
 use crate::http::headers;
-use crate::values::{Fault, Kind};
+use crate::telemetry::journal::{self, Cause, Journal, Running, Ticket};
+use crate::values::{Fault, Kind, agent_family};
 
 /// What all steps of a request share. Its drop accounts for the request.
 pub struct Trace {
     id: HeaderValue,
     client: SocketAddr,
-    agent: String,
+    agent: &'static str,
     metrics: Metrics,
+    journal: Journal,
+    /// Its place among the running requests; none for what only asks for lists.
+    ticket: Option<Ticket>,
     method: Method,
     route: &'static str,
     model: Option<String>,
@@ -29,8 +33,12 @@ pub struct Trace {
     node: Option<Node>,
     provider: Option<&'static str>,
     started: Instant,
+    /// What it waits for now, and since when.
+    holding: Option<(Reason, Instant)>,
     held: Option<f64>,
+    queued: Option<f64>,
     first_byte: Option<f64>,
+    brought: u64,
     bytes: u64,
     status: u16,
     outcome: Outcome,
@@ -54,13 +62,15 @@ pub enum Outcome {
 
 impl Trace {
     /// Begins the account of a request.
-    pub fn begin(request: &Request<Incoming>, client: SocketAddr, metrics: Metrics) -> Self {
+    pub fn begin(request: &Request<Incoming>, client: SocketAddr, metrics: Metrics, journal: &Journal) -> Self {
         let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         Self {
             id: headers::given_request_id(request.headers()).unwrap_or_else(new_id),
             client,
-            agent: agent.chars().take(60).collect(),
+            agent: agent_family(agent),
             metrics,
+            journal: journal.clone(),
+            ticket: None,
             method: request.method().clone(),
             route: "other",
             model: None,
@@ -68,8 +78,11 @@ impl Trace {
             node: None,
             provider: None,
             started: Instant::now(),
+            holding: None,
             held: None,
+            queued: None,
             first_byte: None,
+            brought: request.body().size_hint().exact().unwrap_or_default(),
             bytes: 0,
             status: 0,
             outcome: Outcome::Open,
@@ -96,11 +109,53 @@ impl Trace {
         self.route = ask.route;
         self.model.clone_from(&ask.model);
         self.infers = ask.class == Class::Inference;
+        if !matches!(ask.class, Class::Metadata(_)) {
+            self.ticket = Some(self.journal.enter(self.running()));
+        }
+    }
+
+    fn running(&self) -> Running {
+        Running {
+            id: self.id.to_str().unwrap_or_default().to_owned(),
+            client: self.client.ip().to_canonical().to_string(),
+            agent: self.agent,
+            route: self.route,
+            model: self.kept_model(),
+            node: None,
+            held: false,
+            since: journal::unix(SystemTime::now()),
+        }
+    }
+
+    fn kept_model(&self) -> Option<String> {
+        self.model.as_deref().map(|model| journal::clipped(model, journal::MODEL))
+    }
+
+    /// So many bytes came with it.
+    pub fn brought(&mut self, bytes: usize) {
+        self.brought = bytes as u64;
+    }
+
+    /// It begins to wait.
+    pub(super) fn holds(&mut self, reason: Reason) {
+        if self.holding.is_none() {
+            self.holding = Some((reason, Instant::now()));
+            self.show_held(true);
+        }
+    }
+
+    fn show_held(&self, held: bool) {
+        if let Some(ticket) = &self.ticket {
+            ticket.held(held);
+        }
     }
 
     /// Who shall serve it.
     pub fn on_node(&mut self, node: &Node) {
         self.node = Some(node.clone());
+        if let Some(ticket) = &self.ticket {
+            ticket.on_node(node.name().as_str());
+        }
     }
 
     /// Which cloud provider serves it.
@@ -109,8 +164,23 @@ impl Trace {
     }
 
     /// It waited for a wake or a place.
-    pub fn was_held(&mut self, time: Duration) {
-        self.held = Some(self.held.unwrap_or_default() + time.as_secs_f64());
+    pub(super) fn was_held(&mut self, reason: Reason, time: Duration) {
+        self.holding = None;
+        self.show_held(false);
+        self.add_wait(reason, time);
+    }
+
+    fn add_wait(&mut self, reason: Reason, time: Duration) {
+        let sum = match reason {
+            Reason::Wake => &mut self.held,
+            Reason::Capacity => &mut self.queued,
+        };
+        *sum.get_or_insert_default() += time.as_secs_f64();
+    }
+
+    /// Held for a wake or a place.
+    fn waited(&self) -> Option<f64> {
+        [self.held, self.queued].into_iter().flatten().reduce(|held, queued| held + queued)
     }
 
     /// It failed.
@@ -137,6 +207,9 @@ impl Trace {
     pub fn passed(&mut self, bytes: usize) {
         if self.first_byte.is_none() {
             self.first_byte = Some(self.started.elapsed().as_secs_f64());
+            if let Some(node) = self.node.as_ref().filter(|_| self.held.is_some()) {
+                node.first_byte();
+            }
         }
         self.bytes += bytes as u64;
     }
@@ -168,8 +241,9 @@ impl Trace {
         self.moved = true;
         Self {
             id: self.id.clone(),
-            agent: std::mem::take(&mut self.agent),
             metrics: self.metrics.clone(),
+            journal: self.journal.clone(),
+            ticket: self.ticket.take(),
             method: self.method.clone(),
             model: self.model.take(),
             node: self.node.take(),
@@ -181,14 +255,9 @@ impl Trace {
         }
     }
 
-    /// Who asks and for what, for the log of a wake.
-    pub fn cause(&self) -> String {
-        let (client, route) = (self.client.ip(), self.route);
-        let agent = if self.agent.is_empty() { "unnamed client" } else { &self.agent };
-        match &self.model {
-            Some(model) => format!("{route} {model} from {client} ({agent})"),
-            None => format!("{route} from {client} ({agent})"),
-        }
+    /// Who asks and for what, should it wake a node.
+    pub fn cause(&self) -> Cause {
+        Cause::request(self.client.ip(), self.agent, self.route, self.model.as_deref())
     }
 }
 
@@ -211,9 +280,32 @@ impl Trace {
             took,
             model: self.model.as_deref().filter(|_| self.infers),
             figures: self.figures,
-            first_token: first.and_then(|first| seconds(first - self.held.unwrap_or_default())),
+            first_token: first.and_then(|first| seconds(first - self.waited().unwrap_or_default())),
             streamed: first.and_then(|first| seconds(took.as_secs_f64() - first)),
         });
+    }
+
+    /// For the journal: all but what was said.
+    fn write_down(&self, status: u16, outcome: &'static str) {
+        let request = journal::Request {
+            client: self.client.ip().to_canonical().to_string(),
+            agent: self.agent.into(),
+            method: method_label(&self.method).into(),
+            route: self.route.into(),
+            model: self.kept_model(),
+            status,
+            seconds: journal::seconds(self.started.elapsed()),
+            held_seconds: self.held.map(journal::rounded),
+            queued_seconds: self.queued.map(journal::rounded),
+            first_byte_seconds: self.first_byte.map(journal::rounded),
+            bytes_in: self.brought,
+            bytes_out: self.bytes,
+            tokens_in: self.figures.input,
+            tokens_out: self.figures.output,
+            outcome: outcome.into(),
+        };
+        let node = self.node.as_ref().map(|node| node.name().as_str());
+        self.journal.note(node, journal::Event::Request(Box::new(request)));
     }
 }
 
@@ -221,6 +313,10 @@ impl Drop for Trace {
     fn drop(&mut self) {
         if self.moved {
             return;
+        }
+        // Whoever leaves while waiting has waited, too.
+        if let Some((reason, since)) = self.holding.take() {
+            self.add_wait(reason, since.elapsed());
         }
         // nginx's number for a client that left; not a fault of any node.
         let status = if self.outcome == Outcome::Open { 499 } else { self.status };
@@ -238,20 +334,18 @@ impl Drop for Trace {
             node = self.node.as_ref().map(|node| node.name().as_str()).or(self.provider),
             status,
             outcome,
-            held = self.held.map(rounded),
-            first_byte = self.first_byte.map(rounded),
-            took = rounded(self.started.elapsed().as_secs_f64()),
+            held = self.waited().map(journal::rounded),
+            first_byte = self.first_byte.map(journal::rounded),
+            took = journal::seconds(self.started.elapsed()),
             bytes = self.bytes,
             why = self.fault,
             "request"
         );
         self.count();
+        if self.ticket.take().is_some() {
+            self.write_down(status, outcome);
+        }
     }
-}
-
-/// Milliseconds are enough for a reader.
-fn rounded(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
 }
 
 /// Sixteen hex digits that no other request of this house has. The hasher's keys are random per call, and no secret

@@ -74,6 +74,7 @@ impl Proxy {
                     None => None,
                 },
                 Choice::Wait { on, spill_in } => {
+                    trace.holds(Reason::Capacity);
                     let up = candidates.iter().filter(|node| on.contains(&node.index) && node.readiness.is_up() && !is_last);
                     let up = up.map(|node| node.index).collect();
                     self.wait_for_place(job, &need, &mut waiting, &Aim { on, up, spill_in }).await?
@@ -81,7 +82,7 @@ impl Proxy {
             };
             if let Some(admission) = admission {
                 if let Some(waiting) = waiting {
-                    trace.was_held(waiting.wait.so_far());
+                    trace.was_held(Reason::Capacity, waiting.wait.so_far());
                 }
                 return Ok(Some(admission));
             }

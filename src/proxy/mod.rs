@@ -123,7 +123,7 @@ impl Proxy {
     /// Answers any request; every fault becomes a reply in the client's dialect.
     pub async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         let dialect = Dialect::of_path(request.uri().path());
-        let mut trace = Trace::begin(&request, client, self.0.metrics.clone());
+        let mut trace = Trace::begin(&request, client, self.0.metrics.clone(), self.0.fleet.journal());
         let id = trace.id().clone();
         let mut response = match self.answer(request, client, &mut trace).await {
             Ok(response) => response,
@@ -146,6 +146,7 @@ impl Proxy {
         } else {
             let buffered = body::read(incoming, self.0.settings.limits.body, &self.0.budget).await?;
             let bytes = buffered.bytes().clone();
+            trace.brought(bytes.len());
             (Payload::Buffered(buffered), bytes)
         };
         let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);

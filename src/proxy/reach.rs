@@ -102,6 +102,7 @@ impl Proxy {
     async fn wait(&self, node: &Node, job: &Job<'_>, trace: &mut Trace) -> Result<(), Fault> {
         let _place = self.hold()?;
         let _held = node.hold();
+        trace.holds(Reason::Wake);
         // Registers what to load, and that somebody waits, with the campaign that is already under way.
         node.want(Want { joins: true, ..want(job, trace) }).await;
         let wait = self.0.metrics.waits(Reason::Wake);
@@ -110,7 +111,7 @@ impl Proxy {
             seen = watch.wait_for(|view| !must_wait(view, job)) => seen.map(|view| view.clone()).ok(),
             _ = end.wait_for(|ending| *ending) => None,
         };
-        trace.was_held(wait.so_far());
+        trace.was_held(Reason::Wake, wait.so_far());
         let Some(view) = waited else {
             let text = "the proxy is shutting down; the PC was being woken, so try again in a moment";
             return Err(Fault::ours(Kind::Draining, Retry::After(Duration::from_secs(5)), text));

@@ -156,6 +156,9 @@ impl Proxy {
         if is_use(&job.ask.class) {
             node.answered(peer);
         }
+        if let (StatusCode::NOT_FOUND, Class::Inference, Some(model)) = (head.status, &job.ask.class, &job.ask.model) {
+            node.lacks(model);
+        }
         if changed_lists(job, &head) {
             node.mutated().await;
         }

@@ -17,7 +17,7 @@ use super::waiting::{Queue, Queued};
 use super::warm::{Runner, Warm};
 use crate::config::{Fallback, NodeConfig, SizeRules};
 use crate::fleet::{Fleet, Node, Plan};
-use crate::values::Strategy;
+use crate::values::{ModelName, Strategy};
 
 #[cfg(test)]
 mod tests;
@@ -125,6 +125,17 @@ impl Scheduler {
     pub fn circuit(&self, index: usize) -> Circuit {
         let now = Instant::now();
         self.0.desk().seats.get(index).map_or(Circuit::Closed, |seat| seat.circuit(now))
+    }
+
+    /// Which of these models a node most likely has in its memory, by their names in its list.
+    pub fn warm<'a>(&self, index: usize, names: impl Iterator<Item = &'a str>) -> Vec<bool> {
+        let (now, desk) = (Instant::now(), self.0.desk());
+        let seat = desk.seats.get(index);
+        let runner = |name: &str| {
+            let model = ModelName::parse(name).map_or_else(|| name.to_owned(), |name| name.canonical());
+            Runner { model, options: None }
+        };
+        names.map(|name| seat.is_some_and(|seat| seat.warm.has(&runner(name), now))).collect()
     }
 
     /// Requests that wait for a place.

@@ -1,3 +1,5 @@
+//! The accept loop over real sockets: limits, graceful end, clients that linger.
+
 use super::*;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,5 +1,6 @@
-//! What the operator sees of us: log lines and metrics.
+//! What the operator sees of us: log lines, metrics, and the journal.
 
+pub mod journal;
 mod log;
 pub mod metrics;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, StatusCode};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Link, Ready, Trouble, connect, exchange};
 use crate::http::body;
@@ -37,6 +37,8 @@ pub struct Reply {
     pub body: Bytes,
     /// Who answered.
     pub peer: SocketAddr,
+    /// When the connection stood.
+    pub connected: Instant,
 }
 
 /// Makes one call: connect within `dial`, whole answer within `limit`.
@@ -52,7 +54,7 @@ pub async fn call(addresses: &[SocketAddr], dial: Duration, limit: Duration, cal
 /// # Errors
 /// What was observed; `Silent` when the limit passed.
 pub async fn call_over(link: Link, limit: Duration, call: Call) -> Result<Reply, Trouble> {
-    let peer = link.peer;
+    let (peer, connected) = (link.peer, Instant::now());
     let whole = async {
         let mut request = Request::new(body::full(call.body));
         *request.method_mut() = call.method;
@@ -63,7 +65,7 @@ pub async fn call_over(link: Link, limit: Duration, call: Call) -> Result<Reply,
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
         let body = body.map_err(|error| Trouble::Broken(error.to_string()))?.to_bytes();
-        Ok(Reply { status, body, peer })
+        Ok(Reply { status, body, peer, connected })
     };
     timeout(limit, whole).await.unwrap_or(Err(Trouble::Silent))
 }

@@ -1,5 +1,6 @@
 //! The nouns every other room speaks in. Pure: no I/O, no clock.
 
+mod agent;
 mod dialect;
 mod fault;
 mod mac;
@@ -7,6 +8,7 @@ mod model;
 mod names;
 mod strategy;
 
+pub use agent::agent_family;
 pub use dialect::Dialect;
 pub use fault::{Fault, Kind, Retry, Whose};
 pub use mac::{BadMac, Mac, SecureOn};

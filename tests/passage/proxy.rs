@@ -42,6 +42,11 @@ impl Proxy {
         Self::start(scratch, &[&[("ollama-url", &*urls.join(","))], flags].concat(), |_| {})
     }
 
+    /// With settings that only a node file can make.
+    pub fn changed(scratch: &Arc<Scratch>, node: &Node, flags: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
+        Self::start(scratch, &[&[("ollama-url", &*node.url())], flags].concat(), change)
+    }
+
     /// With its usual node left out, as when that would be the proxy itself.
     pub fn without_a_node() -> Self {
         Self::start(&Arc::new(Scratch::new()), &[], |config| config.nodes.clear())

@@ -2,7 +2,7 @@
 //! and no reader of logs ever learns. The providers are stand-ins that refuse what the real ones refuse.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
-#![allow(clippy::format_push_string, clippy::large_stack_arrays, reason = "a test writes HTTP by hand")]
+#![allow(clippy::format_push_string, clippy::format_collect, clippy::large_stack_arrays, reason = "a test writes HTTP by hand")]
 #![allow(missing_docs, unreachable_pub, reason = "tests")]
 
 mod anthropic;

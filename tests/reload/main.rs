@@ -26,6 +26,15 @@ fn served_by(reply: &Reply) -> String {
     line.to_owned()
 }
 
+/// Tells the others to stop, also when a test panics.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A chat whose answer has begun.
 fn begun(house: &House, node: &str) -> BufReader<TcpStream> {
     let mut stream = connect(house.proxy.address);
@@ -71,12 +80,12 @@ fn under_load_no_request_fails_whatever_comes_and_goes() {
         // The name stays, the machine is another one.
         moved["nodes"][1]["name"] = json!("b");
         let files = [house.file(&[0, 2]), house.file(&[1, 3]), other, house.file(&[3, 2, 1, 0]), moved, house.file(&[2])];
+        let _stop = Stop(&stop);
         for at in 0..24 {
             let before = count.load(Ordering::Relaxed);
             house.reload(&files[at % files.len()]);
             house.until("it goes on", || count.load(Ordering::Relaxed) >= before + 16);
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let served: u64 = house.servers.iter().map(|server| server.counters().requests("POST /api/chat")).sum();
     let asked = count.load(Ordering::Relaxed);
@@ -172,7 +181,7 @@ fn a_disabled_node_is_told_and_never_contacted_until_it_is_enabled() {
     assert_eq!(told["stats"]["is_healthy"], false);
     let route = house.json("/route?model=llama3.2:3b");
     assert_eq!((&route["choice"], &route["nodes"][1]["state"]), (&json!("a"), &json!("disabled")), "{route}");
-    assert!(route["nodes"][1]["why"].as_str().unwrap().contains("disabled"), "{route}");
+    assert!(route["nodes"][1]["why"].as_str().unwrap().contains("\"enabled\": false"), "{route}");
     assert_eq!((0..4).map(|_| served_by(&chat(&house))).collect::<Vec<_>>(), ["a"; 4]);
     for action in ["wake", "refresh"] {
         assert_eq!(post(house.proxy.address, &format!("/nodes/b/{action}"), "").status, 409);
@@ -235,4 +244,31 @@ fn who_waits_for_a_node_that_goes_is_served_by_another() {
         assert_eq!(served_by(&waits.join().unwrap()), "b");
     });
     assert!(rest(running) > 10, "the place would have come free by itself");
+}
+
+#[test]
+fn a_reload_sends_nothing_to_a_sleeper_whose_list_is_known() {
+    let sleeper = |mac: &str, weight: u32| json!({ "wake": { "mac": mac, "broadcast": "127.0.0.1" }, "weight": weight });
+    let described = |mut file: Value, more: &Value| {
+        let node = file["nodes"][0].as_object_mut().unwrap();
+        node.remove("always_on");
+        node.extend(more.as_object().unwrap().clone());
+        file
+    };
+    let first = sleeper("02:00:00:00:00:01", 1);
+    let house = House::with_file(vec![quick(), quick()], |unfinished| described(unfinished.nodes(&[0]), &first));
+    let shows = || house.servers[0].counters().requests("POST /api/show");
+    house.until("its shows are read", || shows() == 2);
+    house.until("nothing runs there", || house.servers[0].counters().connections_open == 0);
+    let before = house.servers[0].counters().connections_total;
+    let mut off = sleeper("02:00:00:00:00:02", 2);
+    off["enabled"] = json!(false);
+    for more in [sleeper("02:00:00:00:00:01", 2), sleeper("02:00:00:00:00:02", 2), off, sleeper("02:00:00:00:00:03", 2)] {
+        house.reload(&described(house.file(&[0]), &more));
+        assert!(!house.told("a")["models"].as_array().unwrap().is_empty());
+    }
+    house.reload(&house.file(&[1]));
+    house.reload(&described(house.file(&[0]), &sleeper("02:00:00:00:00:03", 2)));
+    assert!(!house.told("a")["models"].as_array().unwrap().is_empty(), "it comes back with its list");
+    assert_eq!(house.servers[0].counters().connections_total, before);
 }

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use proptest::prelude::{ProptestConfig, any, proptest};
 use tokio::time::Instant;
 
-use super::file::{FILE, LARGEST, UNFINISHED};
+use super::file::{FILE, LARGEST};
 use super::*;
+
+const UNFINISHED: &str = "state.json.new";
 
 /// A directory of this test's own, removed at its end.
 struct Dir(PathBuf);

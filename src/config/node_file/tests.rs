@@ -170,3 +170,15 @@ fn a_fault_repeats_no_secret() {
     assert_eq!(faults.len(), 5, "{faults:#?}");
     assert!(!faults.concat().contains("hush"), "{faults:#?}");
 }
+
+#[test]
+fn ranges_of_one_node_may_touch_and_not_overlap() {
+    let node = |ranges: &str| format!(r#"{{"nodes":[{{"name":"a","supported_model_ranges":[{ranges}]}}]}}"#);
+    let range = |min: u32, max: &str| format!(r#"{{"min_params_b":{min},"max_params_b":{max}}}"#);
+    sound(&node(&[range(1, "8"), range(8, "30"), range(70, "null")].join(",")));
+    for (first, second) in [(range(1, "8"), range(7, "30")), (range(7, "null"), range(1, "8")), (range(1, "9"), range(2, "3"))] {
+        let faults = read(&node(&format!("{first},\n{second}"))).faults;
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with("node_config.json line 2, column 1: this range overlaps"), "{faults:?}");
+    }
+}

@@ -166,3 +166,27 @@ fn one_address_for_two_nodes_is_refused_but_not_under_two_paths() {
     assert!(faults.contains("`node1` and `node2`"), "{faults}");
     assert_eq!(Place::new().flag("ollama-url", "http://a:1/x,http://a:1/y").config().nodes.len(), 2);
 }
+
+#[test]
+fn the_example_file_holds_the_four_nodes_and_is_sound() {
+    let place = Place::new().file("config/node_config.json", include_str!("../../../examples/node_config.json"));
+    let config = place.config();
+    assert!(config.notes.is_empty(), "{:?}", config.notes);
+    let told: Vec<(&str, usize, &str, Option<f64>)> = config
+        .nodes
+        .iter()
+        .map(|node| (node.name.as_str(), node.hosts.len(), node.hosts[0].host.as_str(), node.model_ranges[0].max_params_b))
+        .collect();
+    let expected = [
+        ("node1", 4, "192.168.50.158", None),
+        ("node2", 4, "192.168.50.31", Some(70.0)),
+        ("node3", 4, "192.168.50.94", Some(8.0)),
+        ("node4", 4, "192.168.50.155", Some(8.0)),
+    ];
+    assert_eq!(told, expected);
+    let memory: Vec<Option<f64>> = config.nodes.iter().map(|node| node.memory_gb).collect();
+    assert_eq!(memory, [Some(128.0), Some(32.0), Some(16.0), Some(32.0)]);
+    let classes: Vec<bool> = config.nodes.iter().map(|node| node.always_on).collect();
+    assert_eq!(classes, [true, true, true, false], "only the gaming PC sleeps");
+    assert_eq!(config.sizes.patterns.len(), 3);
+}

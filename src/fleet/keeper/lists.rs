@@ -100,6 +100,13 @@ impl Keeper {
         }
     }
 
+    /// A model was removed on the machine itself. A reading that is under way may be older; the next refusal asks again.
+    pub(super) fn list_refuted(&mut self) {
+        if !self.reading.lists {
+            self.read_lists_if_in_use();
+        }
+    }
+
     /// An inference answer has ended: its node is in use for some seconds more.
     pub(super) fn inferred(&mut self) {
         self.last_inference = Some(Instant::now());

@@ -5,6 +5,7 @@
 
 mod calls;
 mod lists;
+mod records;
 mod waking;
 
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use crate::catalog::Shows;
 use crate::config::NodeConfig;
 use crate::upstream::{Reply, Trouble};
 use calls::Caller;
+use records::Before;
 pub(super) use waking::means;
 
 /// Evidence and wants wait here; more than this many at once say nothing new.
@@ -54,6 +56,8 @@ pub(super) struct Keeper {
     last_inference: Option<Instant>,
     /// When it last refused a call of ours.
     refused: Option<Instant>,
+    /// When it was said to go to sleep.
+    announced: Option<Instant>,
 }
 
 /// What a job of the keeper brings back.
@@ -100,6 +104,7 @@ impl Keeper {
             next_check: None,
             last_inference: None,
             refused: None,
+            announced: None,
         };
         Ok((node.telling(tell), keeper))
     }
@@ -148,8 +153,10 @@ impl Keeper {
             }
             Message::CheckLife(tell) => self.check_life(tell),
             Message::Inferred => self.inferred(),
+            Message::FirstByte => self.first_byte(),
             Message::Mutated(tell) => self.mutated(tell),
             Message::ListAsked => self.list_asked(),
+            Message::ListRefuted => self.list_refuted(),
             Message::Refresh(tell) => self.refresh(tell),
         }
     }
@@ -214,7 +221,7 @@ impl Keeper {
 
     /// Lets the power machine judge an event, and does what it says.
     fn observe(&mut self, event: Event, words: Option<String>) {
-        let before = self.view.power.word();
+        let before = Before::of(&self.view.power);
         let power = std::mem::replace(&mut self.view.power, Power::Unknown);
         let (power, acts) = power::next(power, event, Instant::now(), self.view.means);
         self.view.power = power;
@@ -223,11 +230,15 @@ impl Keeper {
         }
         self.dirty = true;
         let after = self.view.power.word();
-        if before != after {
-            self.turned(before, after);
+        self.account(event, &before);
+        if before.word() != after {
+            self.turned(before.word(), after);
         }
         for act in acts {
             self.act(act);
+        }
+        if !self.view.power.in_progress() && matches!(event, Event::GoesToSleep) {
+            self.end_record("given_up", before.word() == "waking");
         }
     }
 
@@ -242,6 +253,8 @@ impl Keeper {
         }
         let why = self.view.trouble.as_deref().filter(|_| after != "awake");
         tracing::info!(node = %self.node.name(), from = before, to = after, why, "power");
+        let why = why.map(str::to_owned);
+        self.record_turn(before, after, why.as_deref());
     }
 
     fn act(&mut self, act: Act) {
@@ -258,6 +271,7 @@ impl Keeper {
     fn came_up(&mut self, took: Option<Duration>) {
         self.view.trouble = None;
         self.view.hindrance = None;
+        self.end_record("awake", took.is_some());
         if let Some(took) = took {
             self.view.woken = Some(Instant::now());
             self.node.metrics().woken(self.waking.trigger, took);
@@ -284,6 +298,7 @@ impl Keeper {
     fn answered(&mut self, reply: &Reply) {
         self.node.seen_now();
         self.met(Some(reply.peer.ip()));
+        self.record_connect(reply.connected);
         self.observe(Event::Answered, None);
         self.learn_mac(reply.peer.ip());
     }
@@ -295,6 +310,7 @@ impl Keeper {
     fn publish(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.publish.send_replace(Arc::new(self.view.clone()));
+            self.rules.journal.stir();
             if std::mem::take(&mut self.relisted) {
                 self.holders.relisted(&self.node, &self.view.holding);
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::records::{Record, Told};
 use super::{Done, Keeper};
 use crate::classify::Preload;
 use crate::config::{KeepAwake, LocalTime, NodeConfig};
@@ -13,6 +14,7 @@ use crate::fleet::metrics::WakeEnd;
 use crate::fleet::power::{Event, Means, Power};
 use crate::fleet::wake::{interfaces, packet, url};
 use crate::fleet::{KnownMac, Trigger, Want};
+use crate::telemetry::journal::Cause;
 use crate::upstream::{Reply, Trouble};
 
 /// Ollama gives a load up after five minutes without progress; beyond this even a slow one is not worth waiting for.
@@ -37,12 +39,15 @@ pub(super) struct Waking {
     pub(super) loads: WantedLoads,
     /// What started the campaign under way, or the last one.
     pub(super) trigger: Trigger,
+    pub(super) record: Option<Record>,
+    pub(super) told: Option<Told>,
 }
 
 impl Waking {
     pub(super) fn new(config: &NodeConfig) -> anyhow::Result<Self> {
         let client = config.wake.url.as_ref().map(|_| url::client()).transpose()?;
-        Ok(Self { client, skew: 0, last_call: None, loads: WantedLoads::default(), trigger: Trigger::default() })
+        let (loads, trigger) = (WantedLoads::default(), Trigger::default());
+        Ok(Self { client, skew: 0, last_call: None, loads, trigger, record: None, told: None })
     }
 }
 
@@ -72,19 +77,24 @@ impl Keeper {
         let was_in_progress = self.view.power.in_progress();
         if !was_in_progress {
             self.waking.loads = WantedLoads::default();
+            self.begin_record(&want.cause);
         }
         if !want.joins || was_in_progress {
             self.observe(Event::Wanted, None);
         }
         if !self.view.power.in_progress() {
+            self.drop_record();
             return;
         }
         if let Some(preload) = want.preload {
             self.waking.loads.add(preload);
         }
         if !was_in_progress {
+            let cause = want.cause.words();
             self.waking.trigger = want.trigger;
-            tracing::info!(node = %self.node.name(), cause = want.cause, "wanted");
+            tracing::info!(node = %self.node.name(), cause, "wanted");
+            self.view.asked_by = Some(cause);
+            self.dirty = true;
         }
     }
 
@@ -100,6 +110,7 @@ impl Keeper {
             wake.broadcast.is_empty() && address.is_some_and(|address| !interfaces.iter().any(|own| own.reaches(address)));
         let sent = packet::send(&targets, &packet::bytes(known.mac, wake.secure_on.as_ref()));
         self.node.metrics().packets_sent(*sent.as_ref().unwrap_or(&0));
+        self.record_packets(*sent.as_ref().unwrap_or(&0));
         let hindrance = match sent {
             _ if targets.is_empty() => Some(
                 "no network interface of this machine can carry a magic packet (in a container use host networking)".to_owned(),
@@ -124,6 +135,7 @@ impl Keeper {
         let fill = url::Fill { node: self.node.name().clone(), mac: self.view.mac.map(|known| known.mac), ip };
         let skew = self.waking.skew;
         self.node.metrics().url_called();
+        self.record_call();
         self.begin_job(async move { Done::Called(url::call(&client, &wake, &fill, skew).await) });
     }
 
@@ -154,6 +166,7 @@ impl Keeper {
             Ok(reply) => self.answered(&reply),
             // Connected without an answer: the service is starting, which the deadline bounds.
             Err(trouble) => {
+                self.record_trouble(&trouble, began);
                 self.missed(&trouble, began);
             }
         }
@@ -164,6 +177,12 @@ impl Keeper {
             let end = if refused || self.view.hindrance.is_some() { WakeEnd::Error } else { WakeEnd::Timeout };
             self.node.metrics().wake_ended(self.waking.trigger, end);
         }
+        let result = match self.view.power {
+            Power::WakeFailed { refused: true, .. } => "refused",
+            Power::WakeFailed { .. } => "failed",
+            _ => "given_up",
+        };
+        self.end_record(result, true);
         self.waking.loads = WantedLoads::default();
         let last = self.view.trouble.as_deref().unwrap_or_default();
         tracing::warn!(node = %self.node.name(), last, hindrance = self.view.hindrance.as_deref().unwrap_or_default(), "did not come up");
@@ -242,16 +261,26 @@ impl Keeper {
             return;
         }
         if self.view.power == Power::Awake && self.waking.last_call.is_none_or(|last| last.elapsed() >= interval) {
-            self.wake_call();
+            self.wake_call("interval");
         }
     }
 
-    fn wake_call(&mut self) {
+    fn wake_call(&mut self, trigger: &'static str) {
+        if !self.view.means.any() {
+            return;
+        }
+        let counts_elsewhere = self.waking.record.is_some();
+        if !counts_elsewhere {
+            self.begin_record(&Cause::default());
+        }
         if self.view.means.packets {
             self.send_packets();
         }
         if self.view.means.url {
             self.call_url();
+        }
+        if !counts_elsewhere {
+            self.record_wake_call(trigger);
         }
     }
 
@@ -277,7 +306,7 @@ impl Keeper {
         let wanted = *rule != KeepAwake::Off && rule.wants(LocalTime::now(), self.last_inference.map(|last| last.elapsed()));
         let interval = self.rules.wake.interval.unwrap_or(INTERVAL);
         if wanted && self.view.means.any() && self.waking.last_call.is_none_or(|last| last.elapsed() >= interval) {
-            self.wake_call();
+            self.wake_call("keep_awake");
         }
     }
 }
@@ -297,6 +326,7 @@ mod tests {
     use crate::catalog::Snapshot;
     use crate::config::{Env, ServeArgs, load};
     use crate::fleet::{Fleet, Metrics, Rules};
+    use crate::telemetry::journal::Journal;
     use crate::telemetry::metrics::Registry;
 
     /// The keeper of a node that does not answer; its packets go no further than this machine.
@@ -312,6 +342,7 @@ mod tests {
             wake: config.wake.clone(),
             health_interval: None,
             cache_ttl: config.cache_ttl,
+            journal: Journal::default(),
         };
         let metrics = Metrics::register(&Registry::default());
         let fleet = Fleet::start(&[], &rules, &Snapshot::default(), &metrics, &mut JoinSet::new()).unwrap();

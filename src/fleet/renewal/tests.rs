@@ -9,6 +9,7 @@ use super::*;
 use crate::config::{Env, ServeArgs, load};
 use crate::fleet::power::Event;
 use crate::fleet::{Metrics, Rules};
+use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Registry;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +39,7 @@ impl Rig {
             wake: config.wake.clone(),
             health_interval: None,
             cache_ttl: config.cache_ttl,
+            journal: Journal::default(),
         };
         let (metrics, mut keepers) = (Metrics::register(&Registry::default()), JoinSet::new());
         let fleet = Fleet::start(configs, &rules, snapshot, &metrics, &mut keepers).unwrap();

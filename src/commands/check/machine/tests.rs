@@ -1,3 +1,5 @@
+//! What `check` says about this machine, line by line.
+
 use super::*;
 use crate::commands::check::report::Mark;
 

@@ -1,3 +1,5 @@
+//! What `check` says about a node, line by line.
+
 use std::net::Ipv4Addr;
 
 use super::*;
