@@ -7,14 +7,15 @@
 //!
 //! Nothing is simulated but the networks: real settings, a real snapshot, real keepers, and what a request does between its
 //! classification and its connection: name the need, gather the candidates, choose, take the place. Nodes count as awake
-//! and nobody asks them anything. Each size runs in a process of its own. Of the two rows the first has each model on at
-//! most four nodes, the second one model on every node: the cost follows the candidates, not the fleet.
+//! and nobody asks them anything. Each size runs in a process of its own and prints three rows: each model on at most four
+//! nodes; the same without the catalog's index, by a look at every node; one model on every node. The cost follows the
+//! candidates, not the fleet.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use ollama_proxy::catalog::{Kept, NodeSnapshot, RawJson, Snapshot};
@@ -27,6 +28,7 @@ use ollama_proxy::schedule::{self, Lease, Need, Scheduler};
 use ollama_proxy::telemetry::metrics::Registry;
 use ollama_proxy::values::Strategy;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Sizes that are measured when none is named.
 const FLEETS: [usize; 4] = [1, 10, 100, 1000];
@@ -40,7 +42,10 @@ const COPIES: usize = 4;
 /// The one model that every node holds.
 const EVERYWHERE: &str = "everywhere:8b";
 
-const CHOICES: usize = 100_000;
+const CHOICES: u32 = 100_000;
+
+/// Choices by a look at all nodes: so slow a thing needs no more.
+const SURVEYS: u32 = 5_000;
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
@@ -49,8 +54,8 @@ fn main() -> anyhow::Result<()> {
         return tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(nodes));
     }
     let named: Vec<usize> = std::env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
-    println!("{CHOICES} choices each, {MODELS} models per node\n");
-    println!("nodes  model on   candidates   p50 µs   p99 µs   max µs   CPU µs/choice   RSS MiB");
+    println!("{CHOICES} choices each ({SURVEYS} by survey), {MODELS} models per node\n");
+    println!("nodes  model on  look       candidates   p50 µs   p99 µs   max µs   CPU µs/choice   RSS MiB");
     for nodes in if named.is_empty() { FLEETS.to_vec() } else { named } {
         let status = Command::new(std::env::current_exe()?).args(["--one", &nodes.to_string()]).status()?;
         anyhow::ensure!(status.success(), "measuring {nodes} nodes failed");
@@ -72,14 +77,20 @@ async fn measure(nodes: usize) -> anyhow::Result<()> {
     let models = (nodes * MODELS).div_ceil(COPIES.min(nodes));
     let few: Vec<String> = (0..models).map(model_name).collect();
     let mut bench = Bench { fleet, scheduler, quiet_after: settings.timeouts.quiet_after, leases: VecDeque::new(), nodes };
-    bench.row(&format!("≤ {COPIES}"), &few)?;
-    bench.row("all", &[EVERYWHERE.to_owned()])
+    bench.row(Look::Shortlist, "≤ 4", &few)?;
+    bench.row(Look::Survey, "≤ 4", &few)?;
+    bench.row(Look::Shortlist, "all", &[EVERYWHERE.to_owned()])
 }
 
 /// The settings of so many nodes, through the same door as everybody's. The addresses are those set aside for benchmarks.
 fn settings(nodes: usize, dir: &Path) -> anyhow::Result<Config> {
     let entry = |at: usize| {
-        format!(r#"{{"name":"{}","hosts":["198.18.{}.{}"],"always_on":true}}"#, node_name(at), at / 250, at % 250 + 1)
+        format!(
+            r#"{{"name":"{}","hosts":["198.18.{}.{}"],"always_on":true,"capacity":1000}}"#,
+            node_name(at),
+            at / 250,
+            at % 250 + 1
+        )
     };
     let entries: Vec<String> = (0..nodes).map(entry).collect();
     std::fs::write(dir.join("node_config.json"), format!(r#"{{"nodes":[{}]}}"#, entries.join(",\n")))?;
@@ -108,8 +119,8 @@ fn fleet(settings: &Config, keepers: &mut JoinSet<anyhow::Result<()>>) -> anyhow
 fn list(node: usize, nodes: usize) -> anyhow::Result<Kept> {
     let (copies, stride) = (COPIES.min(nodes), (nodes / COPIES).max(1));
     let models = (nodes * MODELS).div_ceil(copies);
-    let holds = |model: &usize| (0..copies).any(|copy| (model + copy * stride) % nodes == node);
-    let mut entries: Vec<String> = (0..models).filter(holds).map(|model| entry(&model_name(model), model)).collect();
+    let copy = |copy: usize| ((node + nodes - copy * stride % nodes) % nodes..models).step_by(nodes);
+    let mut entries: Vec<String> = (0..copies).flat_map(copy).map(|model| entry(&model_name(model), model)).collect();
     entries.push(entry(EVERYWHERE, models));
     let body = RawJson::new(format!(r#"{{"models":[{}]}}"#, entries.join(",")).as_bytes()).context("a list is JSON")?;
     Ok(Kept { read_unix: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(), body })
@@ -138,6 +149,15 @@ async fn all_awake(fleet: &Fleet) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How the candidates are gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// As every request does it.
+    Shortlist,
+    /// As explanations do it: every node.
+    Survey,
+}
+
 struct Bench {
     fleet: Fleet,
     scheduler: Scheduler,
@@ -148,17 +168,18 @@ struct Bench {
 }
 
 impl Bench {
-    fn row(&mut self, held_by: &str, models: &[String]) -> anyhow::Result<()> {
+    fn row(&mut self, look: Look, held_by: &str, models: &[String]) -> anyhow::Result<()> {
         let mut next = numbers();
         let mut candidates = 0;
-        let mut times = Vec::with_capacity(CHOICES);
+        let mut times = Vec::new();
         let (before, began) = (cpu_seconds(), Instant::now());
-        for _ in 0..CHOICES {
+        let choices = if look == Look::Survey { SURVEYS } else { CHOICES };
+        for _ in 0..choices {
             let model = &models[next(models.len())];
             let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"x"}}]}}"#);
             let ask = classify::classify(&hyper::Method::POST, "/api/chat", &hyper::HeaderMap::new(), &body.into());
             let start = Instant::now();
-            let (lease, seen) = self.choose(model, ask.preload.as_ref())?;
+            let (lease, seen) = self.choose(look, model, ask.preload.as_ref())?;
             times.push(start.elapsed());
             candidates += seen;
             self.leases.push_back(lease);
@@ -166,14 +187,15 @@ impl Bench {
             self.leases.drain(..surplus).for_each(|mut ended| ended.served());
         }
         let cpu = cpu_seconds().zip(before).map(|(after, before)| after - before);
-        let cpu = cpu.map_or("-".to_owned(), |seconds| format!("{:.2}", seconds * 1e6 / CHOICES as f64));
+        let cpu = cpu.map_or("-".to_owned(), |seconds| format!("{:.2}", seconds * 1e6 / f64::from(choices)));
         self.leases.clear();
         times.sort_unstable();
         let at = |part: usize| times[(times.len() * part / 1000).min(times.len() - 1)].as_secs_f64() * 1e6;
-        let (mean, rss) = (candidates / CHOICES, resident_mib().map_or("-".to_owned(), |mib| mib.to_string()));
+        let (mean, rss) = (candidates / times.len(), resident_mib().map_or("-".to_owned(), |mib| mib.to_string()));
         println!(
-            "{:5}  {held_by:<9}  {mean:10}  {:7.2}  {:7.2}  {:7.0}  {cpu:>14}  {rss:>8}",
+            "{:5}  {held_by:<8}  {:<9}  {mean:10}  {:7.2}  {:7.2}  {:7.0}  {cpu:>14}  {rss:>8}",
             self.nodes,
+            format!("{look:?}").to_lowercase(),
             at(500),
             at(990),
             at(1000)
@@ -183,9 +205,13 @@ impl Bench {
     }
 
     /// What a request does from its classification to its place on a node.
-    fn choose(&self, model: &str, preload: Option<&classify::Preload>) -> anyhow::Result<(Lease, usize)> {
+    fn choose(&self, look: Look, model: &str, preload: Option<&classify::Preload>) -> anyhow::Result<(Lease, usize)> {
         let need = Need::of_model(model, preload, true);
-        let candidates = self.scheduler.shortlist(&self.fleet, &need, self.quiet_after, |_| Tried::Not);
+        let (fleet, quiet_after) = (&self.fleet, self.quiet_after);
+        let candidates = match look {
+            Look::Shortlist => self.scheduler.shortlist(fleet, &need, quiet_after, |_| Tried::Not),
+            Look::Survey => self.scheduler.survey(fleet, &need, quiet_after, |_| Tried::Not),
+        };
         let order = Order::By(Strategy::RoundRobin);
         let rules = self.scheduler.rules();
         let terms = Terms { fallback: rules.fallback, order, may_wake: true, waited: Duration::ZERO, ahead: 0 };

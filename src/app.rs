@@ -20,6 +20,7 @@ use crate::dashboard::Dashboard;
 use crate::fleet::{self, Fleet, Rules};
 use crate::front::{Front, Origins};
 use crate::notify::{Notifier, Targets};
+use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds};
@@ -154,7 +155,12 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         notes: config.notes.clone(),
     };
     tasks.spawn(reloader.run(keepers, hangups));
-    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config), metrics, end.clone());
+    let providers = Providers::new(&config.providers).map_err(anyhow::Error::from)?;
+    if !providers.all().is_empty() {
+        let keeping = providers.clone().keep_lists(config.cache_ttl);
+        tasks.spawn(async move { Ok(keeping.await) });
+    }
+    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
     notifications(&config, &fleet, &mut tasks)?;
     let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), config_error);
     if let Some(dir) = config.data_dir.clone() {
@@ -188,7 +194,7 @@ fn schedule_rules(config: &Config) -> schedule::Rules {
     schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes: config.sizes.clone() }
 }
 
-fn proxy_settings(config: &Config) -> proxy::Settings {
+fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
     use std::hash::{BuildHasher, RandomState};
     let instance = format!("ollama-proxy-{:016x}", RandomState::new().hash_one(SystemTime::now()));
     proxy::Settings {
@@ -197,6 +203,8 @@ fn proxy_settings(config: &Config) -> proxy::Settings {
         wake: config.wake.clone(),
         cache_ttl: config.cache_ttl,
         no_own_calls: config.health_interval.is_none(),
+        providers,
+        list_cloud_models: config.list_cloud_models,
         instance,
     }
 }

@@ -101,7 +101,8 @@ impl Reloader {
                 self.error.send_replace(None);
                 let Changes { added, removed, changed } = &changes;
                 let (added, removed, changed) = (listed(added), listed(removed), listed(changed));
-                tracing::info!(added, removed, changed, "the node file was read again");
+                let found = if self.source.file().is_some() { "the node file was read again" } else { "there is no node file" };
+                tracing::info!(added, removed, changed, "{found}");
             }
             Err(faults) => {
                 self.counts.failed.one();

@@ -68,6 +68,15 @@ pub(super) fn read<'a>(path: &str, headers: &HeaderMap, body: &'a Bytes) -> Read
     }
 }
 
+/// The bytes of a JSON body as those behind an encoding. `None` for an encoding that is not known, a broken one, or a form.
+pub(super) fn decoded(path: &str, headers: &HeaderMap, body: &Bytes) -> Option<Bytes> {
+    match read(path, headers, body) {
+        Reading::Text(Cow::Borrowed(_)) => Some(body.clone()),
+        Reading::Text(Cow::Owned(text)) => Some(text.into()),
+        Reading::Form(_) | Reading::Broken | Reading::Opaque => None,
+    }
+}
+
 /// Whether a body that could not be read as JSON should have been JSON.
 pub(super) fn needs_json(method: &Method, found: Found, reading: &Reading<'_>) -> bool {
     let claims_json = || match reading {

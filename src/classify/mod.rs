@@ -148,6 +148,11 @@ pub fn streams_up(method: &Method, path: &str) -> bool {
     matches!(found, Some(Found::Route(_, Means::Change(Mutation::BlobUpload))))
 }
 
+/// A body without the encoding that it came in; `None` if that is not known, or broken.
+pub fn decoded(path: &str, headers: &HeaderMap, body: &Bytes) -> Option<Bytes> {
+    body::decoded(path, headers, body)
+}
+
 /// Says what a request wants. `path` is the path as it came, without the query; `body` is whole, or empty for uploads.
 /// Every request gets an ask: what cannot be read is `malformed`, or has no model.
 pub fn classify(method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Ask {

@@ -108,7 +108,10 @@ pub(super) fn wake_target(template: &str) -> Result<HostPort, String> {
     if filled.contains(['{', '}']) {
         return Err(format!("has an unknown placeholder; known are {}", KNOWN.join(" ")));
     }
-    let url = Url::parse(&filled).map_err(|why| format!("is no URL ({why}): write http://host:port/path"))?;
+    let url = Url::parse(&filled).map_err(|why| {
+        let more = if filled.is_ascii() { "" } else { ", and a host name beyond ASCII in its xn-- form" };
+        format!("is no URL ({why}): write http://host:port/path{more}")
+    })?;
     match (url.scheme(), url.host_str(), url.port_or_known_default()) {
         ("http" | "https", Some(host), Some(port)) => {
             Ok(HostPort { host: host.trim_matches(['[', ']']).to_ascii_lowercase(), port })
@@ -228,6 +231,12 @@ mod tests {
         for text in ["wol:9090/x", "file:///etc/passwd", "http://", "", "http://wol/}"] {
             assert!(wake_target(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_wake_url_beyond_ascii_names_its_host_in_ascii() {
+        assert!(wake_target("http://büro:9090/wol").unwrap_err().contains("xn--"));
+        assert_eq!(wake_target("http://xn--bro-hoa:9090/büro").unwrap().to_string(), "xn--bro-hoa:9090");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod account;
 pub mod energy;
+mod gate;
 mod holders;
 mod hosts;
 mod keeper;
@@ -131,11 +132,13 @@ impl Fleet {
 
     /// What all nodes that take part hold, as the catalog composes its answers from it.
     pub fn with_catalog<T>(&self, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
-        let nodes = self.nodes();
-        let views: Vec<_> = nodes.enabled().map(|node| (node, node.view())).collect();
-        let views: Vec<_> =
-            views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
-        compose(&views)
+        compose_of(self.nodes().enabled(), compose)
+    }
+
+    /// The same of those nodes alone that may hold a model.
+    pub fn with_holders<T>(&self, model: &str, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
+        let (nodes, holders) = (self.nodes(), self.holders(&ModelKey::of(model)));
+        compose_of(nodes.among(&holders).into_iter().filter(|node| node.config().enabled), compose)
     }
 
     /// Resolves when something worth keeping on disk has changed.
@@ -164,6 +167,12 @@ impl Fleet {
         };
         own.with_catalog(node.name(), &view.holding, self.shows())
     }
+}
+
+fn compose_of<'a, T>(nodes: impl Iterator<Item = &'a Node>, compose: impl FnOnce(&[catalog::View<'_>]) -> T) -> T {
+    let views: Vec<_> = nodes.map(|node| (node, node.view())).collect();
+    let views: Vec<_> = views.iter().map(|(node, view)| catalog::View { node: node.name(), holding: &view.holding }).collect();
+    compose(&views)
 }
 
 /// Whether an address is one of this machine's own.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::body::{self, Body};
 use super::headers;
-use crate::values::{Dialect, Fault, Kind, Retry};
+use crate::values::{Dialect, Fault, Kind, Retry, Whose};
 
 /// Ollama's own spelling of its JSON content type.
 pub const JSON: &str = "application/json; charset=utf-8";
@@ -105,7 +105,10 @@ pub fn fault(fault: &Fault, dialect: Dialect) -> Response<Body> {
     };
     if let Some(wait) = after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-        response.headers_mut().insert(headers::SHOULD_RETRY, HeaderValue::from_static("false"));
+        // A provider's limits are what the retries of SDKs are made for.
+        if fault.whose != Whose::Provider {
+            response.headers_mut().insert(headers::SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
     }
     if fault.kind == Kind::SlowClient {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -8,7 +8,7 @@ use crate::translate::{Abilities, Flavour, Listed, Target, Tongue};
 mod call;
 mod lists;
 
-pub use call::{Answer, AnswerBody, Call, NoClient};
+pub use call::{Answer, AnswerBody, Call, NoClient, broke_off};
 
 /// The address of OpenAI itself: others that speak its dialect know less.
 const OPENAI: &str = "://api.openai.com";

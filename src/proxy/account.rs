@@ -31,6 +31,7 @@ pub struct Trace {
     model: Option<String>,
     infers: bool,
     node: Option<Node>,
+    provider: Option<&'static str>,
     started: Instant,
     /// What it waits for now, and since when.
     holding: Option<(Reason, Instant)>,
@@ -75,6 +76,7 @@ impl Trace {
             model: None,
             infers: false,
             node: None,
+            provider: None,
             started: Instant::now(),
             holding: None,
             held: None,
@@ -154,6 +156,11 @@ impl Trace {
         if let Some(ticket) = &self.ticket {
             ticket.on_node(node.name().as_str());
         }
+    }
+
+    /// Which cloud provider serves it.
+    pub fn on_provider(&mut self, word: &'static str) {
+        self.provider = Some(word);
     }
 
     /// It waited for a wake or a place.
@@ -268,6 +275,7 @@ impl Trace {
             method: method_label(&self.method),
             route: self.route,
             node: self.node.as_ref(),
+            provider: self.provider,
             end,
             took,
             model: self.model.as_deref().filter(|_| self.infers),
@@ -323,7 +331,7 @@ impl Drop for Trace {
             method = self.method.as_str(),
             route = self.route,
             model = self.model,
-            node = self.node.as_ref().map(|node| node.name().as_str()),
+            node = self.node.as_ref().map(|node| node.name().as_str()).or(self.provider),
             status,
             outcome,
             held = self.waited().map(journal::rounded),

@@ -52,7 +52,7 @@ impl Proxy {
 
     fn look_up(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Lookup {
         let (now, ttl) = (Instant::now(), self.0.settings.cache_ttl);
-        self.0.fleet.with_catalog(|views| match metadata {
+        let compose = |views: &[catalog::View<'_>]| match metadata {
             Metadata::Tags => Lookup::Found(catalog::tags(views, now, ttl)),
             Metadata::Version => Lookup::Found(catalog::version(views, now, ttl)),
             Metadata::Status => Lookup::Found(catalog::status(views, now, ttl)),
@@ -67,7 +67,17 @@ impl Proxy {
             },
             // What runs is never remembered.
             Metadata::Ps => Lookup::Unknown,
-        })
+        };
+        let model = match metadata {
+            Metadata::ModelById(id) => Some(id.as_str()),
+            Metadata::Show { plain: true } => ask.model.as_deref(),
+            _ => None,
+        };
+        // What the holders of a model cannot tell, all lists together may.
+        match model.map(|model| self.0.fleet.with_holders(model, compose)) {
+            Some(found @ Lookup::Found(_)) => found,
+            _ => self.0.fleet.with_catalog(compose),
+        }
     }
 
     /// A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
@@ -75,7 +85,7 @@ impl Proxy {
         let name = ask.model.as_deref().unwrap_or_default();
         let askable = self.0.fleet.nodes().iter().any(Node::may_be_asked);
         match lookup {
-            Lookup::Found(cached) => Ok(Some(answer(cached, &head.method))),
+            Lookup::Found(cached) => Ok(Some(answer(self.with_cloud_models(ask, cached), &head.method))),
             Lookup::Unlisted | Lookup::Unknown if askable => Ok(None),
             _ if ask.malformed => Err(Fault::client(Kind::BadRequest, "the request body is not valid JSON")),
             Lookup::Unknown if ask.model.is_none() => Err(Fault::client(Kind::BadRequest, "model is required")),

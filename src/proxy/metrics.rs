@@ -137,6 +137,8 @@ pub(super) struct Account<'a> {
     pub(super) method: &'static str,
     pub(super) route: &'static str,
     pub(super) node: Option<&'a Node>,
+    /// The cloud provider that served in a node's place.
+    pub(super) provider: Option<&'static str>,
     pub(super) end: End,
     pub(super) took: Duration,
     /// The model as the client named it, of inference only.
@@ -234,7 +236,7 @@ impl Metrics {
     /// Accounts for one request.
     pub(super) fn account(&self, account: &Account<'_>) {
         let label = account.model_label();
-        let name = account.node.map(|node| node.name().clone());
+        let name = account.node.map(|node| node.name().clone()).or_else(|| account.provider.map(NodeName::new));
         let mut books = self.0.books.lock().unwrap_or_else(PoisonError::into_inner);
         let line = Line { method: account.method, route: account.route, node: name.clone(), end: account.end };
         let (requests, seconds) = books.requests.entry(line).or_insert_with_key(|line| self.line(line));

@@ -2,7 +2,8 @@
 //!
 //! 1. **read** the whole bounded body (413, 503), except blobs, which stream
 //! 2. **classify** it into an ask (pure)
-//! 3. **answer from the catalog** what needs no GPU
+//! 3. **answer from the cloud** what asks for a provider's model; no node is asked
+//!    else **from the catalog** what needs no GPU
 //! 4. **admit**: which node serves, may it be woken, is there a place (404, 503)
 //! 5. **reach** the node: connect, hedge, wait for its wake (504)
 //! 6. **send**, watching its silence (law 3)
@@ -14,6 +15,8 @@
 
 mod account;
 mod admit;
+mod cloud;
+mod cloud_body;
 mod everywhere;
 mod explain;
 mod failover;
@@ -40,6 +43,7 @@ use crate::classify::{self, Ask, Class};
 use crate::config::{Limits, Timeouts, WakeRules};
 use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, body, headers, reply};
+use crate::provider::Providers;
 use crate::schedule::{Lease, Scheduler};
 use crate::values::{Dialect, Fault, Kind, Retry, Whose};
 pub use account::Trace;
@@ -79,6 +83,10 @@ pub struct Settings {
     pub cache_ttl: Duration,
     /// Setting `--health-interval 0`: metadata is forwarded instead of kept.
     pub no_own_calls: bool,
+    /// Cloud providers.
+    pub providers: Providers,
+    /// Whether their models stand in the lists of models.
+    pub list_cloud_models: bool,
     /// Names this process in `Via`, to recognise loops.
     pub instance: String,
 }
@@ -143,6 +151,9 @@ impl Proxy {
         };
         let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
         trace.classified(&ask);
+        if let Some(answer) = self.from_cloud(&ask, &head, &bytes, trace).await? {
+            return Ok(answer);
+        }
         if let Some(answer) = self.answer_from_catalog(&ask, &head).await? {
             return Ok(answer);
         }

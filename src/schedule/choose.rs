@@ -34,7 +34,7 @@ pub struct Candidate {
     pub loaded: bool,
     /// Since its last sign of life.
     pub seen: Option<Duration>,
-    /// What a wake usually takes; of a waking one, what is left of it.
+    /// What a wake usually takes; of a waking one, what is left of it; nothing of one that is up.
     pub wakes_in: Duration,
     /// How long a request usually keeps a place of it, once that is learnt.
     pub service: Option<Duration>,

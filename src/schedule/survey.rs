@@ -16,6 +16,9 @@ use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
 use crate::values::ModelName;
 
+#[cfg(test)]
+mod tests;
+
 /// A wake that was never measured is taken to last so long.
 const WAKE: Duration = Duration::from_secs(30);
 
@@ -131,6 +134,7 @@ impl Look<'_> {
         let listed = asked.and_then(|asked| view.holding.find_by(asked.key()));
         let model = asked.filter(|_| need.held.is_some()).map_or(Holds::Unknown, |asked| holds(config, &view, listed, asked));
         let size = asked.and_then(|asked| asked.size(listed));
+        let readiness = believed(readiness(node, &view, self.quiet_after), tried);
         let mut candidate = Candidate {
             index: node.slot(),
             part: part(config, need),
@@ -138,10 +142,10 @@ impl Look<'_> {
             fit: size::fit(size, &config.model_ranges),
             circuit: Circuit::Closed,
             tried,
-            readiness: believed(readiness(node, &view, self.quiet_after), tried),
+            readiness,
             loaded: false,
             seen: node.last_seen().map(|seen| now.saturating_duration_since(seen)),
-            wakes_in: wakes_in(&view, now),
+            wakes_in: if readiness.is_up() { Duration::ZERO } else { wakes_in(&view, now) },
             service: None,
             active: 0,
             capacity: u32::MAX,
@@ -196,9 +200,10 @@ pub fn readiness(node: &Node, view: &View, quiet_after: Duration) -> Readiness {
     let fresh = || view.since.elapsed().is_ok_and(|since| since < REFUSING);
     match &view.power {
         Power::Waking(_) => Readiness::Waking,
+        // Without checks it stays unknown until it serves, so it must get its turn.
+        Power::Unknown if node.config().always_on => Readiness::Awake,
         Power::Awake if node.may_be_asked() => Readiness::Awake,
         Power::Awake if recently() => Readiness::ProbablyAwake,
-        Power::Unknown if node.config().always_on => Readiness::ProbablyAwake,
         Power::ServiceDown(_) if fresh() || node.config().always_on => Readiness::Down,
         Power::WakeFailed { until, .. } if *until > Instant::now() => Readiness::Down,
         Power::Asleep if node.config().always_on || (fresh() && !view.means.any()) => Readiness::Down,
@@ -214,16 +219,4 @@ pub fn readiness(node: &Node, view: &View, quiet_after: Duration) -> Readiness {
 fn wakes_in(view: &View, now: Instant) -> Duration {
     let usual = view.usual_wake().unwrap_or(WAKE);
     view.waking_since().map_or(usual, |since| usual.saturating_sub(now.saturating_duration_since(since)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_that_only_seemed_awake_is_taken_for_asleep_once_it_failed_this_request() {
-        assert_eq!(believed(Readiness::ProbablyAwake, Tried::Not), Readiness::ProbablyAwake);
-        assert_eq!(believed(Readiness::ProbablyAwake, Tried::Again), Readiness::Asleep);
-        assert_eq!(believed(Readiness::Awake, Tried::Again), Readiness::Awake, "fresh evidence counts for more");
-    }
 }

@@ -10,7 +10,7 @@ from network import MAC, MODEL, NAS, PC, lan
 
 BASE = f"http://{NAS}:11434"
 # Brought up by test_compose.py with the lines that follow them; only the engine's own name differs.
-COMPOSE = {"docker compose up -d", "docker compose logs ollama-proxy", "docker compose --profile local up -d"}
+COMPOSE = {"docker compose up -d", "docker compose logs ollama-proxy", "docker compose --profile local up -d ollama-proxy-local models_init"}
 
 
 def lines():
@@ -51,6 +51,11 @@ class Readme(unittest.TestCase):
         table, code = self.line("/ollama-proxy nodes")
         self.assertEqual(code, 0, table)
         self.assertIn("node1", table)
+        self.pc.sleep()
+        before = self.pc.status()["woken"]
+        woken, code = self.line("/ollama-proxy wake")
+        self.assertEqual(code, 0, woken)
+        self.assertEqual(self.pc.status()["woken"], before + 1)
         self.saved()
         self.assertEqual(set(lines()) - self.tried, set(), "lines that nothing runs")
 

@@ -131,8 +131,8 @@ class Container(unittest.TestCase):
 
     def test_keep_awake_windows_are_local_time(self):
         def calls_within(zone, seconds):
-            before = self.wake_service.calls
             podman("rm", "--all", "--force", "--time", "0")
+            before = self.wake_service.calls
             self.start(*HARDENED, "-e", f"TZ={zone}", "-e", f"KEEP_AWAKE={window}", "-e", "WAKE_INTERVAL=1s")
             self.pc.sleep()
             time.sleep(seconds)

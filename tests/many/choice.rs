@@ -2,6 +2,7 @@
 
 use crate::client;
 use crate::fleet::{Fleet, MODEL, chat_body, served_by};
+use crate::node::Node;
 
 /// The rules of the seed: 120B to node1, 30 to 70B to node2, 1 to 8B to node3 and node4.
 const SEED: &str = r#"{
@@ -150,4 +151,33 @@ async fn with_the_fallback_none_a_model_that_fits_nowhere_is_refused_with_reason
     assert_eq!(answer.status(), 503);
     assert!(answer.error().contains("node1") && answer.error().contains("supported_model_ranges"), "{answer:?}");
     fleet.nothing_more().await;
+}
+
+#[tokio::test]
+async fn a_model_that_one_of_many_nodes_has_got_meanwhile_is_found_there_too() {
+    let both: &[&str] = &[MODEL, "both:1b"];
+    let lists = [both, &[MODEL], &[MODEL], &[MODEL], &[MODEL], &[MODEL]];
+    let one_each = r#"{"nodes":[{"name":"node1","capacity":1},{"name":"node6","capacity":1}]}"#;
+    let mut fleet = Fleet::holding(&lists, one_each, &[]).await;
+    let address = fleet.nodes[5].address;
+    fleet.nodes[5].close().await;
+    fleet.nodes[5] = Node::at(address, &["both:1b"]);
+    assert_eq!(fleet.asks("POST /nodes/node6/refresh", &[], "").await.unwrap().status(), 200);
+    let chats = [(); 2].map(|()| fleet.asks("POST /api/chat", &[], &chat_body("both:1b", "")));
+    let mut served = Vec::new();
+    for _ in 0..2 {
+        // Neither is answered before both have come: the first has taken the one place of its node.
+        served.push(fleet.next().await);
+    }
+    served.sort_by_key(|(index, _)| *index);
+    assert_eq!(served.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 5]);
+    for (_, exchange) in served {
+        exchange.answer_chat().await;
+    }
+    for chat in chats {
+        assert_eq!(chat.await.unwrap().status(), 200);
+    }
+    let route = fleet.json(&format!("/route?model={MODEL}")).await;
+    let sixth = route["nodes"].as_array().unwrap().iter().find(|node| node["name"] == "node6").unwrap();
+    assert_eq!(sixth["why"], "does not have the model", "{route}");
 }

@@ -40,7 +40,7 @@ const WINDOWS: &str = "a Windows PC's own command, which shows or changes its po
 const MACHINE: &str = "shows or changes what this machine does, not the proxy";
 
 /// Lines that no test here runs, each with its reason.
-const NOT_RUN: [(&str, &str); 24] = [
+const NOT_RUN: [(&str, &str); 25] = [
     ("tests/all", "it runs this very test"),
     ("cargo build --release", "the program under test has just been built, without the long optimisation"),
     ("docker build -f docker/Dockerfile -t ollama-proxy .", CONTAINER),
@@ -50,11 +50,15 @@ const NOT_RUN: [(&str, &str); 24] = [
     ),
     ("docker logs ollama-proxy", CONTAINER),
     ("docker exec ollama-proxy /ollama-proxy check", CONTAINER),
+    ("docker exec ollama-proxy /ollama-proxy wake", CONTAINER),
     ("docker exec ollama-proxy /ollama-proxy nodes", CONTAINER),
     ("docker save -o ollama-proxy.tar ollama-proxy", CONTAINER),
     ("docker compose up -d", CONTAINER),
     ("docker compose logs ollama-proxy", CONTAINER),
-    ("docker compose --profile local up -d", "`tests/all container` checks it; there is no Ollama image to start"),
+    (
+        "docker compose --profile local up -d ollama-proxy-local models_init",
+        "`tests/all container` checks it; there is no Ollama image to start",
+    ),
     ("systemctl daemon-reload", MACHINE),
     ("systemctl enable --now ollama-proxy", MACHINE),
     ("journalctl -u ollama-proxy", MACHINE),

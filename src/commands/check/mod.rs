@@ -2,7 +2,6 @@
 //!
 //! `gather` and `visit` look, `machine`, `node` and `sizes` judge what they found, `report` prints it.
 
-mod coverage;
 mod gather;
 mod hints;
 mod machine;
@@ -51,8 +50,7 @@ fn announcement(calls_wake_urls: bool) -> &'static str {
 async fn examine(config: &Config, call_wake_url: bool, env: &Env) -> anyhow::Result<usize> {
     let mut keepers = JoinSet::new();
     let (fleet, note) = quiet::fleet(config, &config.nodes, &mut keepers)?;
-    let gaps = coverage::gaps(&config.nodes, config.fallback);
-    let notes: Vec<Line> = config.notes.iter().cloned().chain(note).chain(gaps).map(Line::note).collect();
+    let notes: Vec<Line> = config.notes.iter().cloned().chain(note).map(Line::note).collect();
     let mut faults = if notes.is_empty() { 0 } else { report::print("About the settings", &notes) };
     let machine = gather::machine(env);
     let ports = gather::ports(&config.listen).await;

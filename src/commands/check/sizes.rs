@@ -62,13 +62,46 @@ fn words(gap: Gap) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::check::report::Mark;
+    use crate::config::{Env, ServeArgs, load};
+
+    /// One node for each list of ranges.
+    fn nodes(ranges: &[&[(f64, Option<f64>)]]) -> Vec<NodeConfig> {
+        let args = ServeArgs::default().with("ollama-url", "http://192.0.2.1:1");
+        let nowhere = std::env::temp_dir().join("ollama-proxy-sizes-has-no-settings");
+        let node = load(&args, &Env::new(), &nowhere).unwrap().nodes.remove(0);
+        let with =
+            |ranges: &&[(f64, Option<f64>)]| NodeConfig { model_ranges: ranges.iter().map(range).collect(), ..node.clone() };
+        ranges.iter().map(with).collect()
+    }
+
+    fn range((min_params_b, max_params_b): &(f64, Option<f64>)) -> ModelRange {
+        ModelRange { min_params_b: *min_params_b, max_params_b: *max_params_b, description: String::new() }
+    }
+
+    #[test]
+    fn what_follows_from_a_gap_and_the_way_out_are_told() {
+        for (fallback, follows) in
+            [(Fallback::HaveModel, "a node that has such a model"), (Fallback::Any, "any node"), (Fallback::None, "are refused")]
+        {
+            let told = lines(&nodes(&[&[(0.0, Some(8.0))], &[(30.0, None)]]), fallback);
+            let [line] = &told[..] else { panic!("{told:?}") };
+            assert_eq!((line.mark, line.way_out.is_some()), (Mark::Note, true));
+            assert!(line.text.contains("models of 8 to 30 billion parameters") && line.text.contains(follows), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_node_without_ranges_takes_every_size_and_a_disabled_one_none() {
+        let one = |nodes: &[NodeConfig]| lines(nodes, Fallback::Any).first().map(|line| line.mark);
+        let mut all = nodes(&[&[], &[(1.0, None)]]);
+        assert_eq!(one(&all), Some(Mark::Ok));
+        all[0].enabled = false;
+        assert_eq!(one(&all), Some(Mark::Note));
+        assert_eq!((one(&nodes(&[&[]])), one(&[])), (None, None), "nobody states sizes");
+    }
 
     fn gaps_of(ranges: &[(f64, Option<f64>)]) -> Vec<(f64, Option<f64>)> {
-        let range = |(min_params_b, max_params_b): &(f64, Option<f64>)| ModelRange {
-            min_params_b: *min_params_b,
-            max_params_b: *max_params_b,
-            description: String::new(),
-        };
         let ranges: Vec<ModelRange> = ranges.iter().map(range).collect();
         gaps(ranges.iter()).into_iter().map(|gap| (gap.above, gap.below)).collect()
     }

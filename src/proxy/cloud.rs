@@ -1,0 +1,308 @@
+//! Requests for models of cloud providers: passed on as they are where the dialect is the same, else translated. No node
+//! is asked, chosen or woken for them.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::cloud_body::{Beginning, begin};
+use super::{Proxy, Trace, over_the_limit};
+use crate::catalog::Cached;
+use crate::classify::{self, Ask, Class, Metadata};
+use crate::http::{Body, headers, reply};
+use crate::provider::{self, Answer, Call, Choice, Provider};
+use crate::translate::{self, Client, Form, Now, Talk, Tongue, Translation, Voice, Wanted, Way};
+use crate::values::{Fault, Kind, Retry};
+
+/// What of a request its provider could not be told.
+const DROPPED: HeaderName = HeaderName::from_static("x-ollama-proxy-dropped");
+
+/// Keeps other proxies from holding a stream back.
+const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+const EVENTS: &str = "text/event-stream";
+const V1_JSON: &str = "application/json";
+
+/// A request for a model in the cloud.
+pub(super) struct Errand<'a> {
+    pub(super) ask: &'a Ask,
+    head: &'a Parts,
+    /// Decoded.
+    body: Bytes,
+    pub(super) choice: Choice,
+    /// When it came.
+    pub(super) began: Instant,
+}
+
+impl Proxy {
+    /// `None`: no provider has its model, or nothing that a provider does is asked for.
+    pub(super) async fn from_cloud(
+        &self,
+        ask: &Ask,
+        head: &Parts,
+        body: &Bytes,
+        trace: &mut Trace,
+    ) -> Result<Option<Response<Body>>, Fault> {
+        let Some(choice) = self.in_cloud(ask, head) else { return Ok(None) };
+        let is_count = head.uri.path() == "/v1/messages/count_tokens" && head.method == Method::POST;
+        match ask.class {
+            Class::Metadata(Metadata::Show { .. }) => return Ok(Some(show(&choice))),
+            Class::Metadata(Metadata::ModelById(ref id)) => return Ok(Some(model_v1(&choice, id))),
+            Class::Inference | Class::Unload(_) => {}
+            Class::Other { .. } if is_count => {}
+            Class::Metadata(_) | Class::Mutation(_) | Class::Other { .. } => return Ok(None),
+        }
+        trace.on_provider(choice.provider.word());
+        let body = classify::decoded(head.uri.path(), &head.headers, body)
+            .ok_or_else(|| Fault::client(Kind::BadRequest, "the request body is encoded in a way that cannot be read"))?;
+        let errand = Errand { ask, head, body, choice, began: trace.started() };
+        let serve = async { if is_count { errand.count(trace).await } else { errand.infer(self, trace).await } };
+        let served = match self.0.settings.timeouts.request_limit {
+            Some(limit) => tokio::time::timeout(limit, serve).await.unwrap_or_else(|_| Err(over_the_limit(limit))),
+            None => serve.await,
+        };
+        let mut response = served?;
+        let word = HeaderValue::from_static(errand.choice.provider.word());
+        response.headers_mut().insert(headers::NODE, word);
+        Ok(Some(response))
+    }
+
+    /// Who has the model of an ask, unless the client wants a node by its name.
+    fn in_cloud(&self, ask: &Ask, head: &Parts) -> Option<Choice> {
+        let providers = &self.0.settings.providers;
+        if providers.all().is_empty() {
+            return None;
+        }
+        let choice = providers.choose(ask.model.as_deref()?)?;
+        let named = head.headers.get(headers::NODE).map(|name| name.to_str().unwrap_or_default());
+        named.is_none_or(|name| name.eq_ignore_ascii_case(choice.provider.word())).then_some(choice)
+    }
+
+    /// A list of models with those of the providers behind it.
+    pub(super) fn with_cloud_models(&self, ask: &Ask, cached: Cached) -> Cached {
+        let key = match ask.class {
+            Class::Metadata(Metadata::Tags) => "models",
+            Class::Metadata(Metadata::Models) => "data",
+            _ => return cached,
+        };
+        let providers = self.0.settings.providers.all();
+        if !self.0.settings.list_cloud_models || providers.is_empty() {
+            return cached;
+        }
+        let Ok(mut list) = serde_json::from_slice::<Value>(&cached.body) else { return cached };
+        let Some(entries) = list.get_mut(key).and_then(Value::as_array_mut) else { return cached };
+        for provider in providers {
+            let (word, host, tongue) = (provider.word(), provider.host(), provider.tongue());
+            entries.extend(provider.models().iter().map(|model| {
+                let name = format!("{word}/{}", model.id);
+                if key == "data" { model.model_v1(&name, word) } else { model.tag(&name, host, word, tongue, provider::digest) }
+            }));
+        }
+        Cached { body: list.to_string().into(), ..cached }
+    }
+}
+
+fn show(choice: &Choice) -> Response<Body> {
+    let provider = &choice.provider;
+    let shown = choice.listed().show(provider.host(), provider.word(), provider.tongue());
+    reply::json(StatusCode::OK, &shown)
+}
+
+fn model_v1(choice: &Choice, id: &str) -> Response<Body> {
+    let model = choice.listed().model_v1(id, choice.provider.word());
+    reply::whole(StatusCode::OK, V1_JSON, model.to_string())
+}
+
+impl Errand<'_> {
+    async fn infer(&self, proxy: &Proxy, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+        let (route, tongue) = (self.ask.route, self.provider().tongue());
+        if let Some(voice) = Voice::of_route(route) {
+            return match (voice, tongue) {
+                (Voice::ChatCompletions | Voice::Completions, Tongue::OpenAi) => self.relay(proxy, trace).await,
+                (Voice::Messages, Tongue::Anthropic) => self.relay(proxy, trace).await,
+                _ => self.translate(proxy, voice, trace).await,
+            };
+        }
+        match (Way::of_route(route), tongue) {
+            (Some(_), Tongue::Anthropic) => Err(self.cannot("Anthropic has no embeddings: ask a model of another provider")),
+            (Some(Way::OpenAi), _) => self.relay(proxy, trace).await,
+            (Some(way), _) => self.embed(way, trace).await,
+            (None, Tongue::OpenAi) => self.relay(proxy, trace).await,
+            (None, _) => Err(self.cannot("this provider has no such route: use /v1/messages or /v1/chat/completions")),
+        }
+    }
+
+    pub(super) fn provider(&self) -> &Provider {
+        &self.choice.provider
+    }
+
+    fn cannot(&self, why: &'static str) -> Fault {
+        Fault::client(Kind::BadRequest, why)
+    }
+
+    fn now(&self) -> Now {
+        now(self.began)
+    }
+
+    /// What the client said, in its provider's dialect already: only the name of the model changes.
+    async fn relay(&self, proxy: &Proxy, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+        let path = self.head.uri.path().strip_prefix("/v1").unwrap_or_default();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-');
+        if !path.bytes().all(plain) {
+            return Err(self.cannot("this path means nothing to a cloud provider"));
+        }
+        let body = translate::with_model(&self.body, &self.choice.target.model)?;
+        let answer = self.call(path, body).await?;
+        if !answer.status.is_success() {
+            return self.refused(answer).await;
+        }
+        let (status, passed, kind) = (answer.status, answer.headers.clone(), answer.content_type.clone());
+        let is_stream = kind.as_ref().is_some_and(|kind| kind.as_bytes().starts_with(EVENTS.as_bytes()));
+        let mut response = if is_stream {
+            let form = Form::of(self.ask.dialect, self.ask.route, Some(EVENTS));
+            self.stream(proxy, answer, Beginning::relayed(form), trace).await?
+        } else {
+            self.give(V1_JSON, answer.whole().await?, trace)
+        };
+        *response.status_mut() = status;
+        response.headers_mut().extend(passed);
+        if let Some(kind) = kind {
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        }
+        Ok(response)
+    }
+
+    /// An error in the client's own dialect passes as it is, except one about our key, which is not the client's business.
+    async fn refused(&self, answer: Answer) -> Result<Response<Body>, Fault> {
+        let status = answer.status;
+        let passed = answer.headers.clone();
+        let (fault, body) = answer.refusal().await;
+        if fault.kind == Kind::Credentials || serde_json::from_slice::<Value>(&body).is_err() {
+            return Err(fault);
+        }
+        let mut response = reply::whole(status, V1_JSON, body);
+        response.headers_mut().extend(passed);
+        if let Retry::After(wait) = fault.retry {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        Ok(response)
+    }
+
+    async fn translate(&self, proxy: &Proxy, voice: Voice, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+        let talk = translate::understand(voice, &self.body)?;
+        let client = Client::of(&talk, voice, id_of(trace), SystemTime::now());
+        if talk.says_nothing() {
+            let unload = matches!(self.ask.class, Class::Unload(_));
+            return Ok(self.give(voice.content_type(false), translate::nothing_said(&client, unload, self.now()), trace));
+        }
+        let tongue = self.provider().tongue();
+        let (body, dropped) = translate::ask(&talk, tongue, &self.choice.target)?;
+        let path = if tongue == Tongue::Anthropic { "/messages" } else { "/chat/completions" };
+        let answer = self.call(path, body).await?;
+        if !answer.status.is_success() {
+            return Err(answer.refusal().await.0);
+        }
+        let mut response = self.translated(proxy, &talk, client, answer, trace).await?;
+        if let Ok(names) = HeaderValue::from_str(&dropped.join(", ")) {
+            if !dropped.is_empty() {
+                response.headers_mut().insert(DROPPED, names);
+            }
+        }
+        Ok(response)
+    }
+
+    async fn translated(
+        &self,
+        proxy: &Proxy,
+        talk: &Talk,
+        client: Client,
+        answer: Answer,
+        trace: &mut Trace,
+    ) -> Result<Response<Body>, Fault> {
+        let (voice, tongue) = (client.voice, self.provider().tongue());
+        if !talk.stream {
+            let said = answer.whole().await?;
+            let given = translate::whole(tongue, client, &said, self.now()).map_err(|fault| self.scrubbed(fault))?;
+            return Ok(self.give(voice.content_type(false), given, trace));
+        }
+        let beginning = Beginning::translated(Translation::new(tongue, client));
+        let mut response = self.stream(proxy, answer, beginning, trace).await?;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(voice.content_type(true)));
+        Ok(response)
+    }
+
+    async fn embed(&self, way: Way, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+        let wanted = Wanted::of(way, &self.body)?;
+        if let Some(given) = wanted.nothing_said(self.now()) {
+            return Ok(self.give(reply::JSON, given, trace));
+        }
+        let answer = self.call("/embeddings", wanted.for_openai(&self.choice.target.model)).await?;
+        if !answer.status.is_success() {
+            return Err(answer.refusal().await.0);
+        }
+        let given = wanted.from_openai(&answer.whole().await?, self.now()).map_err(|fault| self.scrubbed(fault))?;
+        Ok(self.give(reply::JSON, given, trace))
+    }
+
+    /// Anthropic counts its own; for others the tokens are estimated.
+    async fn count(&self, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+        if self.provider().tongue() == Tongue::Anthropic {
+            let body = translate::with_model(&self.body, &self.choice.target.model)?;
+            let answer = self.call("/messages/count_tokens", body).await?;
+            if !answer.status.is_success() {
+                return self.refused(answer).await;
+            }
+            return Ok(self.give(V1_JSON, answer.whole().await?, trace));
+        }
+        let tokens = translate::count_tokens(&self.body)?;
+        Ok(self.give(V1_JSON, json!({ "input_tokens": tokens }).to_string(), trace))
+    }
+
+    async fn call(&self, path: &str, body: Vec<u8>) -> Result<Answer, Fault> {
+        let (model, client) = (self.choice.target.model.as_str(), Some(&self.head.headers));
+        self.provider().call(Call { method: Method::POST, path, model, body: body.into(), client }).await
+    }
+
+    async fn stream(
+        &self,
+        proxy: &Proxy,
+        answer: Answer,
+        beginning: Beginning,
+        trace: &mut Trace,
+    ) -> Result<Response<Body>, Fault> {
+        let limit = proxy.0.settings.timeouts.request_limit.map(|limit| self.began + limit);
+        let body = begin(self, answer, beginning, limit, trace).await.map_err(|fault| self.scrubbed(fault))?;
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(ACCEL, HeaderValue::from_static("no"));
+        Ok(response)
+    }
+
+    fn give(&self, content_type: &'static str, body: impl Into<Bytes>, trace: &mut Trace) -> Response<Body> {
+        let body = body.into();
+        trace.passed(body.len());
+        reply::whole(StatusCode::OK, content_type, body)
+    }
+
+    /// A provider may repeat our key in an error.
+    fn scrubbed(&self, fault: Fault) -> Fault {
+        Fault { text: self.provider().without_key(&fault.text).into(), ..fault }
+    }
+}
+
+/// The time, for what is written now.
+pub(super) fn now(began: Instant) -> Now {
+    Now { wall: SystemTime::now(), since: began.elapsed() }
+}
+
+/// Letters and digits of the request's id, which name its answer too.
+fn id_of(trace: &Trace) -> String {
+    let id = trace.id().to_str().unwrap_or_default();
+    id.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
+}

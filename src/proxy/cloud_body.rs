@@ -1,0 +1,241 @@
+//! The streamed answer of a provider on its way to the client: held back until it says something, then passed on or
+//! translated as fast as the client reads. When the client leaves, hyper drops it, and the provider's call ends.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body as HttpBody, Frame};
+use tokio::time::{Instant, Sleep};
+
+use super::account::Trace;
+use super::cloud::{Errand, now};
+use super::tally::Tally;
+use crate::http::{Body, BoxError};
+use crate::provider::{Answer, AnswerBody, Provider, broke_off};
+use crate::translate::{EndWatch, Form, Opening, Translation, in_band_error};
+use crate::values::{Fault, Kind};
+
+/// What is done to the bytes that come.
+enum Way {
+    /// Nothing; the end is watched for.
+    Relayed(Form, Box<EndWatch>),
+    Translated(Box<Translation>),
+}
+
+/// A stream that has not said anything yet.
+pub(super) struct Beginning {
+    way: Way,
+    opening: Opening,
+}
+
+impl Beginning {
+    pub(super) fn relayed(form: Form) -> Self {
+        Self { way: Way::Relayed(form, Box::new(EndWatch::new(form))), opening: Opening::default() }
+    }
+
+    pub(super) fn translated(translation: Translation) -> Self {
+        Self { way: Way::Translated(Box::new(translation)), opening: Opening::default() }
+    }
+}
+
+/// Reads on until the stream says something; until then its failure can be a real status.
+pub(super) async fn begin(
+    errand: &Errand<'_>,
+    mut answer: Answer,
+    beginning: Beginning,
+    limit: Option<Instant>,
+    trace: &mut Trace,
+) -> Result<Body, Fault> {
+    let Beginning { mut way, mut opening } = beginning;
+    let mut first = Vec::new();
+    let mut fault = None;
+    let mut ended;
+    loop {
+        let chunk = answer.chunk().await?;
+        ended = chunk.is_none();
+        let step = match (&mut way, &chunk) {
+            (Way::Translated(translation), Some(chunk)) => translation.feed(chunk, now(errand.began), &mut first),
+            (Way::Translated(translation), None) => translation.finish(now(errand.began), &mut first),
+            (Way::Relayed(_, watch), Some(chunk)) => {
+                let open = opening.feed(chunk)?;
+                watch.feed(chunk);
+                first.extend_from_slice(chunk);
+                if open {
+                    break;
+                }
+                continue;
+            }
+            (Way::Relayed(_, watch), None) if watch.complete() => break,
+            (Way::Relayed(..), None) => return Err(errand.provider().fault(Kind::Died, "its stream ended before it began")),
+        };
+        match step {
+            Err(early) if first.is_empty() => return Err(early),
+            Err(late) => fault = Some(late),
+            Ok(()) => {}
+        }
+        if ended || fault.is_some() || !first.is_empty() {
+            break;
+        }
+    }
+    let mut handed = trace.hand_on(answer.status);
+    handed.streams();
+    let mut body = CloudBody {
+        out: first,
+        rest: (!ended).then(|| answer.into_body()),
+        way,
+        provider: errand.provider().clone(),
+        began: errand.began,
+        limit: limit.map(|at| Box::pin(tokio::time::sleep_until(at))),
+        trace: handed,
+        tally: Tally::default(),
+        abort: None,
+    };
+    if let Some(fault) = fault {
+        body.breaks(&fault.text);
+    } else if ended || body.is_done() {
+        body.ends();
+    }
+    Ok(body.boxed_unsync())
+}
+
+/// The answer under way.
+struct CloudBody {
+    /// What the client gets next.
+    out: Vec<u8>,
+    /// `None` when no more comes.
+    rest: Option<AnswerBody>,
+    way: Way,
+    provider: Provider,
+    began: Instant,
+    /// The hard end of `--request-limit`.
+    limit: Option<Pin<Box<Sleep>>>,
+    trace: Trace,
+    tally: Tally,
+    /// Why the connection is about to be aborted: no mark of an error fits into this answer.
+    abort: Option<String>,
+}
+
+impl CloudBody {
+    /// Whether the client has all of a translated answer; of a relayed one only its end tells.
+    fn is_done(&self) -> bool {
+        matches!(&self.way, Way::Translated(translation) if translation.done())
+    }
+
+    fn take(&mut self, chunk: Bytes) {
+        match &mut self.way {
+            Way::Relayed(_, watch) => {
+                watch.feed(&chunk);
+                self.out = chunk.into();
+            }
+            Way::Translated(translation) => {
+                let fed = translation.feed(&chunk, now(self.began), &mut self.out);
+                match fed {
+                    Err(fault) => self.breaks(&fault.text),
+                    Ok(()) => {}
+                }
+            }
+        }
+    }
+
+    /// The provider's side has ended. Without its end mark that is a failure, whatever HTTP says.
+    fn finish(&mut self) {
+        let finished = match &mut self.way {
+            Way::Relayed(Form::Whole, _) => Ok(()),
+            Way::Relayed(_, watch) if watch.complete() => Ok(()),
+            Way::Relayed(..) => Err("its stream ended without its end mark".into()),
+            Way::Translated(translation) => translation.finish(now(self.began), &mut self.out).map_err(|fault| fault.text),
+        };
+        match finished {
+            Ok(()) => self.ends(),
+            Err(why) => self.breaks(&why),
+        }
+    }
+
+    /// The client has all. What mostly comes along, the end of the provider's own body, is read so that its connection
+    /// can be used again; it is not waited for.
+    fn part(&mut self, cx: &mut Context<'_>) {
+        if let Some(rest) = &mut self.rest {
+            drop(Pin::new(rest).poll_frame(cx));
+        }
+        self.ends();
+    }
+
+    fn ends(&mut self) {
+        self.rest = None;
+        self.trace.done();
+    }
+
+    /// Marks the break in the client's dialect; where no mark fits, aborts the connection.
+    fn breaks(&mut self, why: &str) {
+        self.rest = None;
+        let why = self.provider.without_key(why);
+        self.trace.broke(&why);
+        match &self.way {
+            Way::Translated(translation) => self.out.extend(translation.error(&why)),
+            Way::Relayed(form, watch) => match in_band_error(*form, &why, watch.mid_line()) {
+                Some(mark) => self.out.extend_from_slice(&mark),
+                None => self.abort = Some(why),
+            },
+        }
+    }
+
+    /// Reads what has come, until there is something for the client or nothing more.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(rest) = self.rest.as_mut().filter(|_| self.out.is_empty()) {
+            match Pin::new(rest).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.take(data);
+                    }
+                    if self.is_done() {
+                        self.part(cx);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    let fault = broke_off(&self.provider, error);
+                    self.breaks(&fault.text);
+                }
+                Poll::Ready(None) => self.finish(),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl HttpBody for CloudBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if this.poll_rest(cx).is_pending() {
+            let over = this.limit.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready());
+            if !over {
+                return Poll::Pending;
+            }
+            this.breaks("--request-limit was reached");
+        }
+        if !this.out.is_empty() {
+            let out = Bytes::from(std::mem::take(&mut this.out));
+            this.tally.feed(&out);
+            this.trace.passed(out.len());
+            return Poll::Ready(Some(Ok(Frame::data(out))));
+        }
+        Poll::Ready(this.abort.take().map(|why| Err(why.into())))
+    }
+
+    /// So that hyper ends the answer with its last byte.
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_none() && self.out.is_empty() && self.abort.is_none()
+    }
+}
+
+impl Drop for CloudBody {
+    fn drop(&mut self) {
+        self.trace.told(self.tally.figures());
+    }
+}
