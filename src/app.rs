@@ -159,8 +159,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     tasks.spawn(reloader.run(keepers, hangups));
     let providers = Providers::new(&config.providers).map_err(anyhow::Error::from)?;
     if !providers.all().is_empty() {
-        let keeping = providers.clone().keep_lists(config.cache_ttl);
-        tasks.spawn(async move { Ok(keeping.await) });
+        tasks.spawn(providers.clone().keep_lists(config.cache_ttl));
     }
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
     notifications(&config, &fleet, &mut tasks)?;

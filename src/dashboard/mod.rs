@@ -3,6 +3,7 @@
 
 mod events;
 mod facts;
+pub mod pages;
 mod summary;
 mod timeline;
 mod topology;

@@ -5,6 +5,7 @@
 
 mod account;
 pub mod energy;
+mod gate;
 mod holders;
 mod hosts;
 mod keeper;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::View;
 use super::energy::Seconds;
+use super::gate::Gate;
 use super::hosts::Hosts;
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     retired: AtomicBool,
     idle: Idle,
     metrics: NodeMetrics,
+    inferences: Gate,
+    listings: Gate,
 }
 
 /// What requests tell a keeper.
@@ -115,8 +118,8 @@ impl Node {
         metrics: NodeMetrics,
     ) -> Result<Self, hyper::header::InvalidHeaderValue> {
         let hosts = Hosts::new(&config.hosts, view.borrow().address)?;
-        let (retired, idle) = (AtomicBool::new(false), Idle::default());
-        let shared = Arc::new(Shared { hosts, view, traffic, retired, idle, metrics });
+        let (retired, idle, inferences, listings) = (AtomicBool::new(false), Idle::default(), Gate::default(), Gate::default());
+        let shared = Arc::new(Shared { hosts, view, traffic, retired, idle, metrics, inferences, listings });
         Ok(Self(Arc::new(Handle { slot, config, inbox: None, shared })))
     }
 
@@ -276,7 +279,9 @@ impl Node {
 
     /// An inference answer has ended.
     pub fn inferred(&self) {
-        self.tell(Message::Inferred);
+        if self.0.shared.inferences.passes() {
+            self.tell(Message::Inferred);
+        }
     }
 
     /// A request that waited for a wake has its first byte.
@@ -295,7 +300,9 @@ impl Node {
 
     /// Somebody looks at a list that is old or missing. Never waits.
     pub fn list_asked(&self) {
-        self.tell(Message::ListAsked);
+        if self.0.shared.listings.passes() {
+            self.tell(Message::ListAsked);
+        }
     }
 
     /// It said that this model is not there. If it is on its list, the list is old. Never waits.

@@ -1,7 +1,9 @@
 //! Bodies, headers and replies: HTTP as this program uses it, with no knowledge of Ollama's routes.
 
+mod bell;
 pub mod body;
 pub mod headers;
 pub mod reply;
 
+pub use bell::{Bell, Quietly};
 pub use body::{Body, BoxError, Budget, Buffered};

@@ -79,6 +79,10 @@ impl Tally {
 
 /// The figure whose key stands here, with the whole number behind it.
 fn named(text: &[u8]) -> Option<(Figure, u64)> {
+    // Most quotes end a text or begin another key: one look at their next byte saves seven comparisons.
+    if !matches!(text.first(), Some(b'p' | b'i' | b'e' | b'c' | b'o' | b'l')) {
+        return None;
+    }
     let (rest, figure) = KEYS.iter().find_map(|(key, figure)| Some((text.strip_prefix(*key)?, *figure)))?;
     let rest = rest.strip_prefix(b"\"")?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());

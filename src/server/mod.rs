@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::http::Body;
+use crate::http::{Body, Quietly};
 use linger::Lingering;
 
 mod linger;
@@ -126,7 +126,8 @@ impl<H: Handler> Accept<H> {
         let counted = Counted::new(&self.open);
         tokio::spawn(async move {
             let _held = (place, counted);
-            if let Err(error) = connection.await {
+            // The connection and its requests are one task, and wake each other all the time.
+            if let Err(error) = Quietly::new(connection).await {
                 tracing::debug!(%client, %error, "connection ended");
             }
         });

@@ -3,7 +3,10 @@
 use std::io::IsTerminal;
 
 use tracing::Level;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, registry};
@@ -17,9 +20,20 @@ pub fn start(json: bool, level: Level) {
     // The error says that a log was already started, which is what a test that calls us twice wants.
     let _ = if json {
         registry().with(targets(level)).with(lines.json().flatten_event(true)).try_init()
+    } else if colour {
+        registry().with(targets(level)).with(lines.with_target(false)).try_init()
     } else {
-        registry().with(targets(level)).with(lines.with_ansi(colour).with_target(false)).try_init()
+        registry().with(targets(level)).with(lines.with_ansi(false).with_target(false).fmt_fields(plain())).try_init()
     };
+}
+
+/// Fields as `name=value`, without the care for colours that costs as much as the rest of a line.
+fn plain() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
+    let field = debug_fn(|line, field, value| match field.name() {
+        "message" => write!(line, "{value:?}"),
+        name => write!(line, "{name}={value:?}"),
+    });
+    field.delimited(" ")
 }
 
 fn targets(level: Level) -> Targets {

@@ -13,9 +13,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::bell::Bell;
 use super::{Idle, Link, Trouble};
-use crate::http::Body;
+use crate::http::{Bell, Body};
 
 /// So many bytes that have arrived together are handed on together; larger pieces are not worth a copy.
 const TOGETHER: usize = 16 * 1024;
@@ -57,16 +56,18 @@ impl Ready {
     }
 }
 
+type Upstream = Connection<TokioIo<TcpStream>, Body>;
+
 /// The connection, which reads and writes only while it is polled.
 struct Driver {
-    connection: Option<Pin<Box<Connection<TokioIo<TcpStream>, Body>>>>,
+    connection: Option<Pin<Box<Upstream>>>,
     bell: Arc<Bell>,
     /// The bell once more, as what the connection may ring.
     waker: Waker,
 }
 
 impl Driver {
-    fn new(connection: Connection<TokioIo<TcpStream>, Body>) -> Self {
+    fn new(connection: Upstream) -> Self {
         let bell = Arc::new(Bell::default());
         Self { connection: Some(Box::pin(connection)), waker: bell.clone().into(), bell }
     }
@@ -103,7 +104,7 @@ pub async fn exchange(ready: Ready, request: Request<Body>) -> Result<Response<A
         // Only the connection can bring it on, and that has just been asked.
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => driver.wait(cx),
-            answered => answered,
+            answered @ Poll::Ready(_) => answered,
         }
     })
     .await

@@ -3,7 +3,6 @@
 //! The connection is driven inside the caller's own task: no connection task, no channel between it and the body.
 //! There is no pool toward sleepers: a fresh connect costs 0.3 ms, a stale connection hangs for minutes.
 
-mod bell;
 mod call;
 mod dial;
 mod exchange;

@@ -53,24 +53,26 @@ pub fn machine(number: usize) -> Machine {
     machine
 }
 
-/// The node file of the seed for these machines. `more` is put into the entries: `("node1", {…})`.
+/// The example's node file for these machines: their addresses, and MACs where they sleep. Without `ranges` every machine is
+/// meant for every model. `more` is put into the entries: `("node1", {…})`.
 pub fn file(machines: &[Machine], ranges: bool, more: &[(&str, Value)]) -> Value {
-    let sizes = [json!([100, null]), json!([30, 70]), json!([1, 8]), json!([1, 8])];
-    let nodes = machines.iter().zip(sizes).map(|(machine, size)| {
-        let mut node = json!({ "name": machine.name, "hosts": [machine.ip()], "port": 11434, "weight": 1.0, "enabled": true });
-        if ranges {
-            node["supported_model_ranges"] = json!([{ "min_params_b": size[0], "max_params_b": size[1] }]);
-        }
+    let mut file: Value = serde_json::from_str(include_str!("../../examples/node_config.json")).unwrap();
+    for (machine, node) in machines.iter().zip(file["nodes"].as_array_mut().unwrap()) {
+        assert_eq!(node["name"], machine.name);
+        let node = node.as_object_mut().unwrap();
+        node.insert("hosts".into(), json!([machine.ip()]));
+        node.remove("wake");
         if SLEEPERS.contains(&machine.name.as_str()) {
-            node["wake"] = json!({ "mac": machine.mac });
+            node.insert("wake".into(), json!({ "mac": machine.mac }));
         }
-        for (key, value) in more.iter().filter(|(name, _)| *name == machine.name).flat_map(|(_, more)| more.as_object().unwrap())
-        {
-            node[key] = value.clone();
+        if !ranges {
+            node.remove("supported_model_ranges");
         }
-        node
-    });
-    json!({ "nodes": nodes.collect::<Vec<_>>(), "model_name_patterns": { "120b": 120, "70b": 70, "8b": 8 } })
+        for (_, wishes) in more.iter().filter(|(name, _)| *name == machine.name) {
+            node.extend(wishes.as_object().unwrap().clone());
+        }
+    }
+    file
 }
 
 /// The four machines as they are, with ranges of sizes or without.
