@@ -45,12 +45,18 @@ impl Lists {
 
 impl Providers {
     /// Reads each provider's list now, and again whenever somebody asks and it is older than `ttl`. Never ends.
-    pub async fn keep_lists(self, ttl: Duration) {
+    ///
+    /// # Errors
+    /// A reading panicked.
+    pub async fn keep_lists(self, ttl: Duration) -> anyhow::Result<()> {
         let mut keeping = tokio::task::JoinSet::new();
         for provider in self.0.iter().filter(|provider| provider.0.config.kind != ProviderKind::Azure) {
             keeping.spawn(keep(provider.clone(), ttl));
         }
-        while keeping.join_next().await.is_some() {}
+        while let Some(ended) = keeping.join_next().await {
+            ended?;
+        }
+        // Azure alone has nothing to read.
         std::future::pending().await
     }
 }

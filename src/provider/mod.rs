@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::config::{ProviderConfig, ProviderKind};
+use crate::config::{ProviderConfig, ProviderKind, Secret};
 use crate::translate::{Abilities, Flavour, Listed, Target, Tongue};
 
 mod call;
+mod guard;
 mod lists;
 
 pub use call::{Answer, AnswerBody, Call, NoClient, broke_off};
+pub use guard::KeyGuard;
 
 /// The address of OpenAI itself: others that speak its dialect know less.
 const OPENAI: &str = "://api.openai.com";
@@ -101,6 +103,11 @@ impl Provider {
         self.0.lists.now()
     }
 
+    /// Keeps its key out of what it says.
+    pub fn guard(&self) -> KeyGuard {
+        KeyGuard::new(self.0.config.key.as_ref().map(Secret::reveal))
+    }
+
     fn lists(&self, model: &str) -> Option<Listed> {
         self.models().iter().find(|listed| listed.id == model).cloned()
     }
@@ -131,7 +138,8 @@ impl Choice {
 /// 64 hex digits that stand for a name, as a digest does for a model's bytes.
 pub fn digest(name: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = digest.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }
 
 #[cfg(test)]

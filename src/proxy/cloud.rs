@@ -41,7 +41,7 @@ pub(super) struct Errand<'a> {
 
 impl Proxy {
     /// `None`: no provider has its model, or nothing that a provider does is asked for.
-    pub(super) async fn from_cloud(
+    pub(super) async fn answer_from_cloud(
         &self,
         ask: &Ask,
         head: &Parts,
@@ -129,20 +129,16 @@ impl Errand<'_> {
             };
         }
         match (Way::of_route(route), tongue) {
-            (Some(_), Tongue::Anthropic) => Err(self.cannot("Anthropic has no embeddings: ask a model of another provider")),
+            (Some(_), Tongue::Anthropic) => Err(cannot("Anthropic has no embeddings: ask a model of another provider")),
             (Some(Way::OpenAi), _) => self.relay(proxy, trace).await,
             (Some(way), _) => self.embed(way, trace).await,
             (None, Tongue::OpenAi) => self.relay(proxy, trace).await,
-            (None, _) => Err(self.cannot("this provider has no such route: use /v1/messages or /v1/chat/completions")),
+            (None, _) => Err(cannot("this provider has no such route: use /v1/messages or /v1/chat/completions")),
         }
     }
 
     pub(super) fn provider(&self) -> &Provider {
         &self.choice.provider
-    }
-
-    fn cannot(&self, why: &'static str) -> Fault {
-        Fault::client(Kind::BadRequest, why)
     }
 
     fn now(&self) -> Now {
@@ -154,7 +150,7 @@ impl Errand<'_> {
         let path = self.head.uri.path().strip_prefix("/v1").unwrap_or_default();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-');
         if !path.bytes().all(plain) {
-            return Err(self.cannot("this path means nothing to a cloud provider"));
+            return Err(cannot("this path means nothing to a cloud provider"));
         }
         let body = translate::with_model(&self.body, &self.choice.target.model)?;
         let answer = self.call(path, body).await?;
@@ -165,9 +161,12 @@ impl Errand<'_> {
         let is_stream = kind.as_ref().is_some_and(|kind| kind.as_bytes().starts_with(EVENTS.as_bytes()));
         let mut response = if is_stream {
             let form = Form::of(self.ask.dialect, self.ask.route, Some(EVENTS));
-            self.stream(proxy, answer, Beginning::relayed(form), trace).await?
+            self.stream(proxy, answer, Beginning::relayed(form, self.provider().guard()), trace).await?
         } else {
-            self.give(V1_JSON, answer.whole().await?, trace)
+            let whole = answer.whole().await?;
+            let mut guard = self.provider().guard();
+            let passed = [&guard.feed(whole)[..], &guard.finish()].concat();
+            given(V1_JSON, passed, trace)
         };
         *response.status_mut() = status;
         response.headers_mut().extend(passed);
@@ -198,7 +197,7 @@ impl Errand<'_> {
         let client = Client::of(&talk, voice, id_of(trace), SystemTime::now());
         if talk.says_nothing() {
             let unload = matches!(self.ask.class, Class::Unload(_));
-            return Ok(self.give(voice.content_type(false), translate::nothing_said(&client, unload, self.now()), trace));
+            return Ok(given(voice.content_type(false), translate::nothing_said(&client, unload, self.now()), trace));
         }
         let tongue = self.provider().tongue();
         let (body, dropped) = translate::ask(&talk, tongue, &self.choice.target)?;
@@ -227,8 +226,8 @@ impl Errand<'_> {
         let (voice, tongue) = (client.voice, self.provider().tongue());
         if !talk.stream {
             let said = answer.whole().await?;
-            let given = translate::whole(tongue, client, &said, self.now()).map_err(|fault| self.scrubbed(fault))?;
-            return Ok(self.give(voice.content_type(false), given, trace));
+            let written = translate::whole(tongue, client, &said, self.now()).map_err(|fault| self.scrubbed(fault))?;
+            return Ok(given(voice.content_type(false), written, trace));
         }
         let beginning = Beginning::translated(Translation::new(tongue, client));
         let mut response = self.stream(proxy, answer, beginning, trace).await?;
@@ -238,15 +237,15 @@ impl Errand<'_> {
 
     async fn embed(&self, way: Way, trace: &mut Trace) -> Result<Response<Body>, Fault> {
         let wanted = Wanted::of(way, &self.body)?;
-        if let Some(given) = wanted.nothing_said(self.now()) {
-            return Ok(self.give(reply::JSON, given, trace));
+        if let Some(loaded) = wanted.nothing_said(self.now()) {
+            return Ok(given(reply::JSON, loaded, trace));
         }
         let answer = self.call("/embeddings", wanted.for_openai(&self.choice.target.model)).await?;
         if !answer.status.is_success() {
             return Err(answer.refusal().await.0);
         }
-        let given = wanted.from_openai(&answer.whole().await?, self.now()).map_err(|fault| self.scrubbed(fault))?;
-        Ok(self.give(reply::JSON, given, trace))
+        let written = wanted.from_openai(&answer.whole().await?, self.now()).map_err(|fault| self.scrubbed(fault))?;
+        Ok(given(reply::JSON, written, trace))
     }
 
     /// Anthropic counts its own; for others the tokens are estimated.
@@ -257,10 +256,10 @@ impl Errand<'_> {
             if !answer.status.is_success() {
                 return self.refused(answer).await;
             }
-            return Ok(self.give(V1_JSON, answer.whole().await?, trace));
+            return Ok(given(V1_JSON, answer.whole().await?, trace));
         }
         let tokens = translate::count_tokens(&self.body)?;
-        Ok(self.give(V1_JSON, json!({ "input_tokens": tokens }).to_string(), trace))
+        Ok(given(V1_JSON, json!({ "input_tokens": tokens }).to_string(), trace))
     }
 
     async fn call(&self, path: &str, body: Vec<u8>) -> Result<Answer, Fault> {
@@ -284,16 +283,22 @@ impl Errand<'_> {
         Ok(response)
     }
 
-    fn give(&self, content_type: &'static str, body: impl Into<Bytes>, trace: &mut Trace) -> Response<Body> {
-        let body = body.into();
-        trace.passed(body.len());
-        reply::whole(StatusCode::OK, content_type, body)
-    }
-
     /// A provider may repeat our key in an error.
-    fn scrubbed(&self, fault: Fault) -> Fault {
-        Fault { text: self.provider().without_key(&fault.text).into(), ..fault }
+    fn scrubbed(&self, mut fault: Fault) -> Fault {
+        fault.text = self.provider().without_key(&fault.text).into();
+        fault
     }
+}
+
+fn cannot(why: &'static str) -> Fault {
+    Fault::client(Kind::BadRequest, why)
+}
+
+/// A whole answer.
+fn given(content_type: &'static str, body: impl Into<Bytes>, trace: &mut Trace) -> Response<Body> {
+    let body = body.into();
+    trace.passed(body.len());
+    reply::whole(StatusCode::OK, content_type, body)
 }
 
 /// The time, for what is written now.

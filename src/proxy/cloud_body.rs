@@ -14,14 +14,14 @@ use super::account::Trace;
 use super::cloud::{Errand, now};
 use super::tally::Tally;
 use crate::http::{Body, BoxError};
-use crate::provider::{Answer, AnswerBody, Provider, broke_off};
+use crate::provider::{Answer, AnswerBody, KeyGuard, Provider, broke_off};
 use crate::translate::{EndWatch, Form, Opening, Translation, in_band_error};
 use crate::values::{Fault, Kind};
 
 /// What is done to the bytes that come.
 enum Way {
-    /// Nothing; the end is watched for.
-    Relayed(Form, Box<EndWatch>),
+    /// Nothing, but that no key passes; the end is watched for.
+    Relayed(Form, Box<EndWatch>, Box<KeyGuard>),
     Translated(Box<Translation>),
 }
 
@@ -32,8 +32,8 @@ pub(super) struct Beginning {
 }
 
 impl Beginning {
-    pub(super) fn relayed(form: Form) -> Self {
-        Self { way: Way::Relayed(form, Box::new(EndWatch::new(form))), opening: Opening::default() }
+    pub(super) fn relayed(form: Form, guard: KeyGuard) -> Self {
+        Self { way: Way::Relayed(form, Box::new(EndWatch::new(form)), Box::new(guard)), opening: Opening::default() }
     }
 
     pub(super) fn translated(translation: Translation) -> Self {
@@ -59,16 +59,16 @@ pub(super) async fn begin(
         let step = match (&mut way, &chunk) {
             (Way::Translated(translation), Some(chunk)) => translation.feed(chunk, now(errand.began), &mut first),
             (Way::Translated(translation), None) => translation.finish(now(errand.began), &mut first),
-            (Way::Relayed(_, watch), Some(chunk)) => {
+            (Way::Relayed(_, watch, guard), Some(chunk)) => {
                 let open = opening.feed(chunk)?;
                 watch.feed(chunk);
-                first.extend_from_slice(chunk);
+                first.extend_from_slice(&guard.feed(chunk.clone()));
                 if open {
                     break;
                 }
                 continue;
             }
-            (Way::Relayed(_, watch), None) if watch.complete() => break,
+            (Way::Relayed(_, watch, _), None) if watch.complete() => break,
             (Way::Relayed(..), None) => return Err(errand.provider().fault(Kind::Died, "its stream ended before it began")),
         };
         match step {
@@ -83,7 +83,7 @@ pub(super) async fn begin(
     let mut handed = trace.hand_on(answer.status);
     handed.streams();
     let mut body = CloudBody {
-        out: first,
+        out: first.into(),
         rest: (!ended).then(|| answer.into_body()),
         way,
         provider: errand.provider().clone(),
@@ -104,7 +104,7 @@ pub(super) async fn begin(
 /// The answer under way.
 struct CloudBody {
     /// What the client gets next.
-    out: Vec<u8>,
+    out: Bytes,
     /// `None` when no more comes.
     rest: Option<AnswerBody>,
     way: Way,
@@ -126,15 +126,16 @@ impl CloudBody {
 
     fn take(&mut self, chunk: Bytes) {
         match &mut self.way {
-            Way::Relayed(_, watch) => {
+            Way::Relayed(_, watch, guard) => {
                 watch.feed(&chunk);
-                self.out = chunk.into();
+                self.out = guard.feed(chunk);
             }
             Way::Translated(translation) => {
-                let fed = translation.feed(&chunk, now(self.began), &mut self.out);
-                match fed {
-                    Err(fault) => self.breaks(&fault.text),
-                    Ok(()) => {}
+                let mut written = Vec::new();
+                let fed = translation.feed(&chunk, now(self.began), &mut written);
+                self.out = written.into();
+                if let Err(fault) = fed {
+                    self.breaks(&fault.text);
                 }
             }
         }
@@ -143,10 +144,17 @@ impl CloudBody {
     /// The provider's side has ended. Without its end mark that is a failure, whatever HTTP says.
     fn finish(&mut self) {
         let finished = match &mut self.way {
-            Way::Relayed(Form::Whole, _) => Ok(()),
-            Way::Relayed(_, watch) if watch.complete() => Ok(()),
+            Way::Relayed(form, watch, guard) if *form == Form::Whole || watch.complete() => {
+                self.out = guard.finish().into();
+                Ok(())
+            }
             Way::Relayed(..) => Err("its stream ended without its end mark".into()),
-            Way::Translated(translation) => translation.finish(now(self.began), &mut self.out).map_err(|fault| fault.text),
+            Way::Translated(translation) => {
+                let mut written = Vec::new();
+                let finished = translation.finish(now(self.began), &mut written);
+                self.out = written.into();
+                finished.map_err(|fault| fault.text)
+            }
         };
         match finished {
             Ok(()) => self.ends(),
@@ -173,12 +181,13 @@ impl CloudBody {
         self.rest = None;
         let why = self.provider.without_key(why);
         self.trace.broke(&why);
-        match &self.way {
-            Way::Translated(translation) => self.out.extend(translation.error(&why)),
-            Way::Relayed(form, watch) => match in_band_error(*form, &why, watch.mid_line()) {
-                Some(mark) => self.out.extend_from_slice(&mark),
-                None => self.abort = Some(why),
-            },
+        let mark = match &self.way {
+            Way::Translated(translation) => Some(translation.error(&why)),
+            Way::Relayed(form, watch, _) => in_band_error(*form, &why, watch.mid_line()).map(Vec::from),
+        };
+        match mark {
+            Some(mark) => self.out = [&self.out[..], &mark].concat().into(),
+            None => self.abort = Some(why),
         }
     }
 
@@ -220,7 +229,7 @@ impl HttpBody for CloudBody {
             this.breaks("--request-limit was reached");
         }
         if !this.out.is_empty() {
-            let out = Bytes::from(std::mem::take(&mut this.out));
+            let out = std::mem::take(&mut this.out);
             this.tally.feed(&out);
             this.trace.passed(out.len());
             return Poll::Ready(Some(Ok(Frame::data(out))));

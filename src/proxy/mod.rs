@@ -151,7 +151,7 @@ impl Proxy {
         };
         let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
         trace.classified(&ask);
-        if let Some(answer) = self.from_cloud(&ask, &head, &bytes, trace).await? {
+        if let Some(answer) = self.answer_from_cloud(&ask, &head, &bytes, trace).await? {
             return Ok(answer);
         }
         if let Some(answer) = self.answer_from_catalog(&ask, &head).await? {

@@ -64,10 +64,21 @@ fn judge(name: &[u8], data: &[u8]) -> Option<Told> {
     if name == b"error" || kind == "error" {
         return Some(Told::Error(of_event(&event)));
     }
-    let chatters = matches!(kind, "ping" | "message_start" | "response.created" | "response.queued" | "response.in_progress");
-    // The results of Azure's filters for the prompt.
-    let no_choice = event.get("choices").and_then(Value::as_array).is_some_and(Vec::is_empty);
-    (!chatters && !no_choice).then_some(Told::Matters)
+    let chatters = matches!(
+        kind,
+        "ping" | "message_start" | "content_block_start" | "response.created" | "response.queued" | "response.in_progress"
+    );
+    // Such as the results of Azure's filters for the prompt, or a delta with the role alone.
+    let quiet = event.get("choices").and_then(Value::as_array).is_some_and(|choices| choices.iter().all(says_nothing));
+    (!chatters && !quiet).then_some(Told::Matters)
+}
+
+/// A choice without a word, a call or an end.
+fn says_nothing(choice: &Value) -> bool {
+    let is_nothing = |value: &Value| value.is_null() || value == "" || value.as_array().is_some_and(Vec::is_empty);
+    let delta = choice.get("delta").and_then(Value::as_object);
+    let silent = delta.is_none_or(|delta| delta.iter().all(|(key, value)| key == "role" || is_nothing(value)));
+    silent && ["finish_reason", "text"].iter().all(|key| choice.get(key).is_none_or(is_nothing))
 }
 
 #[cfg(test)]
@@ -89,6 +100,8 @@ mod tests {
     fn a_stream_is_held_back_until_it_says_something() {
         for text in [
             "",
+            "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n",
+            "data: {\"type\":\"content_block_start\",\"index\":0}\n\n",
             ": connected\n\n",
             "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n",
             "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n",
@@ -98,8 +111,10 @@ mod tests {
             assert_eq!(open(text), Ok(false), "{text}");
         }
         for text in [
-            "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n",
-            "data: {\"type\":\"content_block_start\",\"index\":0}\n\n",
+            "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0}]}}]}\n\n",
+            "data: {\"choices\":[{\"text\":\"a\"}]}\n\n",
+            "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+            "data: {\"type\":\"content_block_delta\",\"index\":0}\n\n",
             "data: [DONE]\n\n",
         ] {
             assert_eq!(open(text), Ok(true), "{text}");
