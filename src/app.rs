@@ -141,7 +141,8 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     say_hello(&config, &fleet, &addresses);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
     let metrics = proxy::Metrics::register(&registry);
-    let dashboard = Dashboard::new(fleet.clone(), scheduler.clone(), config.price_per_kwh, end.clone());
+    let (price, price_now) = watch::channel(config.price_per_kwh);
+    let dashboard = Dashboard::new(fleet.clone(), scheduler.clone(), price_now, end.clone());
     let (error, config_error) = watch::channel(None);
     let reloader = Reloader {
         source: config.source.clone(),
@@ -151,6 +152,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         requests: metrics.clone(),
         registry: registry.clone(),
         counts: Counts::register(&registry),
+        price,
         error,
         notes: config.notes.clone(),
     };

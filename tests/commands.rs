@@ -325,3 +325,39 @@ async fn check_calls_a_wake_url_only_when_told_and_compares_the_clocks() {
     assert!(asked.recv_timeout(PATIENCE).unwrap().starts_with("GET /wol?mac="));
     assert!(!told.out.contains("mac=02-00"), "queries may hold secrets: {}", told.out);
 }
+
+#[tokio::test]
+async fn a_test_notification_reaches_who_is_set_and_says_so_or_why_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hook = format!("--notify-webhook=http://{}/hook?key=geheim", listener.local_addr().unwrap());
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let heard = std::thread::spawn(move || {
+        let mut lines = Vec::new();
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            if let Some(text) = line.to_lowercase().strip_prefix("content-length: ") {
+                length = text.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+            lines.push(line);
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        stream.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        (lines.swap_remove(0), String::from_utf8(body).unwrap())
+    });
+    let ntfy = format!("--notify-ntfy=http://{closed}/topic");
+    let scratch = Scratch::new();
+    let ended = run(&scratch, &["notify-test", &hook, &ntfy]).with(1, &["webhook: sent", "ntfy: not sent: "]);
+    assert!(!format!("{ended:?}").contains("geheim"), "{ended:?}");
+    let (asked, body) = heard.join().unwrap();
+    assert!(asked.starts_with("POST /hook?key=geheim ") && body.contains("\"event\":\"test\""), "{asked} {body}");
+    run(&scratch, &["notify-test"]).with(2, &["--notify-webhook", "NOTIFY_NTFY"]);
+    let bad = run(&scratch, &["notify-test", "--notify-ntfy=https://ntfy.example/"]).with(2, &["must end with the topic"]);
+    assert!(!format!("{bad:?}").contains("ntfy.example"), "a topic is as good as a password: {bad:?}");
+}

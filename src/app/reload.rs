@@ -27,6 +27,8 @@ pub(super) struct Reloader {
     pub(super) requests: proxy::Metrics,
     pub(super) registry: Registry,
     pub(super) counts: Counts,
+    /// Of a kilowatt-hour.
+    pub(super) price: watch::Sender<Option<f64>>,
     /// What is wrong with the file, for people.
     pub(super) error: watch::Sender<Option<String>>,
     /// Notes that were told already.
@@ -120,7 +122,7 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || (source.read(), source)).await;
         let (read, source) = read.map_err(|ended| ended.to_string())?;
         self.source = source;
-        let NodeSettings { nodes, sizes, fallback, price_per_kwh: _, notes } = read.map_err(|faults| faults.0.join("; "))?;
+        let NodeSettings { nodes, sizes, fallback, price_per_kwh, notes } = read.map_err(|faults| faults.0.join("; "))?;
         let faults = ourselves(&nodes, &self.addresses);
         if !faults.is_empty() {
             return Err(faults.join("; "));
@@ -130,6 +132,7 @@ impl Reloader {
             tracing::warn!("{note}");
         }
         self.notes = notes;
+        self.price.send_replace(price_per_kwh);
         let strategy = self.scheduler.rules().strategy;
         // First the seats, then the nodes, without a step between: no request finds one without the other.
         self.scheduler.renew(&plan, schedule::Rules { strategy, fallback, sizes });

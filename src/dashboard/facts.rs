@@ -57,7 +57,7 @@ pub(super) fn whole(house: &House, node: &Node) -> Value {
         "sent": node.metrics().sent().get(),
         "received": node.metrics().received().get(),
         "timeline": timeline::stretches(&entries, node.view().power.word(), now()),
-        "energy": energy(node.seconds(), &node.config().power, house.price_per_kwh),
+        "energy": energy(node.seconds(), &node.config().power, house.price_per_kwh()),
     });
     if let (Value::Object(facts), Value::Object(more)) = (&mut facts, more) {
         facts.extend(more);
@@ -125,7 +125,7 @@ pub(super) fn energy(seconds: Seconds, power: &PowerConfig, price: Option<f64>) 
 /// The same over all nodes; those whose draw is not stated add their times only.
 pub(super) fn energy_of_all(house: &House) -> Value {
     let (seconds, energy) = sum(house);
-    told(seconds, energy, house.price_per_kwh)
+    told(seconds, energy, house.price_per_kwh())
 }
 
 /// Times and energy of all nodes together.

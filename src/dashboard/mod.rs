@@ -3,6 +3,7 @@
 
 mod events;
 mod facts;
+pub mod pages;
 mod summary;
 mod timeline;
 mod topology;
@@ -34,7 +35,8 @@ pub struct Dashboard {
 struct House {
     fleet: Fleet,
     scheduler: Scheduler,
-    price_per_kwh: Option<f64>,
+    /// In the owner's currency; a reload may change it.
+    price: watch::Receiver<Option<f64>>,
     /// When this program started, in Unix seconds.
     started: f64,
 }
@@ -43,13 +45,17 @@ impl House {
     fn journal(&self) -> &Journal {
         self.fleet.journal()
     }
+
+    fn price_per_kwh(&self) -> Option<f64> {
+        *self.price.borrow()
+    }
 }
 
 impl Dashboard {
-    /// `price_per_kwh` is in the owner's currency; `end` turns true when the process is asked to end: then all event
+    /// `price` is that of a kilowatt-hour in the owner's currency; `end` turns true when the process is asked to end: then all event
     /// streams end too.
-    pub fn new(fleet: Fleet, scheduler: Scheduler, price_per_kwh: Option<f64>, end: watch::Receiver<bool>) -> Self {
-        let house = Arc::new(House { fleet, scheduler, price_per_kwh, started: now() });
+    pub fn new(fleet: Fleet, scheduler: Scheduler, price: watch::Receiver<Option<f64>>, end: watch::Receiver<bool>) -> Self {
+        let house = Arc::new(House { fleet, scheduler, price, started: now() });
         Self { hub: Hub::new(house.clone(), end), house }
     }
 

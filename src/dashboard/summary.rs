@@ -75,7 +75,7 @@ fn energy(house: &House) -> Vec<(&'static str, f64)> {
     if let Some(energy) = energy {
         told.push(("energy_used_kwh", rounded(energy.used_kwh())));
         told.push(("energy_saved_kwh", rounded(energy.saved_kwh())));
-        told.extend(house.price_per_kwh.map(|price| ("cost_saved", rounded(energy.saved_kwh() * price))));
+        told.extend(house.price_per_kwh().map(|price| ("cost_saved", rounded(energy.saved_kwh() * price))));
     }
     told
 }

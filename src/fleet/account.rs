@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::energy::{KeptLedger, Ledger, Seconds, Standing};
+use super::power::Power;
 use crate::catalog::NodeSnapshot;
-use crate::config::PowerConfig;
+use crate::config::{NodeConfig, PowerConfig};
 
 /// A ledger with the moment that is zero on its axis.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,23 @@ impl Account {
         };
         let ledger = Ledger::resumed(known.energy, known.last_seen.and_then(ago), power);
         Self { ledger, origin: Instant::now(), seen_before: known.last_seen }
+    }
+
+    /// Goes on under other settings; `power` is how the new keeper finds it.
+    pub(super) fn handed_on(mut self, contact: Option<Instant>, power: &Power, config: &NodeConfig) -> Self {
+        match power {
+            Power::Unknown => {
+                self.stands(Standing::Unknown, contact);
+                self.seen_before = None;
+            }
+            Power::Asleep if !config.always_on => self.stands(Standing::Asleep, contact),
+            _ => {
+                let (now, contact) = self.times(contact);
+                self.ledger.book(now, contact);
+            }
+        }
+        self.ledger.draws(&config.power);
+        self
     }
 
     /// When it last answered before this start, in Unix seconds.

@@ -58,9 +58,14 @@ impl Ledger {
             at: 0.0,
             standing: if contact.is_some() { Standing::Supposed } else { Standing::Unknown },
             contact: contact.map(|contact| contact.min(0.0)),
-            sleeps_after: power.sleeps_after.map_or(SLEEPS_AFTER, |after| after.as_secs_f64()),
+            sleeps_after: sleeps_after(power),
             turns: kept.turns,
         }
+    }
+
+    /// Its owner has another word on it from now on.
+    pub(super) fn draws(&mut self, power: &PowerConfig) {
+        self.sleeps_after = sleeps_after(power);
     }
 
     /// Books the time until `now`, given the last contact.
@@ -119,6 +124,10 @@ impl Ledger {
         self.book(now, contact);
         KeptLedger { settled: self.settled, doubtful: self.doubtful, turns: self.turns }
     }
+}
+
+fn sleeps_after(power: &PowerConfig) -> f64 {
+    power.sleeps_after.map_or(SLEEPS_AFTER, |after| after.as_secs_f64())
 }
 
 /// What an account is worth in energy, as an estimate. `None` where the owner has not said what the machine draws.

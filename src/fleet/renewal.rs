@@ -222,12 +222,14 @@ impl Fleet {
     fn view_after(&self, old: &Node, config: &NodeConfig) -> View {
         let before = (*old.view()).clone();
         let same = is_same_machine(old.config(), config);
-        // Of one that was disabled nothing has been heard since.
-        let heard = same && old.config().enabled;
+        // Of one that is disabled nothing is heard.
+        let heard = same && old.config().enabled && config.enabled;
         let learnt = before.mac.filter(|known| same && known.source == MacSource::Learnt);
         let mac = mac(config, learnt);
+        let power = if heard { settled(&before.power) } else { Power::Unknown };
         View {
-            power: if heard { settled(&before.power) } else { Power::Unknown },
+            energy: before.energy.handed_on(old.last_seen(), &power, config),
+            power,
             since: if heard { before.since } else { SystemTime::now() },
             means: keeper::means(config, mac, self.common.rules.timeouts.wake),
             loading: Vec::new(),
@@ -285,9 +287,9 @@ fn is_same_service(a: &NodeConfig, b: &NodeConfig) -> bool {
         models: _,
         wake,
         sleep,
-        power: _,
+        power,
     } = b;
     is_same_machine(a, b)
         && (&a.name, a.always_on, a.enabled, a.kind) == (name, *always_on, *enabled, *kind)
-        && (&a.wake, &a.sleep) == (wake, sleep)
+        && (&a.wake, &a.sleep, a.power.sleeps_after) == (wake, sleep, power.sleeps_after)
 }

@@ -51,7 +51,7 @@ impl Origins {
     pub(super) fn judge(&self, headers: &HeaderMap) -> Origin {
         let Some(origin) = headers.get(header::ORIGIN) else { return Origin::Same };
         let Ok(text) = origin.to_str() else { return Origin::Refused };
-        if is_own(text, headers) {
+        if is_own(text, headers) || is_same_origin(headers) {
             Origin::Same
         } else if self.0.iter().any(|allowed| allowed.matches(text)) {
             Origin::Allowed(origin.clone())
@@ -79,6 +79,12 @@ fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let named = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
     named.is_some() && named == host
+}
+
+/// Whether a browser says that our own page sent this. No script can write this header, and it holds where a proxy before
+/// us has rewritten `Host`.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
 }
 
 /// Whether a browser says that another site sent this.
@@ -132,6 +138,17 @@ mod tests {
     #[test]
     fn the_page_of_the_proxy_itself_is_the_same_origin() {
         assert_eq!(judged("http://pi:11434", &[]), Origin::Same);
+    }
+
+    #[test]
+    fn the_page_is_the_same_origin_behind_a_proxy_that_rewrites_host_when_the_browser_says_so() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("10.0.0.2:11434"));
+        headers.insert(header::ORIGIN, HeaderValue::from_static("https://home.example"));
+        for (site, same) in [("cross-site", false), ("same-site", false), ("same-origin", true)] {
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            assert_eq!(Origins::new(&[]).judge(&headers) == Origin::Same, same, "{site}");
+        }
     }
 
     #[test]

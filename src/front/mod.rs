@@ -5,7 +5,6 @@
 mod cors;
 mod metrics;
 mod nodes;
-mod page;
 mod route;
 
 use std::net::SocketAddr;
@@ -17,7 +16,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::dashboard::{self, Dashboard};
+use crate::dashboard::{self, Dashboard, pages};
 use crate::http::{Body, body, reply};
 use crate::proxy::Proxy;
 use crate::server::Handler;
@@ -61,6 +60,12 @@ impl Front {
         self.0.config_error.borrow().clone()
     }
 
+    /// What the pages tell their owner first.
+    fn notices(&self) -> Vec<String> {
+        let stale = |why| format!("The node file cannot be used, and the nodes stay as they were: {why}");
+        self.missing().map(str::to_owned).into_iter().chain(self.config_error().map(stale)).collect()
+    }
+
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         let origin = self.0.origins.judge(request.headers());
         if origin.is_refused() {
@@ -95,14 +100,18 @@ impl Front {
             }
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
             "/metrics" if looks => self.0.metrics.page(fleet, self.0.proxy.scheduler(), request.headers()),
+            "/topology" if looks => pages::topology(fleet, request.headers(), &self.notices()),
+            // Where an older gateway had its picture; the way up keeps a path prefix.
+            "/static/topology-3d.html" if looks => back_to("../topology"),
+            _ if looks && path.starts_with("/ui/") => pages::asset(&path["/ui/".len()..], request.headers())?,
             path if looks && dashboard::PATHS.contains(&path) => {
                 self.0.dashboard.answer(path, request.uri().query(), request.headers())?
             }
-            "/ui/page.css" if looks => page::asset("text/css; charset=utf-8", page::CSS),
-            "/ui/page.js" if looks => page::asset("text/javascript; charset=utf-8", page::JS),
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
                 Some((name, action)) => self.act(request, client, name, action).await,
-                None if matches!(path, "/" | "/health" | "/nodes" | "/metrics" | "/route") => wrong_method("GET, HEAD"),
+                None if ["/", "/health", "/nodes", "/metrics", "/route", "/topology"].contains(&path) => {
+                    wrong_method("GET, HEAD")
+                }
                 None if dashboard::PATHS.contains(&path) => wrong_method("GET, HEAD"),
                 None => return None,
             },
@@ -117,11 +126,10 @@ impl Front {
 
     /// One address, three readers: browsers, programs, and everybody who compares with Ollama's words.
     fn root(&self, headers: &HeaderMap) -> Response<Body> {
-        let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        let fleet = self.0.proxy.fleet();
-        let mut response = if accept.contains("text/html") {
-            page::page(fleet, self.missing(), self.config_error().as_deref())
-        } else if accept.contains("application/json") {
+        if accepts(headers, "text/html") {
+            return pages::status(self.0.proxy.fleet(), headers, &self.notices());
+        }
+        let mut response = if accepts(headers, "application/json") {
             reply::json(StatusCode::OK, &nodes::info(self.missing()))
         } else {
             reply::whole(StatusCode::OK, reply::TEXT, "Ollama is running")
@@ -157,8 +165,11 @@ impl Front {
         if action == "sleep" {
             return nodes::sleep(&node);
         }
+        let by_form = accepts(request.headers(), "text/html");
         let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
-        nodes::wake(&node, cause(request.headers(), client), waits).await
+        let answer = nodes::wake(&node, cause(request.headers(), client), waits).await;
+        // The plain form of the page: whoever has no scripts gets the page again, not JSON.
+        if by_form && answer.status().is_success() { back_to("../../") } else { answer }
     }
 }
 
@@ -166,6 +177,17 @@ impl Handler for Front {
     async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         self.answer(request, client).await
     }
+}
+
+fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains(media_type))
+}
+
+/// To a place relative to the one asked for, which a path prefix does not change.
+fn back_to(place: &'static str) -> Response<Body> {
+    let mut response = reply::bare(StatusCode::SEE_OTHER);
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(place));
+    response
 }
 
 /// Who wishes a wake.

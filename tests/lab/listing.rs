@@ -18,8 +18,9 @@ const ROUNDS: usize = 5;
 /// One of each request that pollers make. All are begun at once, as a page does that loads.
 pub fn poll(client: &Client) -> Vec<(&'static str, Answer)> {
     let show = json!({ "model": CHAT_MODEL });
-    let gets = ["/api/tags", "/api/version", "/api/ps", "/health", "/metrics", "/v1/models", "/"];
-    let mut calls: Vec<_> = gets.iter().map(|path| (*path, client.get(path))).collect();
+    let lists = ["/api/tags", "/api/version", "/api/ps", "/v1/models"];
+    let own = ["/", "/health", "/metrics", "/nodes", "/topology", "/ui/topology.js", "/topology.json", "/summary", "/journal"];
+    let mut calls: Vec<_> = lists.iter().chain(&own).map(|path| (*path, client.get(path))).collect();
     calls.push(("/api/show", client.post("/api/show", &show)));
     calls.into_iter().map(|(path, call)| (path, call.finish())).collect()
 }

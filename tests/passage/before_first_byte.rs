@@ -130,9 +130,14 @@ async fn another_node_answers_when_the_first_one_fails() {
     let (mut first, mut second) = (Node::start(), Node::start());
     let proxy = Proxy::before(&[&first, &second], &[STRICT]);
     let asking = tokio::spawn(async move { post(proxy.address, "/api/chat", CHAT).await });
-    first.next().await.close().await;
-    second.next().await.answer_chat().await;
-    assert_eq!(asking.await.unwrap().head.get("x-ollama-proxy-node"), Some("node2"));
+    // Whose turn it is first is not told.
+    let (failed, replacement, name) = tokio::select! {
+        exchange = first.next() => (exchange, &mut second, "node2"),
+        exchange = second.next() => (exchange, &mut first, "node1"),
+    };
+    failed.close().await;
+    replacement.next().await.answer_chat().await;
+    assert_eq!(asking.await.unwrap().head.get("x-ollama-proxy-node"), Some(name));
 }
 
 /// A chat that waits for a node whose port is closed.

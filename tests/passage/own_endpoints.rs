@@ -40,20 +40,40 @@ async fn a_browser_gets_a_page_that_loads_nothing_from_elsewhere() {
     let policy = answer.head.get("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
     let page = answer.text();
-    for absolute in ["http://", "https://", "src=\"/", "href=\"/", "action=\"/", "url(/"] {
+    for absolute in ["=\"http", "=\"//", "src=\"/", "href=\"/", "action=\"/", "url("] {
         assert!(!page.contains(absolute), "{absolute} in {page}");
     }
     assert!(page.contains("node1"));
 }
 
 #[tokio::test]
-async fn what_the_page_links_to_is_there() {
-    let page = asked("GET /", &[("Accept", "text/html")]).await.text();
-    let links: Vec<&str> = page.split(['"', '\'']).filter(|text| [".css", ".js"].iter().any(|end| text.ends_with(end))).collect();
-    assert!(links.len() >= 2, "{links:?}");
-    for link in links {
-        assert_eq!(asked(&format!("GET /{link}"), &[]).await.status(), 200, "{link}");
+async fn what_the_pages_link_to_is_there() {
+    for path in ["/", "/topology"] {
+        let page = asked(&format!("GET {path}"), &[("Accept", "text/html")]).await.text();
+        let parts = ["ui/", "./"].map(|start| page.split('"').filter(move |text| text.starts_with(start)));
+        let links: Vec<&str> = parts.into_iter().flatten().collect();
+        assert!(links.len() >= 5, "{links:?}");
+        for link in links {
+            let answer = asked(&format!("GET /{}", link.trim_start_matches("./")), &[]).await;
+            assert_eq!(answer.status(), 200, "{link}");
+        }
     }
+}
+
+#[tokio::test]
+async fn the_page_is_said_in_the_readers_language() {
+    for (language, said) in [("zh-CN,zh;q=0.9", "节点"), ("zh-TW", "節點"), ("de, en;q=0.5", "Nodes")] {
+        let answer = asked("GET /", &[("Accept", "text/html"), ("Accept-Language", language)]).await;
+        assert_eq!(answer.head.get("vary"), Some("Accept, Accept-Language"));
+        assert!(answer.text().contains(said), "{language}");
+    }
+}
+
+#[tokio::test]
+async fn the_picture_of_the_network_has_its_page_and_its_old_address_leads_there() {
+    assert!(asked("GET /topology", &[]).await.text().contains("<canvas"));
+    let old = asked("GET /static/topology-3d.html", &[]).await;
+    assert_eq!((old.status(), old.head.get("location")), (303, Some("../topology")));
 }
 
 #[tokio::test]

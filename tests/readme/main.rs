@@ -290,7 +290,7 @@ fn the_check_line_finds_the_pc_and_tells_about_its_list() {
 fn what_the_snippets_for_other_programs_ask_for_is_there() {
     let (node, scratch) = (Node::start(), Scratch::new());
     let proxy = Running::start(command(SERVE, &node.url(), &scratch));
-    let health: serde_json::Value = serde_json::from_str(&rig::get(proxy.address(), "/health").body).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&rig::get(proxy.address(), "/summary").body).unwrap();
     let yaml: Vec<&str> =
         ENGLISH.blocks().into_iter().filter(|block| block.language == "yaml").flat_map(|block| block.lines).collect();
     let (mut addresses, mut fields) = (0, 0);
@@ -303,8 +303,8 @@ fn what_the_snippets_for_other_programs_ask_for_is_there() {
         }
         let field = line.split_once("field: ").or_else(|| line.split_once("value_json.")).map(|(_, rest)| rest);
         if let Some(field) = field.and_then(|rest| rest.split_whitespace().next()) {
-            let found = field.split('.').try_fold(&health, |at, key| at.get(key));
-            assert!(found.is_some(), "/health has no {field}: {health}");
+            let found = field.split('.').try_fold(&summary, |at, key| at.get(key));
+            assert!(found.is_some(), "/summary has no {field}: {summary}");
             fields += 1;
         }
     }

@@ -272,3 +272,20 @@ fn a_reload_sends_nothing_to_a_sleeper_whose_list_is_known() {
     assert!(!house.told("a")["models"].as_array().unwrap().is_empty(), "it comes back with its list");
     assert_eq!(house.servers[0].counters().connections_total, before);
 }
+
+#[test]
+fn the_price_of_a_kilowatt_hour_and_the_fallback_are_read_again_too() {
+    let house = House::of(vec![quick(), quick()]);
+    let mut file = house.file(&[0, 1]);
+    file["nodes"][0]["power"] = json!({ "idle_watts": 60, "sleep_watts": 2 });
+    house.reload(&file);
+    assert!(!get(house.proxy.address, "/summary").body.contains("cost_saved"));
+    file["price_per_kwh"] = json!(0.3);
+    file["fallback"] = json!("none");
+    for node in file["nodes"].as_array_mut().unwrap() {
+        node["supported_model_ranges"] = json!([{ "min_params_b": 70 }]);
+    }
+    house.reload(&file);
+    assert!(get(house.proxy.address, "/summary").body.contains("cost_saved"));
+    assert_eq!(chat(&house).status, 503, "it fits nowhere, and nobody stands in");
+}

@@ -33,7 +33,7 @@ fn hub() -> (Hub, Journal, watch::Sender<bool>) {
     let rules = schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes: config.sizes };
     let scheduler = Scheduler::new(&fleet, rules);
     let (end, ended) = watch::channel(false);
-    let house = Arc::new(House { fleet, scheduler, price_per_kwh: None, started: 1_000.0 });
+    let house = Arc::new(House { fleet, scheduler, price: watch::channel(None).1, started: 1_000.0 });
     (Hub::new(house, ended), journal, end)
 }
 

@@ -165,6 +165,21 @@ async fn another_way_to_wake_is_another_keeper_that_knows_what_the_old_one_knew(
 }
 
 #[tokio::test]
+async fn when_it_sleeps_by_itself_is_the_keepers_business_and_what_it_draws_is_not() {
+    let mut all = three();
+    let mut rig = Rig::of(&all, &Snapshot::default());
+    let shared = |rig: &Rig| rig.fleet.at(0).unwrap().remains();
+    let first = shared(&rig);
+    all[0].power.idle_watts = Some(60.0);
+    rig.renew(&all);
+    assert!(first.ptr_eq(&shared(&rig)));
+    all[0].power.sleeps_after = Some(Duration::from_secs(60));
+    rig.renew(&all);
+    assert!(!first.ptr_eq(&shared(&rig)));
+    rig.one_ends().await;
+}
+
+#[tokio::test]
 async fn of_another_machine_under_the_same_name_only_the_catalog_and_the_wake_times_hold() {
     let known = NodeSnapshot {
         mac: Some("02:00:00:00:00:07".to_owned()),
