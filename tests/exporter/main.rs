@@ -189,7 +189,9 @@ fn its_other_answers_tell_what_it_does_and_dashboards_of_allowed_origins_may_rea
 /// Voluntary switches of all its threads so far: each wake-up is one.
 fn wakeups(pid: u32) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let of = |status: String| status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok());
+    let of = |status: String| -> Option<u64> {
+        status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
+    };
     tasks.filter_map(|task| of(std::fs::read_to_string(task.unwrap().path().join("status")).ok()?)).sum::<u64>()
 }
 
