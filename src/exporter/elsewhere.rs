@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Look;
 use super::estimate::Estimate;

@@ -1,7 +1,9 @@
 //! Bytes where no system tells them: so much per second and open connection, as dashboards of old expect it. Series made
 //! from this are marked.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Look;
 use super::states::Counts;

@@ -4,12 +4,13 @@
 
 use std::io::{ErrorKind, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::net::netlink::SocketAddrNetlink;
 use socket2::{Domain, Protocol, SockFilter, Type};
+use tokio::time::Instant;
 
 use super::estimate::Estimate;
 use super::sock_diag::{self, Part};
