@@ -23,6 +23,8 @@ const BLOCK: usize = 256 * 1024;
 const SMALL: &str = r#"{"model":"llama3.2:3b","created_at":"2026-11-21T10:00:00.000000000Z","response":"The sky is blue because air scatters short waves of light more than long ones.","done":true,"done_reason":"stop","total_duration":412345678,"load_duration":12345678,"prompt_eval_count":26,"prompt_eval_duration":34567890,"eval_count":18,"eval_duration":345678901}"#;
 const VERSION: &str = r#"{"version":"0.12.6"}"#;
 const SHOW: &str = r#"{"details":{"family":"llama","parameter_size":"3.2B"},"model_info":{"general.architecture":"llama"},"capabilities":["completion"]}"#;
+/// The one that is asked for: a sleeper is not woken for what it does not list.
+const MODEL: &str = r#"{"name":"llama3.2:3b","model":"llama3.2:3b","modified_at":"2026-11-01T10:00:00Z","size":2019393189,"digest":"a80c4f17acd55265feec403c7aef86be0c25983ab279d83f3bcd3abbcb5b8b72","details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"3.2B","quantization_level":"Q4_K_M"}}"#;
 const LAST: &str = r#"{"model":"llama3.2:3b","created_at":"0","response":"","done":true,"done_reason":"stop","prompt_eval_count":26,"eval_count":999}"#;
 
 /// Serves until its process is ended.
@@ -45,7 +47,7 @@ fn tags() -> String {
             number % 28 + 1
         )
     };
-    let models: Vec<String> = (1..=20).map(model).collect();
+    let models: Vec<String> = std::iter::once(MODEL.to_owned()).chain((1..20).map(model)).collect();
     format!(r#"{{"models":[{}]}}"#, models.join(","))
 }
 

@@ -79,7 +79,7 @@ pub fn python(dir: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
-    let name = command.get_program().display().to_string();
+    let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{name} is not here"))?;
     if !output.status.success() {
         let told = String::from_utf8_lossy(&output.stderr).trim().lines().last().unwrap_or_default().to_owned();

@@ -25,7 +25,7 @@ impl Program {
     pub fn start(command: &mut Command, log: &std::path::Path) -> anyhow::Result<Self> {
         let file = fs::File::create(log)?;
         let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn();
-        Ok(Self(child.with_context(|| format!("{} does not start", command.get_program().display()))?))
+        Ok(Self(child.with_context(|| format!("{} does not start", command.get_program().to_string_lossy()))?))
     }
 
     /// Its process id and those of its children.

@@ -107,10 +107,10 @@ impl Sheet {
 
     /// The table for a terminal.
     pub fn text(&self) -> String {
-        let mut lines = vec![self.header()];
+        let mut lines = vec![header()];
         lines.extend(self.rows.iter().map(Row::cells));
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..Who::ALL.len() + 1).map(width).collect();
+        let widths: Vec<usize> = (0..=Who::ALL.len()).map(width).collect();
         let mut text = String::new();
         for line in &lines {
             let cells = line.iter().zip(&widths).enumerate();
@@ -124,7 +124,7 @@ impl Sheet {
 
     /// The same for the README.
     pub fn markdown(&self) -> String {
-        let header = self.header();
+        let header = header();
         let mut text = format!("| {} |\n|---|{}\n", header.join(" | "), "--:|".repeat(header.len() - 1));
         for row in &self.rows {
             let _ = writeln!(text, "| {} |", row.cells().join(" | "));
@@ -143,10 +143,10 @@ impl Sheet {
         }
         text
     }
+}
 
-    fn header(&self) -> Vec<String> {
-        std::iter::once(String::new()).chain(Who::ALL.map(|who| who.name().to_owned())).collect()
-    }
+fn header() -> Vec<String> {
+    std::iter::once(String::new()).chain(Who::ALL.map(|who| who.name().to_owned())).collect()
 }
 
 impl Row {

@@ -11,8 +11,8 @@ use super::Ready;
 /// Well below the idle limits of servers, so that it is mostly we who close.
 const REST: Duration = Duration::from_secs(30);
 
-/// More than this many connections at rest are closed at once.
-const MOST: usize = 32;
+/// More than this many connections at rest are closed at once: as many as a burst of requests leaves, with room to spare.
+const MOST: usize = 100;
 
 /// A cheap handle on the resting connections.
 #[derive(Clone, Default)]

@@ -26,7 +26,7 @@ if (execFileSync('fc-list', [':family=Inter']).length > 0) {
 await openBrowser();
 const house = await House.open(scene, { asleep: false });
 const relay = await house.relay(scene, { '/events': plays(snapshot(3)), '/journal': (response) => response.end('{"entries":[]}') });
-const page = await visit(scene, `${relay.url}/`, { width: 1080, height: 800 });
+const page = await visit(scene, `${relay.url}/`, { width: 1080, height: 784 });
 await until('the cards', async () => (await page.locator('#cards > article').count()) === 3);
 await page.screenshot({ path: into });
 for (const act of acts) await act();

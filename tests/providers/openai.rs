@@ -62,19 +62,19 @@ fn answer(heard: &Heard) -> Say {
         ),
         "/embeddings" => embeddings(&heard.body),
         "/responses" => responses(),
-        path if path.ends_with("/chat/completions") => chat(&heard.body),
+        path if path.ends_with("/chat/completions") => chat(&heard.body, &key),
         other => refuse(404, &format!("Invalid URL (POST {other})"), None),
     }
 }
 
-fn chat(body: &Value) -> Say {
+fn chat(body: &Value, key: &str) -> Say {
     if let Some(fault) = fault(body) {
         return fault;
     }
     let asked = body["messages"].to_string();
     let streams = body["stream"] == true;
     if asked.contains("too fast") {
-        return refuse(429, &format!("Rate limit reached for {KEY}"), Some("rate_limit_exceeded")).with("retry-after-ms", "6500");
+        return refuse(429, &format!("Rate limit reached for {key}"), Some("rate_limit_exceeded")).with("retry-after-ms", "6500");
     }
     if asked.contains("fall over") {
         return Say::json(500, &json!({ "error": { "message": "The server had an error", "type": "server_error" } }));
@@ -83,7 +83,7 @@ fn chat(body: &Value) -> Say {
         return Say::json(200, &whole(body, asked.contains("call the tool")));
     }
     let error = |code: &str| {
-        event(&json!({ "error": { "message": format!("stopped, key {KEY}"), "type": "server_error", "code": code } }))
+        event(&json!({ "error": { "message": format!("stopped, key {key}"), "type": "server_error", "code": code } }))
     };
     let role = chunk(&json!({ "role": "assistant", "content": "", "refusal": null }), None);
     let (hello, there) = (chunk(&json!({ "content": "Hello" }), None), chunk(&json!({ "content": " there ü" }), None));

@@ -175,13 +175,15 @@ fn every_link_within_the_readme_leads_somewhere() {
 }
 
 #[test]
-fn the_chinese_page_has_the_same_commands_blocks_and_settings_in_the_same_order() {
+fn the_chinese_page_has_the_same_commands_blocks_tables_and_settings() {
     assert_eq!(CHINESE.commands(), ENGLISH.commands());
     assert_eq!(CHINESE.settings(), ENGLISH.settings());
     let shape = |page: markdown::Page| page.blocks().into_iter().map(|block| (block.language, block.lines)).collect::<Vec<_>>();
     assert_eq!(shape(CHINESE), shape(ENGLISH));
-    let headings = |page: markdown::Page| page.0.lines().filter(|line| line.starts_with("## ")).count();
-    assert_eq!(headings(CHINESE), headings(ENGLISH));
+    let count = |page: markdown::Page, mark: &str| page.0.lines().filter(|line| line.starts_with(mark)).count();
+    for (mark, of) in [("## ", "headings"), ("|", "rows of tables"), ("- ", "points")] {
+        assert_eq!(count(CHINESE, mark), count(ENGLISH, mark), "{of}");
+    }
 }
 
 /// About half a minute: the simulated PC has to fall asleep first.

@@ -6,7 +6,7 @@ const PICTURE: &str = include_str!("../../docs/demo.svg");
 fn lines(class: &str) -> Vec<String> {
     let mark = format!("class=\"line {class}\"");
     let marked = PICTURE.lines().filter(|line| line.contains(&mark));
-    let texts = marked.filter_map(|line| Some(line.split_once('>')?.1.strip_suffix("</text>")?));
+    let texts = marked.filter_map(|line| line.split_once('>')?.1.strip_suffix("</text>"));
     texts
         .map(|text| {
             text.replace("&quot;", "\"").replace("&#x27;", "'").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

@@ -60,7 +60,7 @@ async fn pass(contender: &Contender, direction: Direction, size: usize) -> anyho
             sleep(Duration::from_millis(50)).await;
             most = Some(most.unwrap_or_default().max(program.memory()));
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         ended = passing => ended?,
