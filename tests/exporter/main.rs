@@ -1,6 +1,7 @@
 //! `exporter` beside a simulated Ollama: what it tells against what really went over the sockets.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
+#![allow(clippy::cast_precision_loss, clippy::float_cmp, reason = "counts of bytes, far below what an f64 tells apart")]
 #![cfg(target_os = "linux")]
 
 use std::io::{Read, Write};
@@ -59,6 +60,7 @@ fn until(exporter: &Proxy, sent: usize, received: usize) {
     for _ in 0..250 {
         now = bytes(&seen(exporter));
         if near(now[0], sent) && near(now[1], received) {
+            println!("counted {now:?} of {sent} and {received}");
             return;
         }
         rig::pause();
