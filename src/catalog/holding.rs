@@ -108,14 +108,15 @@ pub struct ModelKey(Arc<str>);
 
 impl ModelKey {
     /// Equal for names that Ollama takes for the same.
-    pub fn of(name: &str) -> Self {
-        Self(key(name).into())
+    pub fn of(text: &str) -> Self {
+        Self::of_parsed(ModelName::parse(text).as_ref(), text)
     }
-}
 
-/// Equal for equal names. What Ollama would refuse as a name is still compared without case: other servers list such.
-fn key(name: &str) -> String {
-    ModelName::parse(name).map_or_else(|| name.trim().to_lowercase(), |name| name.canonical())
+    /// The same of a text that was read already. What Ollama would refuse as a name is still compared without case: other
+    /// servers list such.
+    pub fn of_parsed(name: Option<&ModelName>, text: &str) -> Self {
+        Self(name.map_or_else(|| text.trim().to_lowercase(), ModelName::canonical).into())
+    }
 }
 
 /// An answer that does not hold what its route promises; what was known before stays better.

@@ -130,11 +130,16 @@ pub struct Preload {
     pub key: String,
     /// The model as sent.
     pub model: String,
-    /// The JSON body.
-    pub body: Bytes,
+    /// As it goes into the body.
+    keep_alive: String,
 }
 
 impl Preload {
+    /// The JSON body. Made only now, since most asks find their model loaded.
+    pub fn body(&self) -> Bytes {
+        preload::body(self)
+    }
+
     /// The canonical name and the runner's options: equal for asks that one loaded runner can serve, whatever their kind.
     pub fn runner(&self) -> (&str, &str) {
         let runner = self.key.split_once(' ').map_or(self.key.as_str(), |(_, runner)| runner);
@@ -215,7 +220,7 @@ impl Seen<'_> {
         }
     }
 
-    fn preload(&self, means: Means) -> Option<Preload> {
+    fn preload(&self, means: Means, model: Option<&str>) -> Option<Preload> {
         let (kind, native) = match means {
             Means::Talk(shape) => (preload::Kind::Talk(shape), Some(&self.fields)),
             Means::Embed => (preload::Kind::Embed, Some(&self.fields)),
@@ -224,7 +229,7 @@ impl Seen<'_> {
             Means::V1Embed => (preload::Kind::Embed, None),
             _ => return None,
         };
-        preload::preload(kind, &self.model(means)?, native)
+        preload::preload(kind, model?, native)
     }
 
     fn class(&self, path: &str, means: Means) -> Class {
@@ -254,6 +259,7 @@ fn ask_of_route(path: &str, route: &'static str, means: Means, malformed: bool, 
         Class::Metadata(Metadata::ModelById(id)) => Some(id.clone()),
         _ => seen.model(means),
     };
+    let preload = if class == Class::Inference { seen.preload(means, model.as_deref()) } else { None };
     Ask {
         dialect: Dialect::of_path(path),
         route,
@@ -262,7 +268,7 @@ fn ask_of_route(path: &str, route: &'static str, means: Means, malformed: bool, 
         streaming: seen.streaming(means),
         replayable: !matches!(class, Class::Mutation(_)),
         malformed,
-        preload: if class == Class::Inference { seen.preload(means) } else { None },
+        preload,
         class,
     }
 }

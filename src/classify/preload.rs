@@ -27,6 +27,9 @@ const RUNNER_OPTIONS: [&str; 11] = [
     "vocab_only",
 ];
 
+/// Where a chat is loaded; the others need no list of messages.
+const CHAT: &str = "/api/chat";
+
 /// The kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -38,23 +41,31 @@ pub(super) enum Kind {
 /// `None` for names that no node could load: invalid ones, and models in the cloud.
 pub(super) fn preload(kind: Kind, model: &str, native: Option<&Fields<'_>>) -> Option<Preload> {
     let name = ModelName::parse(model).filter(|name| !name.is_cloud())?;
-    let (path, extra) = match kind {
-        Kind::Talk(Shape::Generate) => ("/api/generate", ""),
-        Kind::Talk(Shape::Chat) => ("/api/chat", ",\"messages\":[]"),
-        Kind::Embed => ("/api/embed", ""),
+    let path = match kind {
+        Kind::Talk(Shape::Generate) => "/api/generate",
+        Kind::Talk(Shape::Chat) => CHAT,
+        Kind::Embed => "/api/embed",
     };
-    let mut runner = options(native);
     // `shift` stands beside the options, and embed does not know it.
     let shift = native.and_then(|fields| fields.flag("shift")).filter(|_| kind != Kind::Embed);
-    let shift = shift.map_or(String::new(), |shift| format!(",\"shift\":{shift}"));
-    let key = format!("{path} {} {{{runner}}}{shift}", name.canonical());
-    if !runner.is_empty() {
-        runner = format!(",\"options\":{{{runner}}}");
-    }
-    let keep_alive = keep_alive::for_preload(native.and_then(|fields| fields.raw("keep_alive")));
-    let sent = Value::from(model);
-    let body = format!("{{\"model\":{sent}{extra},\"keep_alive\":{keep_alive}{runner}{shift}}}");
-    Some(Preload { path, key, model: model.to_owned(), body: Bytes::from(body) })
+    let shift = match shift {
+        Some(true) => ",\"shift\":true",
+        Some(false) => ",\"shift\":false",
+        None => "",
+    };
+    let key = [path, " ", &name.canonical(), " {", &options(native), "}", shift].concat();
+    let keep_alive = keep_alive::for_preload(native.and_then(|fields| fields.raw("keep_alive"))).to_owned();
+    Some(Preload { path, key, model: model.to_owned(), keep_alive })
+}
+
+/// The request's JSON. The runner's options stand in the key as they are sent.
+pub(super) fn body(preload: &Preload) -> Bytes {
+    let (_, runner) = preload.runner();
+    let (options, shift) = runner.rfind('}').map_or((runner, ""), |end| runner.split_at(end + 1));
+    let options = if options == "{}" { String::new() } else { format!(",\"options\":{options}") };
+    let messages = if preload.path == CHAT { ",\"messages\":[]" } else { "" };
+    let (model, keep_alive) = (Value::from(preload.model.as_str()), &preload.keep_alive);
+    Bytes::from(format!("{{\"model\":{model}{messages},\"keep_alive\":{keep_alive}{options}{shift}}}"))
 }
 
 /// The members of the runner's options in a fixed order and spelling.

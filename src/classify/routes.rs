@@ -88,7 +88,11 @@ pub(super) fn find(method: &Method, path: &str) -> Found {
 }
 
 fn fits(template: &str, path: &str) -> bool {
-    let Some(at) = template.find(['{', '*']) else { return template == path };
+    // Most templates are plain, and a look at their end tells it.
+    if !matches!(template.as_bytes().last(), Some(b'}' | b'*')) {
+        return template == path;
+    }
+    let Some(at) = template.find(['{', '*']) else { return false };
     let Some(rest) = path.strip_prefix(&template[..at]).filter(|rest| !rest.is_empty()) else { return false };
     !(template.ends_with("{digest}") && rest.contains('/'))
 }

@@ -55,7 +55,8 @@ pub struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// Reads a name as it was sent.
     pub fn of(text: &'a str, rules: &SizeRules) -> Self {
-        let mut asked = Self { text, name: ModelName::parse(text), key: ModelKey::of(text), named: None };
+        let name = ModelName::parse(text);
+        let mut asked = Self { text, key: ModelKey::of_parsed(name.as_ref(), text), name, named: None };
         asked.named = asked.named_size(rules);
         asked
     }

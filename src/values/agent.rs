@@ -44,8 +44,15 @@ pub fn agent_family(user_agent: &str) -> &'static str {
     if user_agent.trim().is_empty() {
         return "unknown";
     }
-    let text: String = user_agent.chars().take(READ).collect::<String>().to_ascii_lowercase();
-    FAMILIES.iter().find(|(part, _)| text.contains(part)).map_or("other", |(_, family)| family)
+    let text = user_agent.as_bytes();
+    // One pass over the text: at most places no part begins.
+    let begins = |at: usize| {
+        let (first, rest) = (text[at].to_ascii_lowercase(), &text[at..]);
+        let fits = |part: &[u8]| part[0] == first && rest.get(..part.len()).is_some_and(|text| text.eq_ignore_ascii_case(part));
+        FAMILIES.iter().position(|(part, _)| fits(part.as_bytes()))
+    };
+    let found = (0..text.len().min(READ)).filter_map(begins).min();
+    found.map_or("other", |at| FAMILIES[at].1)
 }
 
 #[cfg(test)]

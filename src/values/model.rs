@@ -3,6 +3,7 @@
 //! Names decide whether a node has a model, so a wrong "no" must not happen: everything Ollama takes for the same
 //! name is equal here.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -21,10 +22,10 @@ const CLOUD: &str = "cloud";
 /// spelling of the parts is kept for showing.
 #[derive(Clone)]
 pub struct ModelName {
-    host: String,
-    namespace: String,
+    host: Cow<'static, str>,
+    namespace: Cow<'static, str>,
     model: String,
-    tag: String,
+    tag: Cow<'static, str>,
     cloud: bool,
 }
 
@@ -39,7 +40,7 @@ impl ModelName {
         let mut name = Self::parse_bare(if source == Source::CloudTag { text.trim() } else { base })?;
         name.cloud = matches!(source, Source::Cloud | Source::CloudTag);
         if source == Source::Cloud {
-            name.tag = if tag_of(base).is_some() { format!("{}-{CLOUD}", name.tag) } else { CLOUD.to_owned() };
+            name.tag = if tag_of(base).is_some() { format!("{}-{CLOUD}", name.tag).into() } else { CLOUD.into() };
         }
         Some(name)
     }
@@ -53,10 +54,10 @@ impl ModelName {
             (host.map(|host| host.split_once("://").map_or(host, |(_, host)| host)), Some(namespace))
         });
         let name = Self {
-            host: host.unwrap_or(DEFAULT_HOST).to_owned(),
-            namespace: namespace.unwrap_or(DEFAULT_NAMESPACE).to_owned(),
+            host: stated_or(host, DEFAULT_HOST),
+            namespace: stated_or(namespace, DEFAULT_NAMESPACE),
             model: model.to_owned(),
-            tag: tag.unwrap_or(DEFAULT_TAG).to_owned(),
+            tag: stated_or(tag, DEFAULT_TAG),
             cloud: false,
         };
         name.is_valid().then_some(name)
@@ -68,7 +69,12 @@ impl ModelName {
                 && text.bytes().next().is_some_and(is_word)
                 && text.bytes().all(|b| is_word(b) || b == b'-' || also.contains(&b))
         };
-        part(&self.host, 350, b".:") && part(&self.namespace, 80, b"") && part(&self.model, 80, b".") && part(&self.tag, 80, b".")
+        // Defaults are borrowed and need no look.
+        let stated = |text: &Cow<'static, str>, longest, also| matches!(text, Cow::Borrowed(_)) || part(text, longest, also);
+        stated(&self.host, 350, b".:")
+            && stated(&self.namespace, 80, b"")
+            && part(&self.model, 80, b".")
+            && stated(&self.tag, 80, b".")
     }
 
     /// The registry, such as `registry.ollama.ai` or `hf.co`.
@@ -111,7 +117,12 @@ impl ModelName {
 
     /// All four parts in lower case: equal texts for equal names, fit for keys.
     pub fn canonical(&self) -> String {
-        let mut text = format!("{}/{}/{}:{}", self.host, self.namespace, self.model, self.tag);
+        // Put together by hand: every request needs it, and formatting costs several times as much.
+        let mut text = String::with_capacity(self.parts().iter().map(|part| part.len() + 1).sum());
+        for (part, end) in self.parts().into_iter().zip(["/", "/", ":", ""]) {
+            text.push_str(part);
+            text.push_str(end);
+        }
         text.make_ascii_lowercase();
         text
     }
@@ -148,6 +159,10 @@ impl fmt::Debug for ModelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ModelName({})", self.display())
     }
+}
+
+fn stated_or(part: Option<&str>, default: &'static str) -> Cow<'static, str> {
+    part.map_or(Cow::Borrowed(default), |part| Cow::Owned(part.to_owned()))
 }
 
 /// Where a name says its model runs.

@@ -7,7 +7,7 @@ fn preload(path: &str, body: &Value) -> Preload {
 }
 
 fn body_of(preload: &Preload) -> Value {
-    serde_json::from_slice(&preload.body).unwrap()
+    serde_json::from_slice(&preload.body()).unwrap()
 }
 
 #[test]

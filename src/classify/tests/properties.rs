@@ -75,7 +75,7 @@ proptest! {
     fn a_preload_is_json_for_the_model_as_sent(path in prop::sample::select(&PATHS[..]), members in members()) {
         let ask = ask("POST", path, &object(&members, "", false));
         if let Some(preload) = &ask.preload {
-            let body: Value = serde_json::from_slice(&preload.body).unwrap();
+            let body: Value = serde_json::from_slice(&preload.body()).unwrap();
             prop_assert_eq!(body["model"].as_str(), ask.model.as_deref());
             prop_assert_eq!(&ask.class, &Class::Inference);
         }

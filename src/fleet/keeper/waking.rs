@@ -195,9 +195,9 @@ impl Keeper {
             return;
         }
         for preload in wanted.0 {
-            let (caller, key) = (self.caller(), preload.key.clone());
+            let (caller, key, body) = (self.caller(), preload.key.clone(), preload.body());
             self.view.loading.push(preload.key);
-            let (model, body) = (preload.model, preload.body);
+            let model = preload.model;
             self.begin_job(async move { Done::Loaded { key, model, result: caller.post(preload.path, body, LOAD).await } });
         }
         self.dirty = true;

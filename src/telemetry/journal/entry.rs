@@ -221,7 +221,8 @@ impl Turn {
 
 /// At most so many letters.
 pub fn clipped(text: &str, letters: usize) -> String {
-    text.chars().take(letters).collect()
+    // As most are: a letter has at least one byte.
+    if text.len() <= letters { text.to_owned() } else { text.chars().take(letters).collect() }
 }
 
 /// Milliseconds are enough for a reader.

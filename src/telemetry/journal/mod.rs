@@ -50,6 +50,7 @@ struct Pages {
     power: VecDeque<Arc<Entry>>,
     requests: VecDeque<Arc<Entry>>,
     today: Today,
+    calendar: Calendar,
     /// When the file that we began with was written.
     kept_until: Option<f64>,
 }
@@ -84,7 +85,7 @@ impl Journal {
     pub fn note(&self, node: Option<&str>, event: Event) -> u64 {
         let at = unix(SystemTime::now());
         let seq = self.change(|pages| {
-            pages.today.count(&event, today());
+            pages.today.count(&event, pages.calendar.date(at));
             pages.last += 1;
             let entry = Entry { seq: pages.last, at, node: node.map(str::to_owned), event, revision: pages.revision };
             pages.keep(Arc::new(entry));
@@ -212,9 +213,9 @@ impl Pages {
 }
 
 impl Today {
-    fn count(&mut self, event: &Event, date: String) {
+    fn count(&mut self, event: &Event, date: &str) {
         if self.date != date {
-            *self = Self { date, ..Self::default() };
+            *self = Self { date: date.to_owned(), ..Self::default() };
         }
         match event {
             Event::Request(request) => {
@@ -224,6 +225,24 @@ impl Today {
             Event::Wake(wake) => self.wakes += u64::from(wake.slept && wake.result.as_deref() == Some("awake")),
             Event::State(_) | Event::Sleep(_) | Event::Start(_) => {}
         }
+    }
+}
+
+/// The local date, worked out once a minute and not for each of a thousand requests: days begin with a minute everywhere.
+#[derive(Debug, Default)]
+struct Calendar {
+    minute: f64,
+    date: String,
+}
+
+impl Calendar {
+    /// The date at this moment, in Unix seconds, which is now.
+    fn date(&mut self, at: f64) -> &str {
+        let minute = (at / 60.0).floor();
+        if self.date.is_empty() || (self.minute - minute).abs() > 0.5 {
+            *self = Self { minute, date: today() };
+        }
+        &self.date
     }
 }
 
