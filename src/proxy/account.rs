@@ -21,6 +21,8 @@ use crate::values::{Fault, Kind, agent_family};
 pub struct Trace {
     id: HeaderValue,
     client: SocketAddr,
+    /// The client's address in words: it is told three times.
+    address: String,
     agent: &'static str,
     metrics: Metrics,
     journal: Journal,
@@ -67,6 +69,7 @@ impl Trace {
         Self {
             id: headers::given_request_id(request.headers()).unwrap_or_else(new_id),
             client,
+            address: client.ip().to_canonical().to_string(),
             agent: agent_family(agent),
             metrics,
             journal: journal.clone(),
@@ -117,7 +120,7 @@ impl Trace {
     fn running(&self) -> Running {
         Running {
             id: self.id.to_str().unwrap_or_default().to_owned(),
-            client: self.client.ip().to_canonical().to_string(),
+            client: self.address.clone(),
             agent: self.agent,
             route: self.route,
             model: self.kept_model(),
@@ -241,6 +244,7 @@ impl Trace {
         self.moved = true;
         Self {
             id: self.id.clone(),
+            address: std::mem::take(&mut self.address),
             metrics: self.metrics.clone(),
             journal: self.journal.clone(),
             ticket: self.ticket.take(),
@@ -288,7 +292,7 @@ impl Trace {
     /// For the journal: all but what was said.
     fn write_down(&self, status: u16, outcome: &'static str) {
         let request = journal::Request {
-            client: self.client.ip().to_canonical().to_string(),
+            client: self.address.clone(),
             agent: self.agent.into(),
             method: method_label(&self.method).into(),
             route: self.route.into(),
@@ -327,7 +331,7 @@ impl Drop for Trace {
         };
         tracing::info!(
             id = self.id.to_str().unwrap_or_default(),
-            client = %self.client.ip(),
+            client = %self.address,
             method = self.method.as_str(),
             route = self.route,
             model = self.model,

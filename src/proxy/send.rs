@@ -328,6 +328,10 @@ fn died(node: &Node, job: &Job<'_>, why: &str) -> Fault {
 
 /// The path and query as the client sent them, behind the node's own prefix.
 fn target(prefix: &str, uri: &Uri) -> Result<Uri, String> {
+    // As it came, when it names no host: reading it anew would only give the same.
+    if prefix.is_empty() && uri.authority().is_none() && uri.path_and_query().is_some() {
+        return Ok(uri.clone());
+    }
     let asked = uri.path_and_query().map_or("/", |path| path.as_str());
     format!("{prefix}{asked}").parse().map_err(|_| format!("{prefix}{asked} is no path"))
 }

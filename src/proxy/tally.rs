@@ -63,7 +63,7 @@ impl Tally {
     /// What the answer told, if it told anything.
     pub(super) fn figures(&self) -> Figures {
         let mut figures = Figures::default();
-        for (at, _) in self.tail.iter().enumerate().filter(|(_, byte)| **byte == b'"') {
+        for at in memchr::memchr_iter(b'"', &self.tail) {
             let escaped = at > 0 && self.tail[at - 1] == b'\\';
             let Some((figure, number)) = named(&self.tail[at + 1..]).filter(|_| !escaped) else { continue };
             match figure {
@@ -80,10 +80,9 @@ impl Tally {
 /// The figure whose key stands here, with the whole number behind it.
 fn named(text: &[u8]) -> Option<(Figure, u64)> {
     // Most quotes end a text or begin another key: one look at their next byte saves seven comparisons.
-    if !matches!(text.first(), Some(b'p' | b'i' | b'e' | b'c' | b'o' | b'l')) {
-        return None;
-    }
-    let (rest, figure) = KEYS.iter().find_map(|(key, figure)| Some((text.strip_prefix(*key)?, *figure)))?;
+    let first = *text.first().filter(|first| matches!(first, b'p' | b'i' | b'e' | b'c' | b'o' | b'l'))?;
+    let mut keys = KEYS.iter().filter(|(key, _)| key[0] == first);
+    let (rest, figure) = keys.find_map(|(key, figure)| Some((text.strip_prefix(*key)?, *figure)))?;
     let rest = rest.strip_prefix(b"\"")?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
     let number = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;

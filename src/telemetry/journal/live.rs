@@ -61,7 +61,7 @@ impl Live {
 
     fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
         let done = change(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner));
-        self.pulse.send_modify(|beat| *beat += 1);
+        super::beat(&self.pulse);
         done
     }
 }

@@ -91,7 +91,7 @@ impl Journal {
             pages.keep(Arc::new(entry));
             pages.last
         });
-        self.stir();
+        beat(&self.0.pulse);
         seq
     }
 
@@ -105,7 +105,7 @@ impl Journal {
                 entry.revision = revision;
             }
         });
-        self.stir();
+        beat(&self.0.pulse);
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Pages) -> T) -> T {
@@ -225,6 +225,13 @@ impl Today {
             Event::Wake(wake) => self.wakes += u64::from(wake.slept && wake.result.as_deref() == Some("awake")),
             Event::State(_) | Event::Sleep(_) | Event::Start(_) => {}
         }
+    }
+}
+
+/// Tells those who follow what a page could show; mostly nobody does. Whoever comes later reads what is true then.
+fn beat(pulse: &watch::Sender<u64>) {
+    if pulse.receiver_count() > 0 {
+        pulse.send_modify(|beat| *beat += 1);
     }
 }
 
