@@ -47,7 +47,7 @@ pub enum Command {
     NotifyTest(ServeArgs),
     /// Look for faults in settings, network and nodes; contacts the nodes, wakes none on purpose
     Check(CheckArgs),
-    /// Beside Ollama on its own machine: metrics of its connections and bytes; runs without the proxy
+    /// Beside Ollama on its own machine: metrics of its connections and bytes
     Exporter(ExporterArgs),
 }
 

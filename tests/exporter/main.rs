@@ -115,7 +115,6 @@ fn bytes_of_short_and_long_connections_are_within_two_percent_of_what_was_sent()
     }
     until(&exporter, sent, received);
     assert!((open(&seen(&exporter)) - 1.0).abs() < 0.1);
-    let before = bytes(&seen(&exporter));
     drop(stays);
     for _ in 0..250 {
         if open(&seen(&exporter)) < 0.5 {
@@ -123,8 +122,10 @@ fn bytes_of_short_and_long_connections_are_within_two_percent_of_what_was_sent()
         }
         rig::pause();
     }
+    // Exact but for the ends of the 106 connections, of which TCP numbers each way's as one byte.
     let after = bytes(&seen(&exporter));
-    assert!(open(&seen(&exporter)) < 0.5 && after[0] - before[0] <= 1.0 && after[1] - before[1] <= 1.0, "{before:?} {after:?}");
+    let over = [after[0] - sent as f64, after[1] - received as f64];
+    assert!(over.iter().all(|over| (0.0..=106.0).contains(over)), "{after:?} for {sent} and {received}");
 }
 
 #[test]
