@@ -212,9 +212,11 @@ fn traffic_of_other_ports_does_not_wake_it_and_a_resting_one_does_nothing() {
             break;
         }
     }
-    for _ in 0..300 {
+    for _ in 0..100 {
         exchange(other.address, &request("GET", "/api/version", "", "Connection: close\r\n"));
+        // Else the kernel tells of many ends at once, which would be one wake-up.
+        rig::pause();
     }
     let woken = wakeups(exporter.pid()) - before;
-    assert!(woken < 30, "{woken} wake-ups while 300 connections ended elsewhere");
+    assert!(woken < 30, "{woken} wake-ups while 100 connections ended elsewhere");
 }
