@@ -13,7 +13,7 @@
 //! | 5 | [`schedule`]: which node, leases |
 //! | 4 | [`fleet`]: nodes, the power machine, keepers, waking |
 //! | 3 | [`catalog`]: what nodes hold · [`translate`]: dialects and their streams · [`upstream`]: clients of nodes · [`provider`]: the cloud · [`simulator`]: a PC for demo and tests |
-//! | 2 | [`classify`]: request → ask · [`server`]: accept loop, limits, graceful end · [`storage`]: files of the data directory |
+//! | 2 | [`classify`]: request → ask · [`server`]: accept loop, limits, graceful end · [`storage`]: files of the data directory · [`exporter`]: the sockets of a local Ollama |
 //! | 1 | [`http`] · [`config`] · [`telemetry`] |
 //! | 0 | [`values`] |
 //!
@@ -33,6 +33,7 @@ pub mod classify;
 pub mod commands;
 pub mod config;
 pub mod dashboard;
+pub mod exporter;
 pub mod fleet;
 pub mod front;
 pub mod http;

@@ -25,6 +25,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("classify", 2),
     ("server", 2),
     ("storage", 2),
+    // Knows sockets and counters, and nothing of nodes or requests: it runs on another machine than the proxy.
+    ("exporter", 2),
     ("http", 1),
     ("config", 1),
     ("telemetry", 1),

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod exporter;
 mod healthcheck;
 mod nodes;
 mod notify_test;
@@ -32,6 +33,7 @@ pub fn run() -> ExitCode {
         Command::Wake(args) => wake::run(&args, &env),
         Command::Nodes(args) => nodes::run(&args, &env),
         Command::NotifyTest(args) => notify_test::run(&args, &env),
+        Command::Exporter(args) => exporter::run(&args, &env),
         Command::Check(args) => check::run(&args, &env),
     };
     match done {

@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand}
 
 use crate::config::HostPort;
 use crate::config::address;
+use crate::config::exporter;
 use crate::config::settings;
 use crate::config::settings::Setting;
 
@@ -46,6 +47,8 @@ pub enum Command {
     NotifyTest(ServeArgs),
     /// Look for faults in settings, network and nodes; contacts the nodes, wakes none on purpose
     Check(CheckArgs),
+    /// Beside Ollama on its own machine: metrics of its connections and bytes; runs without the proxy
+    Exporter(ExporterArgs),
 }
 
 /// The flags of `wake`.
@@ -86,6 +89,10 @@ pub struct CheckArgs {
     pub serve: ServeArgs,
 }
 
+/// The flags of `exporter`, as they were written.
+#[derive(Clone, Debug, Default)]
+pub struct ExporterArgs(pub(super) ServeArgs);
+
 /// Which running proxy to ask.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ProxyArg {
@@ -120,10 +127,18 @@ impl Cli {
             Some(Command::NotifyTest(args)) => Command::NotifyTest(args.over(before)),
             Some(Command::Wake(args)) => Command::Wake(WakeArgs { serve: args.serve.over(before), ..args }),
             Some(Command::Nodes(args)) => Command::Nodes(NodesArgs { serve: args.serve.over(before), ..args }),
+            Some(Command::Exporter(args)) => Command::Exporter(ExporterArgs(args.0.over(before))),
             Some(Command::Check(args)) => Command::Check(CheckArgs { serve: args.serve.over(before), ..args }),
         }
     }
 }
+
+const EXPORTER_HELP: &str = "\
+Linux: the kernel tells the bytes of each connection, short ones too, and needs no root. They are
+TCP's own: headers count, retransmissions do not, an end may count as one byte. Lost are only the
+last bytes of connections of which more end at once than the kernel keeps news of (it is rare).
+Connections of another network namespace, such as a container's own, are not seen: run it there.
+macOS and Windows: bytes are estimated from the number of connections (estimated=\"true\").";
 
 /// Reads the command line, whose first item is the program's name.
 ///
@@ -156,6 +171,15 @@ impl ServeArgs {
         self.given.get(flag).map(String::as_str)
     }
 
+    fn gather(&mut self, settings: impl Iterator<Item = &'static Setting>, matches: &ArgMatches) {
+        for setting in settings {
+            let values: Vec<&str> = matches.get_many::<String>(setting.flag).into_iter().flatten().map(String::as_str).collect();
+            if !values.is_empty() {
+                self.given.insert(setting.flag.to_owned(), values.join(setting.joiner.unwrap_or_default()));
+            }
+        }
+    }
+
     fn over(mut self, before: Self) -> Self {
         for (flag, value) in before.given {
             self.given.entry(flag).or_insert(value);
@@ -172,13 +196,31 @@ impl FromArgMatches for ServeArgs {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for setting in settings::all() {
-            let values: Vec<&str> = matches.get_many::<String>(setting.flag).into_iter().flatten().map(String::as_str).collect();
-            if !values.is_empty() {
-                self.given.insert(setting.flag.to_owned(), values.join(setting.joiner.unwrap_or_default()));
-            }
-        }
+        self.gather(settings::all(), matches);
         Ok(())
+    }
+}
+
+impl FromArgMatches for ExporterArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.gather(exporter::SETTINGS.into_iter(), matches);
+        Ok(())
+    }
+}
+
+impl Args for ExporterArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.args(exporter::SETTINGS.into_iter().map(flag)).after_help(EXPORTER_HELP)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
     }
 }
 

@@ -90,7 +90,7 @@ pub(super) fn checked<T>(value: T, faults: Vec<String>) -> Result<T, Faults> {
 }
 
 /// Finds the `.env` file and the data directory, either of which may say where the other is.
-fn open_layers(layers: &mut Layers<'_>, env: &Env, working_dir: &Path) -> DataDir {
+pub(super) fn open_layers(layers: &mut Layers<'_>, env: &Env, working_dir: &Path) -> DataDir {
     let here = read_env_file(layers, &working_dir.join(".env"));
     let found = here.is_some();
     layers.dotenv = here.unwrap_or_default();
@@ -237,7 +237,7 @@ fn ntfy(text: &str) -> Result<Ntfy, String> {
     Ok(Ntfy { server: format!("{server}/"), topic: topic.to_owned() })
 }
 
-fn log(layers: &mut Layers<'_>) -> Log {
+pub(super) fn log(layers: &mut Layers<'_>) -> Log {
     Log {
         json: layers.read(&settings::LOG_FORMAT, |text| match text.to_ascii_lowercase().as_str() {
             "text" => Ok(false),
@@ -275,7 +275,7 @@ fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "must be a whole number from 1 on".to_owned())
 }
 
-fn listen_port(text: &str) -> Result<u16, String> {
+pub(super) fn listen_port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "is no port: write a number from 0 to 65535".to_owned())
 }
 

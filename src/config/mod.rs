@@ -15,6 +15,7 @@ mod data_dir;
 mod document;
 mod duration;
 mod env_file;
+mod exporter;
 mod files;
 #[cfg(test)]
 mod fixture;
@@ -30,8 +31,9 @@ mod wake_flags;
 mod wake_values;
 
 pub use access::{BadCidr, Cidr, Glob};
-pub use args::{CheckArgs, Cli, Command, NodesArgs, ProxyArg, ProxyUrl, ServeArgs, WakeArgs, parse_cli};
+pub use args::{CheckArgs, Cli, Command, ExporterArgs, NodesArgs, ProxyArg, ProxyUrl, ServeArgs, WakeArgs, parse_cli};
 pub use env_file::{Env, environment};
+pub use exporter::{ExporterConfig, load_exporter};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
 pub use node_source::{NodeSettings, NodeSource, Stamp};

@@ -19,7 +19,12 @@ pub(super) struct Setting {
     pub(super) secret: bool,
 }
 
-const fn setting(flag: &'static str, env: &'static [&'static str], default: &'static str, help: &'static str) -> Setting {
+pub(super) const fn setting(
+    flag: &'static str,
+    env: &'static [&'static str],
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
     Setting { flag, env, default, help, joiner: None, switch: false, secret: false }
 }
 

@@ -33,7 +33,7 @@ pub struct Origins(Vec<Glob>);
 
 /// What was decided about one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub enum Origin {
     /// No origin, or our own page.
     Same,
     /// Another origin that may.
@@ -48,7 +48,8 @@ impl Origins {
         Self(BUILT_IN.into_iter().chain(more.iter().map(String::as_str)).map(Glob::new).collect())
     }
 
-    pub(super) fn judge(&self, headers: &HeaderMap) -> Origin {
+    /// Whether the origin of a request may read the answer.
+    pub fn judge(&self, headers: &HeaderMap) -> Origin {
         let Some(origin) = headers.get(header::ORIGIN) else { return Origin::Same };
         let Ok(text) = origin.to_str() else { return Origin::Refused };
         if is_own(text, headers) || is_same_origin(headers) {
@@ -62,12 +63,13 @@ impl Origins {
 }
 
 impl Origin {
-    pub(super) fn is_refused(&self) -> bool {
+    /// Whether it may not.
+    pub fn is_refused(&self) -> bool {
         *self == Self::Refused
     }
 
     /// Lets the browser hand the answer on. Never with credentials.
-    pub(super) fn allow(&self, headers: &mut HeaderMap) {
+    pub fn allow(&self, headers: &mut HeaderMap) {
         if let Self::Allowed(origin) = self {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.append(header::VARY, HeaderValue::from_static("Origin"));
@@ -93,7 +95,7 @@ pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
 }
 
 /// Answered here, never by a node: a browser asks before each request, and nobody may be woken by that.
-pub(super) fn preflight(origin: &Origin, asked: &HeaderMap) -> Response<Body> {
+pub fn preflight(origin: &Origin, asked: &HeaderMap) -> Response<Body> {
     const METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS");
     const ASKED: [HeaderName; 2] = [header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_REQUEST_HEADERS];
     if !asked.contains_key(header::ORIGIN) {

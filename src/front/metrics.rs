@@ -12,6 +12,7 @@ use crate::http::{Body, reply};
 use crate::schedule::Scheduler;
 use crate::schedule::breaker::Circuit;
 use crate::telemetry::metrics::{Format, Kind, Page, Process, Registry};
+use crate::upstream::Idle;
 
 /// What the page is made of.
 pub(super) struct Metrics {
@@ -60,6 +61,7 @@ fn print_nodes(fleet: &Fleet, scheduler: &Scheduler, page: &mut Page) {
     let help = "Age of the node's model list; absent until it was read once";
     per_node("ollama_proxy_cache_age_seconds", help, &|_, view| Some(view.holding.age(now)?.as_secs_f64()));
     print_classes(&nodes, page);
+    print_connections(&nodes, page);
     print_states(&nodes, page);
     print_energy(&nodes, page);
     print_attempts(&nodes, page);
@@ -73,6 +75,21 @@ fn print_classes(nodes: &[(&Node, &View)], page: &mut Page) {
     for (node, _) in nodes {
         let always_on = if node.config().always_on { "true" } else { "false" };
         lines.whole("", &[("node", node.name().as_str()), ("always_on", always_on)], 1);
+    }
+}
+
+/// By the names that the exporter beside an Ollama has too; here they tell of the proxy's own connections.
+fn print_connections(nodes: &[(&Node, &View)], page: &mut Page) {
+    let open = |node: &Node| count(node.active() + node.idle().map_or(0, Idle::count));
+    let help = "Connections of the proxy to the node: those of requests in flight, and those that rest";
+    let mut lines = page.family("ollama_connections", help, Kind::Gauge);
+    for (node, _) in nodes {
+        lines.value("", &[("node", node.name().as_str()), ("state", "ESTABLISHED")], open(node));
+    }
+    let help = "The same as an edge, for pictures of the network";
+    let mut lines = page.family("ollama_node_to_router", help, Kind::Gauge);
+    for (node, _) in nodes {
+        lines.value("", &[("source", node.name().as_str()), ("target", "router")], open(node));
     }
 }
 

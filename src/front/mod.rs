@@ -2,7 +2,7 @@
 //!
 //! Nothing here ever contacts a node, except a person's explicit wake or refresh.
 
-mod cors;
+pub mod cors;
 mod metrics;
 mod nodes;
 mod route;

@@ -30,6 +30,11 @@ impl Idle {
         None
     }
 
+    /// How many rest that may still be used.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|(since, _)| since.elapsed() < REST).count()
+    }
+
     /// Closes those that rested too long. Called with each check of the node, so that no timer is needed.
     pub fn sweep(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(since, _)| since.elapsed() < REST);

@@ -112,6 +112,20 @@ fn tokens_are_counted_for_streams_whole_answers_and_every_dialect() {
 }
 
 #[test]
+fn the_first_exporter_s_names_tell_of_the_proxy_s_own_connections() {
+    let house = House::awake(Settings { token_gap: Duration::from_secs(5), ..of_three_tokens() });
+    let open = [NODE, ("state", "ESTABLISHED")];
+    let mut streams = connect(house.proxy.address);
+    let length = STREAM.len();
+    write!(streams, "POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{STREAM}").unwrap();
+    assert!(streams.read(&mut [0; 4096]).unwrap() > 0);
+    let page = house.until("gateway_active_connections", &[NODE], 1.0);
+    let during = page.sum("ollama_connections", &open).unwrap();
+    assert!(during >= 1.0, "{during}");
+    assert_eq!(page.sum("ollama_node_to_router", &[("source", "node1"), ("target", "router")]), Some(during));
+}
+
+#[test]
 fn nothing_that_a_client_says_becomes_a_label() {
     let house = House::awake(Settings::default());
     let at = house.proxy.address;

@@ -40,7 +40,8 @@ const WINDOWS: &str = "a Windows PC's own command, which shows or changes its po
 const MACHINE: &str = "shows or changes what this machine does, not the proxy";
 
 /// Lines that no test here runs, each with its reason.
-const NOT_RUN: [(&str, &str); 26] = [
+const NOT_RUN: [(&str, &str); 27] = [
+    ("NODE_NAME=node1 target/release/ollama-proxy exporter --port 9101", "`tests/exporter` runs it on a free port"),
     ("tests/all", "it runs this very test"),
     ("cargo build --release", "the program under test has just been built, without the long optimisation"),
     ("docker build -f docker/Dockerfile -t ollama-proxy .", CONTAINER),

@@ -216,6 +216,11 @@ impl Proxy {
         ends(&mut self.child).unwrap_or_else(|| panic!("it goes on running")).code()
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory it ever had, in KiB, as Linux counts it.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
