@@ -39,6 +39,21 @@ const FAMILIES: [(&str, &str); 30] = [
 /// A longer one says nothing more.
 const READ: usize = 256;
 
+/// The letters that parts begin with, one bit each.
+const FIRST: u32 = {
+    let (mut letters, mut at) = (0, 0);
+    while at < FAMILIES.len() {
+        letters |= letter(FAMILIES[at].0.as_bytes()[0]);
+        at += 1;
+    }
+    letters
+};
+
+/// The bit of a small letter.
+const fn letter(letter: u8) -> u32 {
+    1 << (letter - b'a')
+}
+
 /// The family of a `User-Agent`; `unknown` without one, `other` for one that is not listed.
 pub fn agent_family(user_agent: &str) -> &'static str {
     if user_agent.trim().is_empty() {
@@ -48,6 +63,9 @@ pub fn agent_family(user_agent: &str) -> &'static str {
     // One pass over the text: at most places no part begins.
     let begins = |at: usize| {
         let (first, rest) = (text[at].to_ascii_lowercase(), &text[at..]);
+        if !first.is_ascii_lowercase() || FIRST & letter(first) == 0 {
+            return None;
+        }
         let fits = |part: &[u8]| part[0] == first && rest.get(..part.len()).is_some_and(|text| text.eq_ignore_ascii_case(part));
         FAMILIES.iter().position(|(part, _)| fits(part.as_bytes()))
     };
