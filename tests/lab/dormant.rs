@@ -22,7 +22,8 @@ fn pages(lab: &Lab) -> Vec<(String, Answer)> {
     let parts = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/dashboard/ui")).unwrap();
     let names = parts.map(|part| part.unwrap().file_name().into_string().unwrap());
     let served = names.filter(|name| [".js", ".css", ".svg", ".webmanifest"].iter().any(|kind| name.ends_with(kind)));
-    let paths: Vec<String> = ["/", "/topology"].map(str::to_owned).into_iter().chain(served.map(|name| format!("/ui/{name}"))).collect();
+    let paths: Vec<String> =
+        ["/", "/topology"].map(str::to_owned).into_iter().chain(served.map(|name| format!("/ui/{name}"))).collect();
     let calls: Vec<_> = paths.iter().map(|path| lab.client().get_with(path, "Accept: text/html,*/*")).collect();
     paths.iter().cloned().zip(calls.into_iter().map(crate::calls::Call::finish)).collect()
 }
