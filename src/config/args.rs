@@ -47,7 +47,7 @@ pub enum Command {
     NotifyTest(ServeArgs),
     /// Look for faults in settings, network and nodes; contacts the nodes, wakes none on purpose
     Check(CheckArgs),
-    /// Beside Ollama on its own machine: metrics of its connections and bytes; runs without the proxy
+    /// Beside Ollama on its own machine: metrics of its connections and bytes
     Exporter(ExporterArgs),
 }
 
@@ -136,7 +136,7 @@ impl Cli {
 const EXPORTER_HELP: &str = "\
 Linux: the kernel tells the bytes of each connection, short ones too, and needs no root. They are
 TCP's own: headers count, retransmissions do not, an end may count as one byte. Lost are only the
-last bytes of connections of which more end at once than the kernel keeps news of (it is rare).
+bytes since the last scrape of connections of which too many end at once (some hundred).
 Connections of another network namespace, such as a container's own, are not seen: run it there.
 macOS and Windows: bytes are estimated from the number of connections (estimated=\"true\").";
 

@@ -9,12 +9,8 @@ use crate::config::settings::{self, Setting, setting};
 use crate::config::{Env, ExporterArgs, Faults, Listen, Log, address};
 
 static PORT: Setting = setting("port", &["EXPORTER_PORT"], "9101", "Port to listen on");
-static NODE_NAME: Setting = setting(
-    "node-name",
-    &["NODE_NAME"],
-    "node1",
-    "Name of this machine in the metrics; the proxy's name for it lets dashboards join both",
-);
+static NODE_NAME: Setting =
+    setting("node-name", &["NODE_NAME"], "node1", "Name of this machine in the metrics, best the one that the proxy has for it");
 static OLLAMA_PORT: Setting = setting("ollama-port", &["OLLAMA_PORT"], "11434", "Port of the Ollama on this machine");
 
 /// The flags of `exporter`.

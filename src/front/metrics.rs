@@ -60,12 +60,22 @@ fn print_nodes(fleet: &Fleet, scheduler: &Scheduler, page: &mut Page) {
     let now = Instant::now();
     let help = "Age of the node's model list; absent until it was read once";
     per_node("ollama_proxy_cache_age_seconds", help, &|_, view| Some(view.holding.age(now)?.as_secs_f64()));
+    print_classes(&nodes, page);
     print_connections(&nodes, page);
     print_states(&nodes, page);
     print_energy(&nodes, page);
     print_attempts(&nodes, page);
     print_circuits(&nodes, scheduler, page);
     print_waiting(&nodes, scheduler, page);
+}
+
+/// For alerts: a sleeper that does not answer sleeps, an always-on node that does not answer is down.
+fn print_classes(nodes: &[(&Node, &View)], page: &mut Page) {
+    let mut lines = page.family("ollama_proxy_node_info", "Whether the node is declared always on, by its settings", Kind::Gauge);
+    for (node, _) in nodes {
+        let always_on = if node.config().always_on { "true" } else { "false" };
+        lines.whole("", &[("node", node.name().as_str()), ("always_on", always_on)], 1);
+    }
 }
 
 /// By the names that the exporter beside an Ollama has too; here they tell of the proxy's own connections.

@@ -1,12 +1,13 @@
 """The compose file as it stands, brought up by a real compose."""
 
 import json
+import pathlib
 import tempfile
 import unittest
 
 import yaml  # podman-compose brings it
 
-from engine import TOOLS, attempt, eventually, get, inspect, podman, post, run
+from engine import ROOT, TOOLS, attempt, eventually, get, inspect, podman, post, run
 from network import MAC, MODEL, NAS, PC, lan
 
 BASE = f"http://{NAS}:11434"
@@ -29,6 +30,21 @@ class Compose(unittest.TestCase):
         local = compose("--profile", "local", "config")
         for service in ("ollama:", "ollama-proxy-local:", "models_init:"):
             self.assertIn(service, local)
+
+    def test_both_accept_the_profile_for_monitoring_whose_files_are_all_there(self):
+        self.assertIn("grafana:", compose("--profile", "monitoring", "config"))
+        services = yaml.safe_load(run("docker-compose", "--profile", "monitoring", "config"))["services"]
+        self.assertLessEqual({"ollama-proxy", "prometheus", "grafana"}, set(services))
+        self.assertNotIn("ports", services["prometheus"], "it has no password")
+        mounted = [volume.split(":")[0] for name in ("prometheus", "grafana") for volume in services[name]["volumes"]]
+        files = [pathlib.Path(file) for file in mounted if file.startswith("/")]
+        self.assertEqual(len(files), 4)
+        for file in files:
+            self.assertTrue(file.is_relative_to(ROOT) and file.exists(), file)
+        sources = yaml.safe_load((ROOT / "docker/grafana/provisioning/datasources/ollama-proxy.yml").read_text())["datasources"]
+        self.assertEqual([source["url"] for source in sources], ["http://prometheus:9090", "http://host.docker.internal:11434"])
+        boards = yaml.safe_load((ROOT / "docker/grafana/provisioning/dashboards/ollama-proxy.yml").read_text())["providers"]
+        self.assertIn(boards[0]["options"]["path"], " ".join(services["grafana"]["volumes"]))
 
     def test_it_comes_up_learns_the_mac_and_wakes_the_pc_by_a_real_magic_packet(self):
         pc, _ = lan()

@@ -10,7 +10,12 @@ from network import MAC, MODEL, NAS, PC, lan
 
 BASE = f"http://{NAS}:11434"
 # Brought up by test_compose.py with the lines that follow them; only the engine's own name differs.
-COMPOSE = {"docker compose up -d", "docker compose logs ollama-proxy", "docker compose --profile local up -d ollama-proxy-local models_init"}
+COMPOSE = {
+    "docker compose up -d",
+    "docker compose logs ollama-proxy",
+    "docker compose --profile local up -d ollama-proxy-local models_init",
+    "docker compose --profile monitoring up -d",
+}
 
 
 def lines():

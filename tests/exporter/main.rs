@@ -115,7 +115,6 @@ fn bytes_of_short_and_long_connections_are_within_two_percent_of_what_was_sent()
     }
     until(&exporter, sent, received);
     assert!((open(&seen(&exporter)) - 1.0).abs() < 0.1);
-    let before = bytes(&seen(&exporter));
     drop(stays);
     for _ in 0..250 {
         if open(&seen(&exporter)) < 0.5 {
@@ -123,8 +122,10 @@ fn bytes_of_short_and_long_connections_are_within_two_percent_of_what_was_sent()
         }
         rig::pause();
     }
+    // Exact but for the ends of the 106 connections, of which TCP numbers each way's as one byte.
     let after = bytes(&seen(&exporter));
-    assert!(open(&seen(&exporter)) < 0.5 && after[0] - before[0] <= 1.0 && after[1] - before[1] <= 1.0, "{before:?} {after:?}");
+    let over = [after[0] - sent as f64, after[1] - received as f64];
+    assert!(over.iter().all(|over| (0.0..=106.0).contains(over)), "{after:?} for {sent} and {received}");
 }
 
 #[test]
@@ -211,9 +212,11 @@ fn traffic_of_other_ports_does_not_wake_it_and_a_resting_one_does_nothing() {
             break;
         }
     }
-    for _ in 0..300 {
+    for _ in 0..100 {
         exchange(other.address, &request("GET", "/api/version", "", "Connection: close\r\n"));
+        // Else the kernel tells of many ends at once, which would be one wake-up.
+        rig::pause();
     }
     let woken = wakeups(exporter.pid()) - before;
-    assert!(woken < 30, "{woken} wake-ups while 300 connections ended elsewhere");
+    assert!(woken < 30, "{woken} wake-ups while 100 connections ended elsewhere");
 }

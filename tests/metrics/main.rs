@@ -79,6 +79,8 @@ fn the_series_of_every_node_and_state_exist_from_the_start() {
     }
     assert_eq!(page.sum("ollama_proxy_node_state", &[NODE]), Some(1.0), "exactly one state holds");
     assert_eq!(page.sum("ollama_proxy_node_state", &[("state", "awake")]), Some(1.0));
+    // The PC of this house is on loopback and nothing wakes it.
+    assert_eq!(page.sum("ollama_proxy_node_info", &[NODE, ("always_on", "true")]), Some(1.0));
     assert_eq!(page.sum("ollama_proxy_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), Some(1.0));
     assert!(page.sum("process_start_time_seconds", &[]).is_some_and(|at| at > 1.7e9));
     if cfg!(target_os = "linux") {

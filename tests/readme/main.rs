@@ -40,7 +40,7 @@ const WINDOWS: &str = "a Windows PC's own command, which shows or changes its po
 const MACHINE: &str = "shows or changes what this machine does, not the proxy";
 
 /// Lines that no test here runs, each with its reason.
-const NOT_RUN: [(&str, &str); 26] = [
+const NOT_RUN: [(&str, &str); 27] = [
     ("NODE_NAME=node1 target/release/ollama-proxy exporter --port 9101", "`tests/exporter` runs it on a free port"),
     ("tests/all", "it runs this very test"),
     ("cargo build --release", "the program under test has just been built, without the long optimisation"),
@@ -59,6 +59,10 @@ const NOT_RUN: [(&str, &str); 26] = [
     (
         "docker compose --profile local up -d ollama-proxy-local models_init",
         "`tests/all container` checks it; there is no Ollama image to start",
+    ),
+    (
+        "docker compose --profile monitoring up -d",
+        "`tests/all container` checks it, `tests/all prometheus` what it serves; there are no such images to start",
     ),
     ("systemctl daemon-reload", MACHINE),
     ("systemctl enable --now ollama-proxy", MACHINE),
