@@ -101,10 +101,22 @@ fn count_of(line: &str) -> u64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-#[test]
-fn while_nodes_come_and_go_each_gets_its_share_among_those_that_are_there() {
-    const WEIGHTS: [u64; 4] = [3, 1, 2, 1];
-    let Some(lab) = warm("weighted-round-robin", WEIGHTS.map(|weight| json!({ "weight": weight }))) else { return };
+/// Of what was done between two counts each node is due its weight among those that were there.
+fn due(counts: &[[u64; 4]], present: &[[bool; 4]], weights: [u64; 4]) -> [u64; 4] {
+    let mut shares = [0; 4];
+    for (part, present) in counts.windows(2).zip(present) {
+        let done: u64 = (0..4).map(|at| part[1][at].saturating_sub(part[0][at])).sum();
+        let all: u64 = (0..4).filter(|at| present[*at]).map(|at| weights[at]).sum();
+        for at in (0..4).filter(|at| present[*at]) {
+            shares[at] += done * weights[at] / all;
+        }
+    }
+    shares
+}
+
+/// The second goes and comes back, then the last falls asleep.
+fn assert_shares_while_nodes_come_and_go(strategy: &str, weights: [u64; 4]) {
+    let Some(lab) = warm(strategy, weights.map(|weight| json!({ "weight": weight }))) else { return };
     let mut counts = vec![served_so_far(&lab)];
     let load = lab.client().load(REQUESTS, 8, "", &whole_chat(CHAT_MODEL), &NODES);
     load.until_answered(REQUESTS / 5);
@@ -124,16 +136,18 @@ fn while_nodes_come_and_go_each_gets_its_share_among_those_that_are_there() {
     assert_eq!(served.iter().sum::<u64>(), REQUESTS, "nothing is lost: {tally:?}");
     let before = counts[0];
     counts.push([0, 1, 2, 3].map(|at| before[at] + served[at]));
-
     let present = [[true; 4], [true, false, true, true], [true; 4], [true, true, true, false]];
-    let mut shares = [0; 4];
-    for (part, present) in counts.windows(2).zip(present) {
-        let done: u64 = (0..4).map(|at| part[1][at].saturating_sub(part[0][at])).sum();
-        let all: u64 = (0..4).filter(|at| present[*at]).map(|at| WEIGHTS[at]).sum();
-        for at in (0..4).filter(|at| present[*at]) {
-            shares[at] += done * WEIGHTS[at] / all;
-        }
-    }
-    println!("{served:?} of {shares:?}; {counts:?}");
-    assert_shares("weighted_round_robin", &tally, shares);
+    let shares = due(&counts, &present, weights);
+    println!("{strategy}: {served:?} of {shares:?}");
+    assert_shares(strategy, &tally, shares);
+}
+
+#[test]
+fn turns_are_kept_within_one_percent_among_those_that_are_there_while_nodes_come_and_go() {
+    assert_shares_while_nodes_come_and_go("round-robin", [1; 4]);
+}
+
+#[test]
+fn weights_are_kept_within_one_percent_among_those_that_are_there_while_nodes_come_and_go() {
+    assert_shares_while_nodes_come_and_go("weighted-round-robin", [3, 1, 2, 1]);
 }
