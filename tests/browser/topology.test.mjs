@@ -172,8 +172,9 @@ test('a node is chosen in the picture or by keys in the table, and Escape leads 
   await resting(page);
   await page.focus('#table th button');
   await page.keyboard.press('ArrowDown');
+  await until('the next node to have the focus', () => page.evaluate(() => document.activeElement.firstChild?.textContent === 'studio'));
   await page.keyboard.press('Enter');
-  assert.equal(await page.textContent('#sheet-title'), 'studio');
+  await until('the sheet of the node', async () => (await page.textContent('#sheet-title')) === 'studio');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'sheet-title');
   const chosen = await resting(page);
   await page.keyboard.press('Escape');
