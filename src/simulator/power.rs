@@ -74,7 +74,7 @@ pub struct SimulatedPc {
 }
 
 impl SimulatedPc {
-    /// Switches the PC on. Fails when a port is taken.
+    /// Switches the PC on; one that starts asleep is silent from the first connection on. Fails when a port is taken.
     pub async fn start(ollama: Ollama, settings: PcSettings) -> io::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await?;
         let card = UdpSocket::bind(settings.card).await?;
@@ -83,10 +83,15 @@ impl SimulatedPc {
         let (power, awake) = watch::channel(!settings.asleep);
         let sleep_now = Arc::new(Notify::new());
         let mac = settings.mac;
+        let mut door = Doorstep::new(listener)?;
+        if settings.asleep {
+            // Not left to the task: a connection that came before its first step would be taken, and never answered.
+            door.shut().await;
+        }
         let life = Life {
             ollama: ollama.clone(),
             settings,
-            door: Doorstep::new(listener)?,
+            door,
             card,
             events: events.clone(),
             power,

@@ -48,6 +48,11 @@ impl Client {
         self.send(&self.to, &format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.to))
     }
 
+    /// Begins a GET with one further header line.
+    pub fn get_with(&self, path: &str, header: &str) -> Call<'_> {
+        self.send(&self.to, &format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{header}\r\n\r\n", self.to))
+    }
+
     /// Begins a POST of JSON.
     pub fn post(&self, path: &str, body: &Value) -> Call<'_> {
         self.send(&self.to, &post(&self.to, path, body))

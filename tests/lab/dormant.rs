@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::calls::Answer;
 use crate::listing::poll;
-use crate::plan::{CHAT_MODEL, EVIDENCE, PI_MAC, Plan};
+use crate::plan::{CHAT_MODEL, EVIDENCE, Lab, PI_MAC, Plan};
 use crate::program::pause;
 use crate::sleeper::{Machine, Wakes};
 
@@ -16,22 +17,40 @@ const WATCHED: Duration = Duration::from_secs(60);
 /// Clients poll this often.
 const PERIOD: Duration = Duration::from_secs(1);
 
-fn poll_for(lab: &crate::plan::Lab, time: Duration) {
+/// The pages and all their parts, as browsers that reload them ask for them.
+fn pages(lab: &Lab) -> Vec<(String, Answer)> {
+    let parts = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/dashboard/ui")).unwrap();
+    let names = parts.map(|part| part.unwrap().file_name().into_string().unwrap());
+    let served = names.filter(|name| [".js", ".css", ".svg", ".webmanifest"].iter().any(|kind| name.ends_with(kind)));
+    let paths: Vec<String> =
+        ["/", "/topology"].map(str::to_owned).into_iter().chain(served.map(|name| format!("/ui/{name}"))).collect();
+    let calls: Vec<_> = paths.iter().map(|path| lab.client().get_with(path, "Accept: text/html,*/*")).collect();
+    paths.iter().cloned().zip(calls.into_iter().map(crate::calls::Call::finish)).collect()
+}
+
+fn poll_for(lab: &Lab, time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
         for (path, answer) in poll(lab.client()) {
             assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        }
+        for (path, answer) in pages(lab) {
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+            assert!(path != "/" || answer.body.contains("<html"), "{answer:?}");
         }
         pause(PERIOD);
     }
 }
 
 /// After real work the host sleeps (or not), and clients poll everything while its card is watched. The cache expires in
-/// that time, and the regular check of always-on nodes would come round.
+/// that time, and the regular check of always-on nodes would come round. Two pages follow the events: one since before the
+/// host slept, one that was opened then.
 fn assert_unseen(test: &str, wakes: Wakes, sleeps: bool) {
     let plan = Plan::named(test).host(Machine::usual().wakes(wakes)).setting("--cache-ttl", "10s");
     let Some(lab) = plan.start() else { return };
     lab.until_catalog_knows(CHAT_MODEL);
+    let mut followed = lab.client().get("/events");
+    followed.until_first_byte();
     lab.client().chat(CHAT_MODEL).finish().assert_whole_chat();
     // Within 5 s of an answer the host counts as in use and `/api/ps` may ask it; no PC falls asleep that soon.
     poll_for(&lab, EVIDENCE);
@@ -41,9 +60,13 @@ fn assert_unseen(test: &str, wakes: Wakes, sleeps: bool) {
     poll_for(&lab, SETTLING);
     assert_eq!(lab.connections_to_gpu(), "", "no connection stays established");
     let mark = lab.gpu().mark();
+    let mut opened = lab.client().get("/events");
+    opened.until_first_byte();
+    let heard = [followed.received_now(), opened.received_now()];
     poll_for(&lab, WATCHED);
     let frames = lab.gpu().frames_from(PI_MAC, mark);
     assert!(frames.is_empty(), "{} frames from the Pi: {frames:#?}", frames.len());
+    assert!(followed.received_now() > heard[0] && opened.received_now() > heard[1], "the pages were kept up to date");
     assert_eq!(lab.connections_to_gpu(), "", "no connection stays established");
     assert_eq!(lab.gpu().status().power, if sleeps { "asleep" } else { "awake" });
     assert_eq!(lab.gpu().status().woken, 0);

@@ -6,7 +6,7 @@ use ollama_proxy::simulator::{Ollama, PcSettings, Settings, SimulatedPc};
 use tokio::runtime::Runtime;
 
 use crate::page::{Format, Page};
-use crate::rig::{Proxy, Reply, Scratch, say};
+use crate::rig::{PATIENCE, Proxy, Reply, Scratch, say};
 
 const MAC: &str = "02:00:00:00:00:77";
 
@@ -73,7 +73,7 @@ impl House {
     /// Scrapes until the series with these labels sum up to `value`; a request is counted just after its end.
     pub fn until(&self, name: &str, labels: &[(&str, &str)], value: f64) -> Page {
         let mut page = self.page();
-        for _ in 0..250 {
+        for _ in 0..PATIENCE.as_millis() / 20 {
             if page.sum(name, labels).is_some_and(|sum| (sum - value).abs() < 0.001) {
                 return page;
             }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
-use crate::client::{ask, get, post, request};
+use crate::client::{ask, post, request};
 use crate::node::Node;
 use crate::proxy::{Proxy, STRICT};
 use crate::wire::{End, PATIENCE, Wire};
@@ -15,21 +15,21 @@ use crate::wire::{End, PATIENCE, Wire};
 const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
 
 /// A reader of the stream.
-struct Reader {
-    wire: Wire,
+pub struct Reader {
+    pub wire: Wire,
     text: String,
     events: VecDeque<Event>,
 }
 
 #[derive(Clone, Debug)]
-struct Event {
+pub struct Event {
     id: String,
     kind: String,
     data: Value,
 }
 
 impl Reader {
-    async fn of(proxy: SocketAddr) -> Self {
+    pub async fn of(proxy: SocketAddr) -> Self {
         Self::over(Wire::connect(proxy).await, &[]).await
     }
 
@@ -37,7 +37,7 @@ impl Reader {
         Self::over(Wire::connect(proxy).await, &[("Last-Event-ID", last)]).await
     }
 
-    async fn over(mut wire: Wire, headers: &[(&str, &str)]) -> Self {
+    pub async fn over(mut wire: Wire, headers: &[(&str, &str)]) -> Self {
         wire.say(request("GET /events", headers, "")).await;
         let head = wire.head().await.unwrap();
         assert_eq!((head.status(), head.get("content-type")), (200, Some("text/event-stream")));
@@ -60,7 +60,7 @@ impl Reader {
     }
 
     /// The next event of this kind that fits; others are passed over.
-    async fn until(&mut self, kind: &str, fits: impl Fn(&Value) -> bool) -> Event {
+    pub async fn until(&mut self, kind: &str, fits: impl Fn(&Value) -> bool) -> Event {
         let found = async {
             loop {
                 let event = self.next().await;
@@ -147,29 +147,6 @@ async fn who_was_away_for_too_long_gets_the_whole_picture_again() {
     for stale in ["1", "0", "18446744073709551615", "nonsense"] {
         assert_eq!(Reader::from(proxy.address, stale).await.next().await.kind, "snapshot", "{stale}");
     }
-}
-
-#[tokio::test]
-async fn more_readers_than_places_are_turned_away_until_one_leaves() {
-    let proxy = Proxy::strict(&Node::start());
-    let mut readers = Vec::new();
-    for _ in 0..64 {
-        readers.push(Reader::of(proxy.address).await);
-    }
-    let refused = get(proxy.address, "/events").await;
-    assert_eq!(refused.status(), 503);
-    assert!(refused.error().contains("as many pages"), "{}", refused.error());
-    drop(readers.pop());
-    let admitted = async {
-        loop {
-            let mut wire = Wire::connect(proxy.address).await;
-            wire.say(request("GET /events", &[], "")).await;
-            if wire.head().await.unwrap().status() == 200 {
-                return;
-            }
-        }
-    };
-    timeout(PATIENCE, admitted).await.expect("the place of who left is not given to another");
 }
 
 /// A connection whose other end may send almost nothing before somebody reads.

@@ -15,11 +15,15 @@ mod departure;
 mod end;
 mod events;
 mod headers;
+#[cfg(target_os = "linux")]
+mod idle;
 mod keep_awake;
 mod node;
 mod notices;
 mod own_endpoints;
 mod proxy;
+#[cfg(target_os = "linux")]
+mod readers;
 mod records;
 mod several_nodes;
 mod sleepers;

@@ -34,7 +34,7 @@ use stream::EventStream;
 use teller::Teller;
 
 /// Readers at once.
-const READERS: usize = 64;
+const READERS: usize = 256;
 
 /// Events that wait for one reader.
 const QUEUE: usize = 256;
