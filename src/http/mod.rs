@@ -3,6 +3,7 @@
 mod bell;
 pub mod body;
 pub mod headers;
+pub mod outward;
 pub mod reply;
 
 pub use bell::{Bell, Quietly};

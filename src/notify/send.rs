@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::Alert;
 use crate::config::NotifyConfig;
+use crate::http::outward;
 
 /// Where to.
 #[derive(Clone)]
@@ -46,17 +47,7 @@ impl Targets {
 async fn post(client: &Client, url: &str, body: &Value) -> Result<(), String> {
     let url: Url = url.parse().map_err(|_| "its URL cannot be used".to_owned())?;
     let request = client.post(url).header("Content-Type", "application/json").body(body.to_string());
-    let answer = request.send().await.map_err(innermost)?;
+    let answer = request.send().await.map_err(outward::reason)?;
     let status = answer.status();
     if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }
-}
-
-/// The operating system's own words: the outer ones say no more than that a request failed.
-fn innermost(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

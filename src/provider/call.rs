@@ -10,6 +10,7 @@ use reqwest::{Client, Url};
 
 use super::Provider;
 use crate::config::{ProviderKind, Secret};
+use crate::http::outward;
 use crate::translate;
 use crate::values::{Fault, Kind, Retry, Whose};
 
@@ -41,7 +42,7 @@ pub struct NoClient(reqwest::Error);
 
 impl std::fmt::Display for NoClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "no TLS for cloud providers: {}", innermost(&self.0))
+        write!(f, "no TLS for cloud providers: {}", outward::innermost(&self.0))
     }
 }
 
@@ -49,11 +50,8 @@ impl std::error::Error for NoClient {}
 
 /// One client for all: no proxy from the environment, no redirects, which would carry keys away.
 pub(super) fn client() -> Result<Client, NoClient> {
-    // A second call finds the provider installed, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let agent = concat!("ollama-proxy/", env!("CARGO_PKG_VERSION"));
-    builder.connect_timeout(CONNECT).read_timeout(SILENCE).user_agent(agent).build().map_err(NoClient)
+    outward::client().connect_timeout(CONNECT).read_timeout(SILENCE).user_agent(agent).build().map_err(NoClient)
 }
 
 /// What to ask of a provider.
@@ -149,8 +147,7 @@ impl Provider {
 
     fn unreached(&self, error: reqwest::Error) -> Fault {
         let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Died };
-        let error = error.without_url();
-        self.fault(kind, &format!("it could not be reached: {}", innermost(&error)))
+        self.fault(kind, &format!("it could not be reached: {}", outward::reason(error)))
     }
 
     /// A fault of this provider's that came before or within an answer.
@@ -223,7 +220,7 @@ impl Answer {
 /// An answer that did not come to its end.
 pub fn broke_off(provider: &Provider, error: reqwest::Error) -> Fault {
     let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Died };
-    provider.fault(kind, &format!("its answer broke off: {}", innermost(&error.without_url())))
+    provider.fault(kind, &format!("its answer broke off: {}", outward::reason(error)))
 }
 
 fn credential(kind: ProviderKind, key: &Secret) -> Option<(HeaderName, HeaderValue)> {
@@ -243,15 +240,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
     let millis = number("retry-after-ms").or_else(|| number("x-ms-retry-after-ms")).map(|millis| millis / 1000.0);
     Duration::try_from_secs_f64(millis.or_else(|| number("retry-after"))?.ceil().max(1.0)).ok()
-}
-
-/// The operating system's own words: the outer ones say no more than that a request failed.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::{Client, Method, Url};
 
 use crate::config::WakeUrl;
+use crate::http::outward;
 use crate::values::{Mac, NodeName};
 
 /// One call must not hold up the next: there are several per campaign.
@@ -42,9 +43,7 @@ pub(crate) struct Called {
 /// # Errors
 /// When no root certificates can be loaded.
 pub(crate) fn client() -> Result<Client, reqwest::Error> {
-    // A second call finds the provider installed, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(0).timeout(LIMIT).build()
+    outward::client().pool_max_idle_per_host(0).timeout(LIMIT).build()
 }
 
 /// Calls the URL, and once more when only the clock was wrong.
@@ -79,7 +78,7 @@ impl Refusal {
 
 async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64, ahead: &mut Option<i64>) -> Result<(), Refusal> {
     let request = build(client, url, fill, unix_now() + skew).map_err(Refusal::Other)?;
-    let answer = client.execute(request).await.map_err(|error| Refusal::Other(innermost(error)))?;
+    let answer = client.execute(request).await.map_err(|error| Refusal::Other(outward::reason(error)))?;
     let status = answer.status();
     let server = answer
         .headers()
@@ -99,22 +98,12 @@ async fn beginning(mut answer: reqwest::Response) -> Result<Vec<u8>, Refusal> {
     const ENOUGH: usize = 64 * 1024;
     let mut body = Vec::new();
     while body.len() < ENOUGH {
-        match answer.chunk().await.map_err(|error| Refusal::Other(innermost(error)))? {
+        match answer.chunk().await.map_err(|error| Refusal::Other(outward::reason(error)))? {
             Some(chunk) => body.extend_from_slice(&chunk),
             None => break,
         }
     }
     Ok(body)
-}
-
-/// The operating system's own words: the outer ones say no more than that a request failed.
-fn innermost(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 /// Whether a 2xx answer means that a packet went out.
