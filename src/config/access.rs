@@ -5,6 +5,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+mod keys;
+mod rules;
+
+pub use keys::{KeyDigest, KeyRules};
+pub use rules::AccessConfig;
+pub(super) use rules::rules;
+
 /// A range of IP addresses such as `192.168.1.0/24`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cidr {
@@ -64,6 +71,10 @@ impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.network, self.bits)
     }
+}
+
+fn count(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "must be a whole number from 1 on".to_owned())
 }
 
 fn masked(address: IpAddr, bits: u8) -> IpAddr {

@@ -11,7 +11,7 @@ use crate::config::node_file::NodeFile;
 use crate::config::settings::{self, Setting};
 use crate::config::{
     Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp, Timeouts,
-    WakeRules, address, env_file, files, node_file, nodes, providers,
+    WakeRules, access, address, env_file, files, node_file, nodes, providers,
 };
 use crate::values::Strategy;
 
@@ -48,6 +48,8 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
     let (sizes, fallback, price_per_kwh) = (file.sizes.clone(), file.fallback, file.price_per_kwh);
     let nodes = nodes::assemble(&mut layers, &listen, file);
     let providers = providers::providers(&mut layers, &listen);
+    let cors_origins = layers.read_list(&settings::CORS_ORIGINS, |text| Ok(text.to_owned()));
+    let access = access::rules(&mut layers, working_dir, &cors_origins);
     let config = Config {
         data_dir: data.path,
         nodes,
@@ -59,7 +61,8 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         cache_ttl: layers.read(&settings::CACHE_TTL, seconds),
         health_interval: layers.read(&settings::HEALTH_INTERVAL, |text| duration::duration_or_off(text, Unit::Seconds)),
         limits: limits(&mut layers),
-        cors_origins: layers.read_list(&settings::CORS_ORIGINS, |text| Ok(text.to_owned())),
+        cors_origins,
+        access,
         notify: notify(&mut layers),
         log: log(&mut layers),
         sizes,
@@ -263,7 +266,7 @@ fn positive_seconds(text: &str) -> Result<Duration, String> {
     duration::positive(text, Unit::Seconds)
 }
 
-fn yes_or_no(text: &str) -> Result<bool, String> {
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),

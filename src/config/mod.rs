@@ -30,7 +30,7 @@ mod settings;
 mod wake_flags;
 mod wake_values;
 
-pub use access::{BadCidr, Cidr, Glob};
+pub use access::{AccessConfig, BadCidr, Cidr, Glob, KeyDigest, KeyRules};
 pub use args::{CheckArgs, Cli, Command, ExporterArgs, NodesArgs, ProxyArg, ProxyUrl, ServeArgs, WakeArgs, parse_cli};
 pub use env_file::{Env, environment};
 pub use exporter::{ExporterConfig, load_exporter};
@@ -66,6 +66,8 @@ pub struct Config {
     pub limits: Limits,
     /// Further allowed origins, beside Ollama's own list: `OLLAMA_ORIGINS` syntax (`*` wildcards).
     pub cors_origins: Vec<String>,
+    /// Who may do what, and how much.
+    pub access: AccessConfig,
     /// Whom to tell when something needs the owner.
     pub notify: NotifyConfig,
     /// Log form and level.

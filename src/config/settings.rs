@@ -205,6 +205,42 @@ pub(super) static CORS_ORIGINS: Setting = setting(
 pub(super) static DATA_DIR: Setting =
     setting("data-dir", &["DATA_DIR"], "", "Where state is kept; else $STATE_DIRECTORY, /data, or the user's ~/.local/state");
 
+pub(super) static API_KEY: Setting =
+    setting("api-key", &["API_KEY"], "", "Keys of clients, `key` or `name=key`; without one, all who reach us may use us")
+        .list(",")
+        .secret();
+pub(super) static API_KEY_FILE: Setting =
+    setting("api-key-file", &["API_KEY_FILE"], "", "JSON file of keys with rules for each: models, nodes, waking, limits");
+pub(super) static ADMIN_KEY: Setting =
+    setting("admin-key", &["ADMIN_KEY"], "", "The owner's keys: needed to wake, send to sleep and refresh by hand")
+        .list(",")
+        .secret();
+pub(super) static OPEN_METRICS: Setting =
+    setting("open-metrics", &["OPEN_METRICS"], "false", "Whether /metrics may be read without a key").switch();
+pub(super) static ALLOW: Setting =
+    setting("allow", &["ALLOW_CLIENTS"], "", "Only these addresses or ranges may use us; all if left out").list(",");
+pub(super) static DENY: Setting = setting("deny", &["DENY_CLIENTS"], "", "These addresses or ranges may not").list(",");
+pub(super) static TRUSTED_PROXY: Setting = setting(
+    "trusted-proxy",
+    &["TRUSTED_PROXY"],
+    "",
+    "Proxies in front of us, whose X-Forwarded-For or Forwarded tells the client",
+)
+.list(",");
+pub(super) static ALLOWED_HOSTS: Setting = setting(
+    "allowed-hosts",
+    &["ALLOWED_HOSTS"],
+    "",
+    "Public names of this proxy, such as ollama.example.org; those of a home network always pass",
+)
+.list(",");
+pub(super) static CLIENT_RATE: Setting =
+    setting("client-rate", &["CLIENT_RATE"], "none", "Requests per minute of one client (address or key)");
+pub(super) static CLIENT_CONCURRENT: Setting =
+    setting("client-concurrent", &["CLIENT_CONCURRENT"], "none", "Requests at once of one client (address or key)");
+pub(super) static WAKE_BUDGET: Setting =
+    setting("wake-budget", &["WAKE_BUDGET"], "30", "Wakes per hour that one client may cause; none is without end");
+
 pub(super) static MAX_HELD: Setting = setting("max-held", &["MAX_HELD"], "256", "Requests held while nodes wake or are full");
 pub(super) static MAX_BODY: Setting = setting("max-body", &["MAX_BODY"], "64MiB", "Largest request body; blobs are not bounded");
 pub(super) static MAX_BUFFER: Setting = setting("max-buffer", &["MAX_BUFFER"], "64MiB", "All buffered request bodies together");
@@ -268,7 +304,8 @@ pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
         &[&TIMEOUT, &MODEL_TIMEOUT, &CONNECT_TIMEOUT, &REQUEST_LIMIT, &QUIET_AFTER, &QUEUE_WAIT, &CACHE_TTL, &HEALTH_INTERVAL],
     ),
     ("Listening and state", &[&HOST, &PORT, &CORS_ORIGINS, &DATA_DIR]),
-    ("Limits", &[&MAX_HELD, &MAX_BODY, &MAX_BUFFER, &MAX_CONNECTIONS]),
+    ("Access", &[&API_KEY, &API_KEY_FILE, &ADMIN_KEY, &OPEN_METRICS, &ALLOW, &DENY, &TRUSTED_PROXY, &ALLOWED_HOSTS]),
+    ("Limits", &[&CLIENT_RATE, &CLIENT_CONCURRENT, &WAKE_BUDGET, &MAX_HELD, &MAX_BODY, &MAX_BUFFER, &MAX_CONNECTIONS]),
     ("Notifications", &[&NOTIFY_WEBHOOK, &NOTIFY_NTFY]),
     ("Log", &[&LOG_FORMAT, &LOG]),
 ];

@@ -41,6 +41,7 @@ pub fn bare(status: StatusCode) -> Response<Body> {
 pub fn status(kind: Kind) -> StatusCode {
     match kind {
         Kind::BadRequest => StatusCode::BAD_REQUEST,
+        Kind::Unauthorized => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -68,6 +69,7 @@ fn openai_type(status: StatusCode) -> &'static str {
 /// The name of an error in Anthropic's shape, as Ollama itself chooses it (`anthropic.NewError`).
 fn anthropic_type(status: StatusCode) -> &'static str {
     match status.as_u16() {
+        401 => "authentication_error",
         403 => "permission_error",
         404 => "not_found_error",
         413 => "request_too_large",
@@ -105,10 +107,14 @@ pub fn fault(fault: &Fault, dialect: Dialect) -> Response<Body> {
     };
     if let Some(wait) = after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-        // A provider's limits are what the retries of SDKs are made for.
-        if fault.whose != Whose::Provider {
+        // A provider's limits, and a client's own, are what the retries of SDKs are made for.
+        let limited = fault.kind == Kind::Limited && fault.whose == Whose::Client;
+        if fault.whose != Whose::Provider && !limited {
             response.headers_mut().insert(headers::SHOULD_RETRY, HeaderValue::from_static("false"));
         }
+    }
+    if fault.kind == Kind::Unauthorized {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ollama-proxy\""));
     }
     if fault.kind == Kind::SlowClient {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -100,6 +100,7 @@ impl Ending {
             Kind::WakeFailed => Self::WakeFailed,
             Kind::Died => Self::WentAway,
             Kind::BadRequest
+            | Kind::Unauthorized
             | Kind::Forbidden
             | Kind::NotFound
             | Kind::Method

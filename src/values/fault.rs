@@ -34,6 +34,8 @@ pub enum Retry {
 pub enum Kind {
     /// 400
     BadRequest,
+    /// 401: a key is needed, and none of ours came.
+    Unauthorized,
     /// 403
     Forbidden,
     /// 404
@@ -66,7 +68,7 @@ pub enum Kind {
     Loop,
     /// 502: a provider refused our key. Never 401: Ollama's own clients would sign in at ollama.com.
     Credentials,
-    /// 429: a provider limits us.
+    /// 429: a provider limits us, or we limit this client.
     Limited,
     /// 503: a provider has more to do than it can.
     Overloaded,

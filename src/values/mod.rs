@@ -1,6 +1,7 @@
 //! The nouns every other room speaks in. Pure: no I/O, no clock.
 
 mod agent;
+mod client;
 mod dialect;
 mod fault;
 mod mac;
@@ -9,6 +10,7 @@ mod names;
 mod strategy;
 
 pub use agent::agent_family;
+pub use client::ClientId;
 pub use dialect::Dialect;
 pub use fault::{Fault, Kind, Retry, Whose};
 pub use mac::{BadMac, Mac, SecureOn};
