@@ -163,7 +163,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     }
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
     notifications(&config, &fleet, &mut tasks)?;
-    let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), config_error);
+    let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), &config.access, config_error);
     if let Some(dir) = config.data_dir.clone() {
         tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
         tasks.spawn(records::keep(journal.clone(), dir));
@@ -202,6 +202,7 @@ fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
         timeouts: config.timeouts.clone(),
         limits: config.limits.clone(),
         wake: config.wake.clone(),
+        wakes_per_hour: config.access.wakes_per_hour,
         cache_ttl: config.cache_ttl,
         no_own_calls: config.health_interval.is_none(),
         providers,

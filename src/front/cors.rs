@@ -49,10 +49,12 @@ impl Origins {
     }
 
     /// Whether the origin of a request may read the answer.
-    pub fn judge(&self, headers: &HeaderMap) -> Origin {
+    ///
+    /// `ours`: the name that the request called us by can be ours. Else a page of that name may be anybody's.
+    pub fn judge(&self, headers: &HeaderMap, ours: impl FnOnce() -> bool) -> Origin {
         let Some(origin) = headers.get(header::ORIGIN) else { return Origin::Same };
         let Ok(text) = origin.to_str() else { return Origin::Refused };
-        if is_own(text, headers) || is_same_origin(headers) {
+        if is_same_origin(headers) || (is_own(text, headers) && ours()) {
             Origin::Same
         } else if self.0.iter().any(|allowed| allowed.matches(text)) {
             Origin::Allowed(origin.clone())
@@ -85,13 +87,21 @@ fn is_own(origin: &str, headers: &HeaderMap) -> bool {
 
 /// Whether a browser says that our own page sent this. No script can write this header, and it holds where a proxy before
 /// us has rewritten `Host`.
-fn is_same_origin(headers: &HeaderMap) -> bool {
+pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
 }
 
 /// Whether a browser says that another site sent this.
 pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
+}
+
+/// Whether another site's form may have sent this: it has a body of a kind that a form may have, and no word of the browser
+/// whose it is.
+pub(super) fn may_be_a_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default().trim_start());
+    let is_json = |kind: &str| kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case("application/json"));
+    kind.is_some_and(|kind| !is_json(kind)) && !headers.contains_key(header::ORIGIN) && !is_same_origin(headers)
 }
 
 /// Answered here, never by a node: a browser asks before each request, and nobody may be woken by that.
@@ -125,7 +135,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("pi:11434"));
         headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
-        Origins::new(&more).judge(&headers)
+        Origins::new(&more).judge(&headers, || true)
     }
 
     #[test]
@@ -149,8 +159,31 @@ mod tests {
         headers.insert(header::ORIGIN, HeaderValue::from_static("https://home.example"));
         for (site, same) in [("cross-site", false), ("same-site", false), ("same-origin", true)] {
             headers.insert("sec-fetch-site", HeaderValue::from_static(site));
-            assert_eq!(Origins::new(&[]).judge(&headers) == Origin::Same, same, "{site}");
+            assert_eq!(Origins::new(&[]).judge(&headers, || true) == Origin::Same, same, "{site}");
         }
+    }
+
+    #[test]
+    fn a_page_of_a_name_that_cannot_be_ours_is_a_stranger_though_it_called_us_by_it() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("evil.example:11434"));
+        headers.insert(header::ORIGIN, HeaderValue::from_static("http://evil.example:11434"));
+        assert_eq!(Origins::new(&[]).judge(&headers, || false), Origin::Refused);
+    }
+
+    #[test]
+    fn a_form_is_known_by_its_body_and_by_the_silence_of_its_browser() {
+        let judged = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            may_be_a_form(&headers)
+        };
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        assert!(judged(&[form]) && judged(&[("content-type", "text/plain")]));
+        assert!(!judged(&[]) && !judged(&[("content-type", "Application/JSON; charset=utf-8")]));
+        assert!(!judged(&[form, ("origin", "http://pi")]) && !judged(&[form, ("sec-fetch-site", "same-origin")]));
     }
 
     #[test]

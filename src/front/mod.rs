@@ -2,7 +2,9 @@
 //!
 //! Nothing here ever contacts a node, except a person's explicit wake or refresh.
 
+mod access;
 pub mod cors;
+mod login;
 mod metrics;
 mod nodes;
 mod route;
@@ -16,13 +18,16 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::config::AccessConfig;
 use crate::dashboard::{self, Dashboard, pages};
-use crate::http::{Body, body, reply};
-use crate::proxy::Proxy;
+use crate::http::{Body, body, guarded, reply};
+use crate::proxy::{Caller, Proxy, Refusal};
 use crate::server::Handler;
 use crate::telemetry::journal::Cause;
 use crate::telemetry::metrics::Registry;
 use crate::values::{Dialect, Fault, Kind, agent_family};
+use access::{Access, Denied, Door, Standing};
+use cors::Origin;
 pub use cors::Origins;
 
 /// Answers every request that comes in.
@@ -34,6 +39,7 @@ struct Shared {
     dashboard: Dashboard,
     metrics: metrics::Metrics,
     origins: Origins,
+    access: Access,
     /// Why the node file could not be used when it was last read.
     config_error: watch::Receiver<Option<String>>,
 }
@@ -45,9 +51,11 @@ impl Front {
         dashboard: Dashboard,
         registry: Registry,
         origins: Origins,
+        access: &AccessConfig,
         config_error: watch::Receiver<Option<String>>,
     ) -> Self {
-        Self(Arc::new(Shared { proxy, dashboard, metrics: metrics::Metrics::new(registry), origins, config_error }))
+        let (metrics, access) = (metrics::Metrics::new(registry), Access::new(access, proxy.metrics().clone()));
+        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, access, config_error }))
     }
 
     /// What the owner still has to set, in words.
@@ -63,12 +71,20 @@ impl Front {
     /// What the pages tell their owner first.
     fn notices(&self) -> Vec<String> {
         let stale = |why| format!("The node file cannot be used, and the nodes stay as they were: {why}");
-        self.missing().map(str::to_owned).into_iter().chain(self.config_error().map(stale)).collect()
+        let offenders = self.0.proxy.offenders();
+        self.missing().map(str::to_owned).into_iter().chain(self.config_error().map(stale)).chain(offenders).collect()
     }
 
-    async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
-        let origin = self.0.origins.judge(request.headers());
+    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let Shared { access, origins, proxy, .. } = &*self.0;
+        let dialect = Dialect::of_path(request.uri().path());
+        let client = match access.client(peer, request.headers()) {
+            Ok(client) => client,
+            Err(fault) => return reply::fault(&fault, dialect),
+        };
+        let origin = origins.judge(request.headers(), || access.is_called_by_its_name(request.headers()));
         if origin.is_refused() {
+            proxy.metrics().refused(Refusal::Origin);
             // Ollama's own answer: an empty 403.
             return reply::bare(StatusCode::FORBIDDEN);
         }
@@ -79,12 +95,54 @@ impl Front {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
-        let mut response = match self.own(&request, client).await {
-            Some(response) => response,
-            None => self.0.proxy.handle(request, client).await,
+        let door = self.door(&request);
+        let mut response = match access.admit(door, client, request.headers_mut(), &origin).await {
+            Ok(caller) => self.serve(request, caller, &origin).await,
+            Err(Denied::Fault(fault)) => reply::fault(&fault, dialect),
+            Err(Denied::LogIn) => back_to(way_to_login(request.uri().path())),
         };
         origin.allow(response.headers_mut());
         response
+    }
+
+    /// What a request wants, as far as it matters who sends it.
+    fn door(&self, request: &Request<Incoming>) -> Door {
+        let (path, headers) = (request.uri().path(), request.headers());
+        let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+        match path {
+            "/health" => Door::Open,
+            "/" if looks && (accepts(headers, "text/html") || accepts(headers, "application/json")) => Door::Look,
+            "/" => Door::Open,
+            "/metrics" => self.0.access.metrics_door(),
+            "/nodes" | "/route" | "/topology" | "/static/topology-3d.html" => Door::Look,
+            _ if dashboard::PATHS.contains(&path) => Door::Look,
+            _ if path.starts_with("/ui/") || self.is_login(path) => Door::Open,
+            _ if is_action(path) => Door::Act,
+            _ => Door::Use,
+        }
+    }
+
+    /// Whether it is about logging in. Without a key to log in with, the paths are a node's.
+    fn is_login(&self, path: &str) -> bool {
+        self.0.access.has_keys() && login::PATHS.contains(&path)
+    }
+
+    async fn serve(&self, request: Request<Incoming>, caller: Caller, origin: &Origin) -> Response<Body> {
+        if self.is_login(request.uri().path()) {
+            return login::answer(&self.0.access, request, caller.address, origin).await;
+        }
+        if let Some(response) = self.own(&request, caller.address).await {
+            return response;
+        }
+        let running = match self.0.access.enter(&caller) {
+            Ok(running) => running,
+            Err(fault) => return reply::fault(&fault, Dialect::of_path(request.uri().path())),
+        };
+        let response = self.0.proxy.handle(request, caller).await;
+        match running {
+            Some(running) => response.map(|body| guarded(body, running)),
+            None => response,
+        }
     }
 
     /// Our own endpoints; `None`: not ours.
@@ -100,7 +158,7 @@ impl Front {
             }
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
             "/metrics" if looks => self.0.metrics.page(fleet, self.0.proxy.scheduler(), request.headers()),
-            "/topology" if looks => pages::topology(fleet, request.headers(), &self.notices()),
+            "/topology" if looks => pages::topology(fleet, request.headers(), &self.notices(), self.visit(request.headers())),
             // Where an older gateway had its picture; the way up keeps a path prefix.
             "/static/topology-3d.html" if looks => back_to("../topology"),
             _ if looks && path.starts_with("/ui/") => pages::asset(&path["/ui/".len()..], request.headers())?,
@@ -124,10 +182,19 @@ impl Front {
         Some(response)
     }
 
+    /// What a page offers about logging in.
+    fn visit(&self, headers: &HeaderMap) -> pages::Visit {
+        match self.0.access.standing(headers) {
+            Standing::Open => pages::Visit::Open,
+            Standing::Outside => pages::Visit::Outside,
+            Standing::Inside => pages::Visit::Inside,
+        }
+    }
+
     /// One address, three readers: browsers, programs, and everybody who compares with Ollama's words.
     fn root(&self, headers: &HeaderMap) -> Response<Body> {
         if accepts(headers, "text/html") {
-            return pages::status(self.0.proxy.fleet(), headers, &self.notices());
+            return pages::status(self.0.proxy.fleet(), headers, &self.notices(), self.visit(headers));
         }
         let mut response = if accepts(headers, "application/json") {
             reply::json(StatusCode::OK, &nodes::info(self.missing()))
@@ -145,9 +212,6 @@ impl Front {
         }
         if request.method() != Method::POST {
             return wrong_method("POST");
-        }
-        if cors::is_cross_site(request.headers()) {
-            return refused(Kind::Forbidden, "another site may not do this");
         }
         let Some(node) = self.0.proxy.fleet().find(name) else {
             return refused(Kind::NotFound, format!("there is no node {name:?}"));
@@ -177,6 +241,20 @@ impl Handler for Front {
     async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         self.answer(request, client).await
     }
+}
+
+/// Relative, so that a path prefix stays.
+fn way_to_login(path: &str) -> &'static str {
+    match path.matches('/').count() {
+        0 | 1 => "login",
+        2 => "../login",
+        _ => "../../login",
+    }
+}
+
+/// `/nodes/{name}/{action}`
+fn is_action(path: &str) -> bool {
+    path.strip_prefix("/nodes/").is_some_and(|rest| rest.contains('/'))
 }
 
 fn accepts(headers: &HeaderMap, media_type: &str) -> bool {

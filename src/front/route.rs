@@ -21,7 +21,7 @@ pub(super) fn answer(proxy: &Proxy, query: Option<&str>) -> Response<Body> {
 }
 
 /// The decoded value of the first such key.
-fn value_of(query: &str, key: &str) -> Option<String> {
+pub(super) fn value_of(query: &str, key: &str) -> Option<String> {
     let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.find(|(name, _)| *name == key).map(|(_, value)| decoded(value))
 }

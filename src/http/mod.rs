@@ -2,9 +2,11 @@
 
 mod bell;
 pub mod body;
+mod guarded;
 pub mod headers;
 pub mod outward;
 pub mod reply;
 
 pub use bell::{Bell, Quietly};
 pub use body::{Body, BoxError, Budget, Buffered};
+pub use guarded::guarded;

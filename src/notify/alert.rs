@@ -95,7 +95,7 @@ impl Alert {
                 let why = turn.why.as_deref().unwrap_or("no answer");
                 (Kind::NodeLost, format!("It is declared always on and does not answer any more ({why})."))
             }
-            Event::State(_) | Event::Sleep(_) | Event::Request(_) | Event::Start(_) => return None,
+            Event::State(_) | Event::Sleep(_) | Event::Request(_) | Event::Refused(_) | Event::Start(_) => return None,
         };
         Some(Self { kind, node: Some(name.to_owned()), text, at: entry.at })
     }

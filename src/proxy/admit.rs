@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::metrics::{Reason, Wait};
 use super::tries::Tries;
-use super::{Job, Proxy, Trace};
+use super::{Job, Proxy, Refusal, Trace};
 use crate::catalog::{self, Listed};
 use crate::classify::{Class, Mutation};
 use crate::fleet::Node;
@@ -62,7 +62,8 @@ impl Proxy {
         let is_last = tries.count() + 1 >= self.0.settings.limits.attempts as usize;
         let mut waiting: Option<Waiting> = None;
         loop {
-            let candidates = self.shortlist(&need, |index| tries.on(index));
+            let mut candidates = self.shortlist(&need, |index| tries.on(index));
+            self.leave_closed_out(job, &mut candidates);
             let terms = self.terms(job, waiting.as_ref());
             let admission = match self.0.scheduler.choose(&candidates, &terms) {
                 Choice::Nobody => return Ok(None),
@@ -102,7 +103,7 @@ impl Proxy {
         let comes = waiting.is_none();
         if comes {
             let (place, wait) = (self.hold()?, self.0.metrics.waits(Reason::Capacity));
-            *waiting = Some(Waiting { _place: place, wait, queued: self.0.scheduler.queue() });
+            *waiting = Some(Waiting { _place: place, wait, queued: self.0.scheduler.queue(job.caller.id) });
         }
         let Some(Waiting { queued, .. }) = waiting else { return Ok(None) };
         queued.wait_on(&aim.on);
@@ -132,6 +133,7 @@ impl Proxy {
         }
         let named = job.head.headers.get(headers::NODE).map(|name| name.to_str().unwrap_or_default());
         let Some(name) = named else { return Ok(None) };
+        job.caller.may_use(name).inspect_err(|_| self.0.metrics.refused(Refusal::Node))?;
         match nodes.find(name) {
             Some(node) if node.config().enabled => Ok(named),
             Some(_) => {
@@ -166,6 +168,7 @@ impl Proxy {
         let limit = self.0.settings.timeouts.queue;
         let Some(left) = limit.checked_sub(queued.waited()) else {
             let limit = humantime::format_duration(limit);
+            self.0.metrics.refused(Refusal::QueueWait);
             let text = format!("every node that could serve this was busy for {limit} (--queue-wait); try again later");
             return Err(Fault::ours(Kind::Busy, Retry::After(Duration::from_secs(10)), text));
         };
@@ -248,7 +251,8 @@ impl Proxy {
             |name| job.head.headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok()).unwrap_or_default();
         header(headers::WAKE).eq_ignore_ascii_case("never")
             || rules.never_paths.iter().any(|glob| glob.matches(job.head.uri.path()))
-            || rules.never_clients.iter().any(|range| range.contains(job.client.ip()))
+            || rules.never_clients.iter().any(|range| range.contains(job.caller.address.ip()))
+            || job.caller.never_wakes()
             || rules.never_agents.iter().any(|glob| glob.matches(header(header::USER_AGENT)))
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::cloud_body::{Beginning, begin};
-use super::{Proxy, Trace, over_the_limit};
+use super::{Caller, Proxy, Refusal, Trace, over_the_limit};
 use crate::catalog::Cached;
 use crate::classify::{self, Ask, Class, Metadata};
 use crate::http::{Body, headers, reply};
@@ -46,6 +46,7 @@ impl Proxy {
         ask: &Ask,
         head: &Parts,
         body: &Bytes,
+        caller: &Caller,
         trace: &mut Trace,
     ) -> Result<Option<Response<Body>>, Fault> {
         let Some(choice) = self.in_cloud(ask, head) else { return Ok(None) };
@@ -57,6 +58,7 @@ impl Proxy {
             Class::Other { .. } if is_count => {}
             Class::Metadata(_) | Class::Mutation(_) | Class::Other { .. } => return Ok(None),
         }
+        caller.may_use(choice.provider.word()).inspect_err(|_| self.0.metrics.refused(Refusal::Node))?;
         trace.on_provider(choice.provider.word());
         let body = classify::decoded(head.uri.path(), &head.headers, body)
             .ok_or_else(|| Fault::client(Kind::BadRequest, "the request body is encoded in a way that cannot be read"))?;

@@ -77,6 +77,10 @@ impl Proxy {
         if !matches!(job.ask.class, Class::Mutation(Mutation::Copy | Mutation::Delete)) || !matches!(self.named(job), Ok(None)) {
             return None;
         }
+        // To such a key the model is gone once the usual way has removed it from a node of its own.
+        if job.caller.is_for_some_nodes() {
+            return None;
+        }
         let candidates = self.survey(&admit::need(job, None), |_| Tried::Not);
         let nodes = self.0.fleet.nodes();
         let holders = candidates.iter().filter(|node| node.takes_part() && node.model == Holds::Yes);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::refusal::Refusal;
 use super::tally::Figures;
 use crate::fleet::Node;
 use crate::telemetry::metrics::{ANSWER_SECONDS, Counter, Family, Histogram, Registry, TOKEN_SECONDS};
@@ -34,6 +35,7 @@ struct Shared {
     aborts: Family<Counter, 1>,
     waited: [Histogram; 2],
     cache: [[Counter; 4]; METADATA.len()],
+    refused: [Counter; Refusal::ALL.len()],
     books: Mutex<Books>,
 }
 
@@ -184,6 +186,8 @@ impl Metrics {
         let duration_help = "From a request's coming to the end of its answer, waiting included";
         let first_help = "From a request's coming to the first piece of its stream, without the wait for a wake or a place";
         let pace_help = "Time per generated token, by the node's own clock or else by the pace of the stream";
+        let refused_help = "Requests refused, by what: who may do what, and each bound";
+        let refused = registry.counters("ollama_proxy_refusals_total", refused_help, ["reason"]);
         let aborts_help = "Requests whose client left before the end of its answer";
         Self(Arc::new(Shared {
             requests: registry.counters("gateway_requests_total", requests_help, requests),
@@ -204,6 +208,7 @@ impl Metrics {
             aborts: registry.counters("ollama_proxy_client_aborts_total", aborts_help, ["node"]),
             waited: Reason::ALL.map(|reason| waited.with([reason.word()])),
             cache: METADATA.map(|route| Recall::ALL.map(|recall| cache.with([route, recall.word()]))),
+            refused: Refusal::ALL.map(|reason| refused.with([reason.word()])),
             books: Mutex::default(),
         }))
     }
@@ -216,6 +221,11 @@ impl Metrics {
     /// A request is held from now until the guard is dropped.
     pub(super) fn waits(&self, reason: Reason) -> Wait {
         Wait { seconds: self.0.waited[reason as usize].clone(), since: Instant::now() }
+    }
+
+    /// A request was refused.
+    pub fn refused(&self, reason: Refusal) {
+        self.0.refused[reason as usize].one();
     }
 
     /// The catalog was asked on this route.

@@ -15,6 +15,7 @@
 
 mod account;
 mod admit;
+mod caller;
 mod cloud;
 mod cloud_body;
 mod everywhere;
@@ -23,12 +24,13 @@ mod failover;
 mod local;
 mod metrics;
 mod reach;
+mod refusal;
 mod relay;
 mod send;
 mod tally;
 mod tries;
+mod wake_budget;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,11 +50,14 @@ use crate::schedule::{Lease, Scheduler};
 use crate::values::{Dialect, Fault, Kind, Retry, Whose};
 pub use account::Trace;
 use admit::{Admission, Permission};
+pub use caller::Caller;
 use everywhere::Blobs;
 use failover::{Consequence, Ending};
 pub use metrics::Metrics;
+pub use refusal::Refusal;
 use send::{Begun, Failed, Payload};
 use tries::Tries;
+use wake_budget::WakeBudget;
 
 /// The proxy, shared by all requests.
 #[derive(Clone)]
@@ -66,6 +71,7 @@ struct Shared {
     budget: Budget,
     blobs: Blobs,
     held: Arc<Semaphore>,
+    wakes: WakeBudget,
     via: HeaderValue,
     end: watch::Receiver<bool>,
 }
@@ -79,6 +85,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Who may not wake.
     pub wake: WakeRules,
+    /// Wakes per hour that one client may cause; `None`: without end.
+    pub wakes_per_hour: Option<u32>,
     /// How long a cached answer is fresh.
     pub cache_ttl: Duration,
     /// Setting `--health-interval 0`: metadata is forwarded instead of kept.
@@ -96,7 +104,7 @@ struct Job<'a> {
     head: &'a Parts,
     payload: Payload,
     ask: Ask,
-    client: SocketAddr,
+    caller: Caller,
 }
 
 impl Proxy {
@@ -107,7 +115,8 @@ impl Proxy {
         let held = Arc::new(Semaphore::new(settings.limits.held));
         let via =
             HeaderValue::from_str(&format!("1.1 {}", settings.instance)).unwrap_or(HeaderValue::from_static("1.1 ollama-proxy"));
-        Self(Arc::new(Shared { fleet, scheduler, settings, metrics, budget, blobs: Blobs::default(), held, via, end }))
+        let (blobs, wakes) = (Blobs::default(), WakeBudget::new(settings.wakes_per_hour));
+        Self(Arc::new(Shared { fleet, scheduler, settings, metrics, budget, blobs, held, wakes, via, end }))
     }
 
     /// The nodes.
@@ -120,12 +129,17 @@ impl Proxy {
         &self.0.scheduler
     }
 
+    /// What is counted of requests.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
     /// Answers any request; every fault becomes a reply in the client's dialect.
-    pub async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Body> {
         let dialect = Dialect::of_path(request.uri().path());
-        let mut trace = Trace::begin(&request, client, self.0.metrics.clone(), self.0.fleet.journal());
+        let mut trace = Trace::begin(&request, caller.address, self.0.metrics.clone(), self.0.fleet.journal());
         let id = trace.id().clone();
-        let mut response = match self.answer(request, client, &mut trace).await {
+        let mut response = match self.answer(request, caller, &mut trace).await {
             Ok(response) => response,
             Err(fault) => {
                 trace.failed(&fault);
@@ -137,27 +151,29 @@ impl Proxy {
         response
     }
 
-    async fn answer(&self, request: Request<Incoming>, client: SocketAddr, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+    async fn answer(&self, request: Request<Incoming>, caller: Caller, trace: &mut Trace) -> Result<Response<Body>, Fault> {
         let (mut head, incoming) = request.into_parts();
         head.headers.insert(headers::REQUEST_ID, trace.id().clone());
         self.refuse_loops(&head)?;
         let (payload, bytes) = if classify::streams_up(&head.method, head.uri.path()) {
             (Payload::streaming(incoming), Bytes::new())
         } else {
-            let buffered = body::read(incoming, self.0.settings.limits.body, &self.0.budget).await?;
+            let read = body::read(incoming, self.0.settings.limits.body, &self.0.budget).await;
+            let buffered = read.inspect_err(|fault| self.count_refused(fault))?;
             let bytes = buffered.bytes().clone();
             trace.brought(bytes.len());
             (Payload::Buffered(buffered), bytes)
         };
         let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
         trace.classified(&ask);
-        if let Some(answer) = self.answer_from_cloud(&ask, &head, &bytes, trace).await? {
+        caller.may_ask(&ask).inspect_err(|_| self.0.metrics.refused(Refusal::Model))?;
+        if let Some(answer) = self.answer_from_cloud(&ask, &head, &bytes, &caller, trace).await? {
             return Ok(answer);
         }
         if let Some(answer) = self.answer_from_catalog(&ask, &head).await? {
             return Ok(answer);
         }
-        let job = Job { head: &head, payload, ask, client };
+        let job = Job { head: &head, payload, ask, caller };
         let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => {
                 tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit)))
@@ -222,6 +238,12 @@ impl Proxy {
             return Ok(self.relay(&node, job, begun, trace));
         }
         Err(self.nobody_left(job, tries))
+    }
+
+    fn count_refused(&self, body: &Fault) {
+        if let Some(reason) = Refusal::of_body(body) {
+            self.0.metrics.refused(reason);
+        }
     }
 
     fn refuse_loops(&self, head: &Parts) -> Result<(), Fault> {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::admit::Permission;
 use super::metrics::Reason;
-use super::{Job, Proxy, Trace};
+use super::{Job, Proxy, Refusal, Trace};
 use crate::fleet::power::{Power, Refused};
 use crate::fleet::{Node, View, Want};
 use crate::upstream::{Link, Trouble};
@@ -53,6 +53,7 @@ impl Proxy {
                 let missing = self.missing(job).filter(|_| !matches!(trouble, Trouble::Refused(_)));
                 return Err(missing.unwrap_or_else(|| not_reached(node, &node.view(), &trouble, permission)));
             }
+            self.spend_wake(node, job)?;
             node.want(want(job, trace)).await;
             let view = node.view();
             if !view.power.in_progress() && view.power != Power::Awake {
@@ -80,11 +81,16 @@ impl Proxy {
         }
         tokio::select! {
             connected = &mut connecting => return connected.map(Some),
-            () = tokio::time::sleep(HEDGE) => node.want(want(job, trace)).await,
+            () = tokio::time::sleep(HEDGE) => {}
         }
+        // Whoever may not is told once the connect has failed: perhaps the node is only slow.
+        if !self.has_wake(job) || self.spend_wake(node, job).is_err() {
+            return connecting.await.map(Some);
+        }
+        node.want(want(job, trace)).await;
         let mut watch = node.watch();
         tokio::select! {
-            connected = &mut connecting => connected.map(Some),
+            connected = &mut connecting => connected.inspect(|_| self.spare_wake(job)).map(Some),
             // This connect is lost in the kernel's back-off.
             () = woken(&mut watch) => Ok(None),
         }
@@ -93,6 +99,7 @@ impl Proxy {
     /// Room for one more request that waits.
     pub(super) fn hold(&self) -> Result<OwnedSemaphorePermit, Fault> {
         self.0.held.clone().try_acquire_owned().map_err(|_| {
+            self.0.metrics.refused(Refusal::Held);
             let text = "server busy, please try again.  maximum pending requests exceeded";
             Fault::ours(Kind::Busy, Retry::After(Duration::from_secs(10)), text)
         })

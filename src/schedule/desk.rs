@@ -17,7 +17,7 @@ use super::waiting::{Queue, Queued};
 use super::warm::{Runner, Warm};
 use crate::config::{Fallback, NodeConfig, SizeRules};
 use crate::fleet::{Fleet, Node, Plan};
-use crate::values::{ModelName, Strategy};
+use crate::values::{ClientId, ModelName, Strategy};
 
 #[cfg(test)]
 mod tests;
@@ -160,9 +160,9 @@ impl Scheduler {
         Some(Lease::new(self.0.clone(), index, pass, need))
     }
 
-    /// A place at the end of the waiting room.
-    pub fn queue(&self) -> Queued {
-        Queued::new(self.0.clone())
+    /// A place in the waiting room, where clients take turns.
+    pub fn queue(&self, client: ClientId) -> Queued {
+        Queued::new(self.0.clone(), client)
     }
 }
 

@@ -98,6 +98,11 @@ impl Fault {
         Self { kind, whose: Whose::Node, retry, text: text.into() }
     }
 
+    /// The same, to be tried again after this time.
+    pub fn after(self, wait: Duration) -> Self {
+        Self { retry: Retry::After(wait), ..self }
+    }
+
     /// One of our own limits, or our own end.
     pub fn ours(kind: Kind, retry: Retry, text: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, whose: Whose::Us, retry, text: text.into() }

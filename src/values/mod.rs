@@ -1,6 +1,7 @@
 //! The nouns every other room speaks in. Pure: no I/O, no clock.
 
 mod agent;
+mod allowance;
 mod client;
 mod dialect;
 mod fault;
@@ -10,6 +11,7 @@ mod names;
 mod strategy;
 
 pub use agent::agent_family;
+pub use allowance::{Allowance, Allowances};
 pub use client::ClientId;
 pub use dialect::Dialect;
 pub use fault::{Fault, Kind, Retry, Whose};

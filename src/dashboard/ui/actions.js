@@ -10,6 +10,7 @@ export async function act(name, action) {
   put(byId("told"), "");
   try {
     const answer = await fetch(`nodes/${encodeURIComponent(name)}/${action}`, { method: "POST" });
+    if (answer.status === 401) return location.assign("login");
     const body = await answer.json().catch(() => ({}));
     if (answer.ok) put(byId("news"), say(DONE[action], { name }));
     else put(byId("told"), say("action_failed", { name, why: errorIn(body) ?? `HTTP ${answer.status}` }));

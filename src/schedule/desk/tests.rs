@@ -8,6 +8,8 @@ use super::*;
 use crate::config::{HostPort, NodeKind, PowerConfig, SleepConfig, WakeConfig};
 use crate::values::NodeName;
 
+const ONE: ClientId = ClientId::Key(1);
+const OTHER: ClientId = ClientId::Key(2);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn config(number: usize, capacity: Option<u32>) -> NodeConfig {
@@ -127,8 +129,8 @@ async fn one_trial_is_let_through_half_open_and_decides() {
 async fn a_place_that_comes_free_goes_to_who_came_first() {
     let scheduler = scheduler(&[1, 1]);
     let lease = scheduler.claim(0, &need()).unwrap();
-    let mut first = scheduler.queue();
-    let mut second = scheduler.queue();
+    let mut first = scheduler.queue(ONE);
+    let mut second = scheduler.queue(ONE);
     second.wait_on(&[0]);
     first.wait_on(&[0]);
     assert_eq!((first.ahead(), second.ahead()), (0, 1));
@@ -145,7 +147,7 @@ async fn a_place_that_comes_free_goes_to_who_came_first() {
 async fn who_waits_for_several_nodes_gets_the_first_free_place() {
     let scheduler = scheduler(&[1, 1]);
     let (_busy, soon) = (scheduler.claim(0, &need()).unwrap(), scheduler.claim(1, &need()).unwrap());
-    let mut waiting = scheduler.queue();
+    let mut waiting = scheduler.queue(ONE);
     waiting.wait_on(&[0, 1]);
     drop(soon);
     assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().unwrap().index(), 1);
@@ -154,7 +156,7 @@ async fn who_waits_for_several_nodes_gets_the_first_free_place() {
 #[tokio::test(start_paused = true)]
 async fn a_place_that_came_free_between_the_look_and_the_wait_is_not_missed() {
     let scheduler = scheduler(&[1, 1]);
-    let mut waiting = scheduler.queue();
+    let mut waiting = scheduler.queue(ONE);
     waiting.wait_on(&[0]);
     assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().unwrap().index(), 0);
 }
@@ -163,7 +165,7 @@ async fn a_place_that_came_free_between_the_look_and_the_wait_is_not_missed() {
 async fn a_waiter_that_leaves_keeps_nobody_and_passes_on_what_was_already_its_own() {
     let scheduler = scheduler(&[1, 1]);
     let lease = scheduler.claim(0, &need()).unwrap();
-    let (mut leaves, mut called, mut last) = (scheduler.queue(), scheduler.queue(), scheduler.queue());
+    let (mut leaves, mut called, mut last) = (scheduler.queue(ONE), scheduler.queue(ONE), scheduler.queue(ONE));
     for waiting in [&mut leaves, &mut called, &mut last] {
         waiting.wait_on(&[0]);
     }
@@ -175,6 +177,68 @@ async fn a_waiter_that_leaves_keeps_nobody_and_passes_on_what_was_already_its_ow
     assert_eq!(scheduler.places(0), (1, 1));
     drop((lease, last));
     assert_eq!((scheduler.places(0), scheduler.waiting()), ((0, 1), 0));
+}
+
+/// Gives the place away until all have had it; who got it, in order.
+async fn served(scheduler: &Scheduler, mut lease: Lease, mut waiting: Vec<(&'static str, Queued)>) -> Vec<&'static str> {
+    let mut order = Vec::new();
+    while !waiting.is_empty() {
+        drop(lease);
+        let mut next = None;
+        for (at, (_, queued)) in waiting.iter_mut().enumerate() {
+            if let Ok(Some(lease)) = timeout(Duration::from_millis(1), queued.turn(&need())).await {
+                next = Some((at, lease));
+                break;
+            }
+        }
+        let (at, held) = next.unwrap();
+        order.push(waiting.remove(at).0);
+        lease = held;
+    }
+    assert_eq!(scheduler.waiting(), 0);
+    order
+}
+
+fn joins(scheduler: &Scheduler, who: &'static str, client: ClientId) -> (&'static str, Queued) {
+    let mut queued = scheduler.queue(client);
+    queued.wait_on(&[0]);
+    (who, queued)
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_take_turns_however_many_requests_one_of_them_has() {
+    let scheduler = scheduler(&[1, 1]);
+    let lease = scheduler.claim(0, &need()).unwrap();
+    let many = ["a1", "a2", "a3", "a4"].map(|who| joins(&scheduler, who, ONE));
+    let few = ["b1", "b2"].map(|who| joins(&scheduler, who, OTHER));
+    assert_eq!((few[0].1.ahead(), few[1].1.ahead()), (1, 3));
+    let waiting = many.into_iter().chain(few).collect();
+    assert_eq!(served(&scheduler, lease, waiting).await, ["a1", "b1", "a2", "b2", "a3", "a4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_again_at_once_does_not_go_before_those_who_wait() {
+    let scheduler = scheduler(&[1, 1]);
+    let lease = scheduler.claim(0, &need()).unwrap();
+    let (mut a1, a2) = (joins(&scheduler, "a1", ONE), joins(&scheduler, "a2", ONE));
+    let mut b1 = joins(&scheduler, "b1", OTHER);
+    drop(lease);
+    let lease = timeout(SECOND, a1.1.turn(&need())).await.unwrap().unwrap();
+    drop(lease);
+    let lease = timeout(SECOND, b1.1.turn(&need())).await.unwrap().unwrap();
+    // Served a moment ago, and here again: its turn is after a2, which waits since before.
+    let b2 = joins(&scheduler, "b2", OTHER);
+    assert_eq!(served(&scheduler, lease, vec![a2, b2]).await, ["a2", "b2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_left_cost_their_client_no_turns() {
+    let scheduler = scheduler(&[1, 1]);
+    let lease = scheduler.claim(0, &need()).unwrap();
+    let others = ["b1", "b2", "b3"].map(|who| joins(&scheduler, who, OTHER));
+    drop((0..50).map(|_| joins(&scheduler, "left", ONE)).collect::<Vec<_>>());
+    let waiting = others.into_iter().chain([joins(&scheduler, "a1", ONE)]).collect();
+    assert_eq!(served(&scheduler, lease, waiting).await, ["b1", "a1", "b2", "b3"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,7 +305,7 @@ fn what_was_learnt_of_one_machine_is_not_held_against_the_next_of_its_name() {
 async fn who_waits_looks_again_when_the_nodes_are_others() {
     let scheduler = scheduler(&[1, 1]);
     let _busy = scheduler.claim(0, &need()).unwrap();
-    let mut waiting = scheduler.queue();
+    let mut waiting = scheduler.queue(ONE);
     waiting.wait_on(&[0]);
     assert!(timeout(SECOND, waiting.turn(&need())).await.is_err());
     reseat(&scheduler, &[(0, 1), (2, 1)]);
@@ -254,7 +318,7 @@ async fn who_waits_looks_again_when_the_nodes_are_others() {
 async fn more_places_after_a_reload_go_to_those_who_wait() {
     let scheduler = scheduler(&[1, 1]);
     let _busy = scheduler.claim(0, &need()).unwrap();
-    let mut waiting = scheduler.queue();
+    let mut waiting = scheduler.queue(ONE);
     waiting.wait_on(&[0]);
     reseat(&scheduler, &[(0, 2), (1, 1)]);
     assert_eq!(timeout(SECOND, waiting.turn(&need())).await.unwrap().unwrap().index(), 0);
@@ -264,7 +328,7 @@ async fn more_places_after_a_reload_go_to_those_who_wait() {
 async fn who_was_called_to_a_node_that_has_gone_waits_on_in_the_old_turn() {
     let scheduler = scheduler(&[1, 1]);
     let (busy, other) = (scheduler.claim(0, &need()).unwrap(), scheduler.claim(1, &need()).unwrap());
-    let (mut first, mut second) = (scheduler.queue(), scheduler.queue());
+    let (mut first, mut second) = (scheduler.queue(ONE), scheduler.queue(ONE));
     first.wait_on(&[0, 1]);
     second.wait_on(&[1]);
     drop(busy);

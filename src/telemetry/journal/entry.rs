@@ -42,6 +42,8 @@ pub enum Event {
     Sleep(Sleep),
     /// A request that wanted more than a list.
     Request(Box<Request>),
+    /// A client was kept from what it wanted by a limit of its own; told once, not for each request.
+    Refused(Refused),
     /// This program started.
     Start(Start),
 }
@@ -194,6 +196,16 @@ pub struct Request {
     pub tokens_out: Option<u64>,
     /// `done`, `failed` or `client_left`.
     pub outcome: Word,
+}
+
+/// A client that wants more than it may.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Refused {
+    /// Its address, or the name of its key.
+    pub client: String,
+    /// `wake_budget`.
+    pub reason: Word,
 }
 
 /// A start of this program.

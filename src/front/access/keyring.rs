@@ -1,0 +1,138 @@
+//! The keys that a request shows, looked up by digest; whatever is one of ours goes no further.
+
+use std::sync::Arc;
+
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::config::{KeyDigest, KeyRules};
+
+/// Where clients put keys: OpenAI's SDKs, Ollama's and most others in the first, Anthropic's in the second.
+const PLACES: [HeaderName; 2] = [header::AUTHORIZATION, HeaderName::from_static("x-api-key")];
+
+/// All keys of the settings.
+pub(super) struct Keyring {
+    keys: Vec<Arc<KeyRules>>,
+    /// Whether clients need one; else only the owner's acts do.
+    pub(super) of_clients: bool,
+    /// Whether the owner has one of his own.
+    pub(super) of_owner: bool,
+}
+
+/// What a request shows for a key.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub(super) enum Shown {
+    /// Nothing.
+    None,
+    /// Something that is no key of ours.
+    Wrong,
+    /// The key of this number.
+    Key(usize),
+}
+
+impl Keyring {
+    pub(super) fn new(keys: &[KeyRules]) -> Self {
+        let keys: Vec<_> = keys.iter().cloned().map(Arc::new).collect();
+        let (of_clients, of_owner) = (keys.iter().any(|key| !key.admin), keys.iter().any(|key| key.admin));
+        Self { keys, of_clients, of_owner }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub(super) fn get(&self, number: usize) -> Option<&Arc<KeyRules>> {
+        self.keys.get(number)
+    }
+
+    /// The number of a key. Every key is compared, so that the time tells nothing.
+    pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
+        let digest = KeyDigest::of(key);
+        self.keys
+            .iter()
+            .enumerate()
+            .fold(None, |found, (number, known)| if known.digest.matches(&digest) { Some(number) } else { found })
+    }
+
+    /// Reads the keys of a request, and takes those of ours out: neither a node nor a provider shall see them. With two
+    /// of ours the one in `X-API-Key` counts.
+    pub(super) fn take(&self, headers: &mut HeaderMap) -> Shown {
+        let mut shown = Shown::None;
+        for place in PLACES {
+            let found: Vec<Option<usize>> = headers.get_all(&place).iter().filter_map(key_in).map(|key| self.find(key)).collect();
+            if let Some(number) = found.iter().copied().flatten().next() {
+                headers.remove(&place);
+                shown = Shown::Key(number);
+            } else if !found.is_empty() && shown == Shown::None {
+                shown = Shown::Wrong;
+            }
+        }
+        shown
+    }
+}
+
+/// The key in a header: behind `Bearer`, or alone.
+fn key_in(value: &HeaderValue) -> Option<&[u8]> {
+    let value = value.as_bytes().trim_ascii();
+    let bare = match value.split_at_checked(7) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key.trim_ascii(),
+        _ => value,
+    };
+    (!bare.is_empty()).then_some(bare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring() -> Keyring {
+        let key = |name: &str, admin| KeyRules {
+            name: name.into(),
+            digest: KeyDigest::of(format!("key-of-{name}").as_bytes()),
+            admin,
+            models: vec![],
+            nodes: vec![],
+            may_wake: true,
+            rate: None,
+            concurrent: None,
+        };
+        Keyring::new(&[key("alice", false), key("owner", true)])
+    }
+
+    fn taken(lines: &[(&'static str, &'static str)]) -> (Shown, Vec<String>) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let shown = ring().take(&mut headers);
+        (shown, headers.keys().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_key_is_found_in_either_header_and_taken_out() {
+        for lines in [
+            [("authorization", "Bearer key-of-alice")],
+            [("authorization", "bearer  key-of-alice ")],
+            [("authorization", "key-of-alice")],
+            [("x-api-key", "key-of-alice")],
+            [("x-api-key", "Bearer key-of-alice")],
+        ] {
+            assert_eq!(taken(&lines), (Shown::Key(0), vec![]), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_of_ours_stays_where_it_is() {
+        assert_eq!(taken(&[("authorization", "Bearer ollama")]), (Shown::Wrong, vec!["authorization".to_owned()]));
+        assert_eq!(taken(&[("authorization", "Bearer ")]).0, Shown::None);
+        assert_eq!(taken(&[]).0, Shown::None);
+        let both = [("authorization", "Bearer ollama"), ("x-api-key", "key-of-owner")];
+        assert_eq!(taken(&both), (Shown::Key(1), vec!["authorization".to_owned()]));
+    }
+
+    #[test]
+    fn a_beginning_of_a_key_or_more_than_it_is_no_key() {
+        for key in ["key-of-alic", "key-of-alicee", "KEY-OF-ALICE", "key-of-"] {
+            assert_eq!(ring().find(key.as_bytes()), None, "{key}");
+        }
+    }
+}

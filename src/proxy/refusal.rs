@@ -1,0 +1,89 @@
+//! Why requests are refused, as it is counted: each rule and each bound of ours by its own name.
+
+use crate::values::{Fault, Kind};
+
+/// By what a request was refused: who may do what, and each of our bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its address is not among those that may, or among those that may not.
+    Address,
+    /// It lacks a key, or has none that opens this.
+    Key,
+    /// A wrong key.
+    WrongKey,
+    /// A web page from elsewhere.
+    Origin,
+    /// A name that is not ours: perhaps a page whose name was turned to our address.
+    Host,
+    /// Its key does not open the model.
+    Model,
+    /// Its key does not open the node.
+    Node,
+    /// `--client-rate`.
+    Rate,
+    /// `--client-concurrent`.
+    Concurrency,
+    /// `--wake-budget`.
+    WakeBudget,
+    /// `--max-body`.
+    Body,
+    /// `--max-buffer`.
+    Buffer,
+    /// `--max-held`.
+    Held,
+    /// `--queue-wait`.
+    QueueWait,
+    /// A body that came too slowly.
+    SlowBody,
+}
+
+impl Refusal {
+    pub(super) const ALL: [Self; 15] = [
+        Self::Address,
+        Self::Key,
+        Self::WrongKey,
+        Self::Origin,
+        Self::Host,
+        Self::Model,
+        Self::Node,
+        Self::Rate,
+        Self::Concurrency,
+        Self::WakeBudget,
+        Self::Body,
+        Self::Buffer,
+        Self::Held,
+        Self::QueueWait,
+        Self::SlowBody,
+    ];
+
+    /// As label and in the journal.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Key => "key",
+            Self::WrongKey => "wrong_key",
+            Self::Origin => "origin",
+            Self::Host => "host",
+            Self::Model => "model",
+            Self::Node => "node",
+            Self::Rate => "rate",
+            Self::Concurrency => "concurrency",
+            Self::WakeBudget => "wake_budget",
+            Self::Body => "body",
+            Self::Buffer => "buffer",
+            Self::Held => "held",
+            Self::QueueWait => "queue_wait",
+            Self::SlowBody => "slow_body",
+        }
+    }
+
+    /// Which bound a body ran into, if one of ours.
+    pub(super) fn of_body(fault: &Fault) -> Option<Self> {
+        match fault.kind {
+            Kind::TooLarge => Some(Self::Body),
+            Kind::Busy => Some(Self::Buffer),
+            Kind::SlowClient => Some(Self::SlowBody),
+            _ => None,
+        }
+    }
+}
