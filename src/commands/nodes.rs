@@ -25,7 +25,8 @@ const RESTORE: &str = "\x1b[?7h";
 
 pub(super) fn run(args: &NodesArgs, env: &Env) -> Result<(), Failure> {
     let (listen, _) = config::load_entrance(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
-    let running = Running::at(args.proxy.url.as_ref(), &listen);
+    let key = config::load_key(&args.serve, env, &working_dir());
+    let running = Running::at(args.proxy.url.as_ref(), &listen).with_key(key.as_ref());
     let terminal = std::io::stdout().is_terminal();
     let width = env.get("COLUMNS").and_then(|columns| columns.trim().parse().ok()).or(terminal.then_some(WIDTH));
     runtime()?.block_on(async {

@@ -8,7 +8,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
-use crate::config::{HostPort, Listen, ProxyUrl};
+use crate::config::{HostPort, Listen, ProxyUrl, Secret};
 use crate::upstream::{self, Call, Reply, Trouble};
 
 /// A proxy answers from memory; and a container gives a health check ten seconds.
@@ -22,6 +22,8 @@ const WAKE_LIMIT: Duration = Duration::from_secs(2 * 3600);
 pub(super) struct Running {
     at: HostPort,
     prefix: String,
+    /// `Bearer …`
+    key: Option<HeaderValue>,
 }
 
 /// Why it could not be asked.
@@ -114,11 +116,21 @@ impl Running {
     /// The one that the user names; else the one that these settings would start on this machine.
     pub(super) fn at(named: Option<&ProxyUrl>, listen: &Listen) -> Self {
         if let Some(url) = named {
-            return Self { at: url.at.clone(), prefix: url.prefix.clone() };
+            return Self { at: url.at.clone(), prefix: url.prefix.clone(), key: None };
         }
         let host = listen.host.filter(|host| !host.is_unspecified()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let port = listen.ports.first().copied().unwrap_or(11434);
-        Self { at: HostPort { host: host.to_string(), port }, prefix: String::new() }
+        Self { at: HostPort { host: host.to_string(), port }, prefix: String::new(), key: None }
+    }
+
+    /// The same, with a key to show.
+    pub(super) fn with_key(self, key: Option<&Secret>) -> Self {
+        let bearer = |key: &Secret| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal())).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        Self { key: key.and_then(bearer), ..self }
     }
 
     /// Its nodes, from its memory.
@@ -127,6 +139,9 @@ impl Running {
     /// `NoProxy` also when something else answers there.
     pub(super) async fn nodes(&self) -> Result<Vec<ListedNode>, Unasked> {
         let reply = self.ask(Method::GET, "/nodes", LIMIT).await.map_err(|trouble| self.absent(&trouble))?;
+        if reply.status == StatusCode::UNAUTHORIZED {
+            return Err(Unasked::Failed(format!("{self} asks for a key: set ADMIN_KEY or API_KEY here too")));
+        }
         let listed = serde_json::from_slice::<Listed>(&reply.body).ok().filter(|_| reply.status.is_success());
         let stranger = || Unasked::NoProxy(format!("{self} is no ollama-proxy (it answered {} to /nodes)", reply.status));
         listed.map(|listed| listed.nodes).ok_or_else(stranger)
@@ -161,7 +176,7 @@ impl Running {
     async fn ask(&self, method: Method, path: &str, limit: Duration) -> Result<Reply, Trouble> {
         let addresses: Vec<SocketAddr> = upstream::resolve(&self.at.host, self.at.port, None).await?;
         let host = HeaderValue::from_str(&self.at.to_string()).map_err(|error| Trouble::Broken(error.to_string()))?;
-        let call = Call { method, path: format!("{}{path}", self.prefix), host, body: Bytes::new() };
+        let call = Call { method, path: format!("{}{path}", self.prefix), host, body: Bytes::new(), key: self.key.clone() };
         upstream::call(&addresses, LIMIT, limit, call).await
     }
 

@@ -15,7 +15,8 @@ use crate::telemetry::journal::Cause;
 
 pub(super) fn run(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     let (listen, _) = config::load_entrance(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
-    let running = Running::at(args.proxy.url.as_ref(), &listen);
+    let key = config::load_key(&args.serve, env, &working_dir());
+    let running = Running::at(args.proxy.url.as_ref(), &listen).with_key(key.as_ref());
     runtime()?.block_on(async {
         match by_proxy(&running, args.node.as_deref()).await {
             Err(Refused::Unasked(Unasked::NoProxy(why))) => {

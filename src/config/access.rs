@@ -8,7 +8,7 @@ use std::str::FromStr;
 mod keys;
 mod rules;
 
-pub use keys::{KeyDigest, KeyRules};
+pub use keys::{KeyDigest, KeyRules, load_key};
 pub use rules::AccessConfig;
 pub(super) use rules::rules;
 

@@ -30,7 +30,7 @@ mod settings;
 mod wake_flags;
 mod wake_values;
 
-pub use access::{AccessConfig, BadCidr, Cidr, Glob, KeyDigest, KeyRules};
+pub use access::{AccessConfig, BadCidr, Cidr, Glob, KeyDigest, KeyRules, load_key};
 pub use args::{CheckArgs, Cli, Command, ExporterArgs, NodesArgs, ProxyArg, ProxyUrl, ServeArgs, WakeArgs, parse_cli};
 pub use env_file::{Env, environment};
 pub use exporter::{ExporterConfig, load_exporter};

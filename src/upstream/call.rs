@@ -26,6 +26,8 @@ pub struct Call {
     pub host: HeaderValue,
     /// JSON, or empty.
     pub body: Bytes,
+    /// For a proxy that asks for one: `Bearer …`.
+    pub key: Option<HeaderValue>,
 }
 
 /// A whole answer to an own call.
@@ -61,6 +63,9 @@ pub async fn call_over(link: Link, limit: Duration, call: Call) -> Result<Reply,
         *request.uri_mut() = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
         request.headers_mut().insert(hyper::header::HOST, call.host);
         request.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
+        if let Some(key) = call.key {
+            request.headers_mut().insert(hyper::header::AUTHORIZATION, key);
+        }
         let answer = exchange(Ready::over(link, None).await?, request).await?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;

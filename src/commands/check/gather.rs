@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::machine::{Machine, Port};
 use crate::app;
-use crate::commands::running::Running;
-use crate::config::{Env, Listen};
+use crate::commands::running::{Running, Unasked};
+use crate::config::{Env, Listen, Secret};
 use crate::fleet::survey;
 
 pub(super) fn machine(env: &Env) -> Machine {
@@ -19,23 +19,25 @@ pub(super) fn machine(env: &Env) -> Machine {
 }
 
 /// Who holds each port that the settings name; port 0 is nobody's.
-pub(super) async fn ports(listen: &Listen) -> Vec<(u16, Port)> {
+pub(super) async fn ports(listen: &Listen, key: Option<&Secret>) -> Vec<(u16, Port)> {
     let mut found = Vec::new();
     for port in listen.ports.iter().filter(|port| **port != 0) {
         let only = Listen { ports: vec![*port], ..listen.clone() };
         let state = match app::bind(&only) {
             Ok(_) => Port::Free,
-            Err(why) => holder(&only).await.unwrap_or_else(|| Port::Unusable(why.to_string())),
+            Err(why) => holder(&only, key).await.unwrap_or_else(|| Port::Unusable(why.to_string())),
         };
         found.push((*port, state));
     }
     found
 }
 
-async fn holder(listen: &Listen) -> Option<Port> {
-    let running = Running::at(None, listen);
-    if let Ok(nodes) = running.nodes().await {
-        return Some(Port::Proxy(nodes.len()));
+async fn holder(listen: &Listen, key: Option<&Secret>) -> Option<Port> {
+    let running = Running::at(None, listen).with_key(key);
+    match running.nodes().await {
+        Ok(nodes) => return Some(Port::Proxy(nodes.len())),
+        Err(Unasked::Failed(_)) => return Some(Port::Proxy(0)),
+        Err(Unasked::NoProxy(_)) => {}
     }
     let root = running.get("/").await.ok()?;
     (root.body == "Ollama is running").then_some(Port::Ollama)

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::running::{ListedNode, Running};
 use super::{quiet, runtime, say, settings, working_dir};
 use crate::app::Failure;
-use crate::config::{self, CheckArgs, Config, Env, NodeConfig, Origin};
+use crate::config::{self, CheckArgs, Config, Env, NodeConfig, Origin, Secret};
 use crate::fleet::Fleet;
 use report::Line;
 use visit::Visit;
@@ -24,7 +24,8 @@ pub(super) fn run(args: &CheckArgs, env: &Env) -> Result<(), Failure> {
     let config = config::load(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
     say(&format!("{}\n", announcement(args.call_wake_url)));
     say(&format!("\nSettings\n{}\n", table(&config.origins)));
-    let faults = runtime()?.block_on(examine(&config, args.call_wake_url, env))?;
+    let key = config::load_key(&args.serve, env, &working_dir());
+    let faults = runtime()?.block_on(examine(&config, key.as_ref(), args.call_wake_url, env))?;
     if config.nodes.iter().any(|node| node.enabled && !node.always_on) {
         say(&format!("\n{}\n", hints::HINTS));
     }
@@ -47,16 +48,16 @@ fn announcement(calls_wake_urls: bool) -> &'static str {
 }
 
 /// Prints all findings; returns how many are faults.
-async fn examine(config: &Config, call_wake_url: bool, env: &Env) -> anyhow::Result<usize> {
+async fn examine(config: &Config, key: Option<&Secret>, call_wake_url: bool, env: &Env) -> anyhow::Result<usize> {
     let mut keepers = JoinSet::new();
     let (fleet, note) = quiet::fleet(config, &config.nodes, &mut keepers)?;
     let notes: Vec<Line> = config.notes.iter().cloned().chain(note).map(Line::note).collect();
     let mut faults = if notes.is_empty() { 0 } else { report::print("About the settings", &notes) };
     let machine = gather::machine(env);
-    let ports = gather::ports(&config.listen).await;
+    let ports = gather::ports(&config.listen, key).await;
     let needs_packets = config.nodes.iter().any(|node| node.enabled && !node.always_on && node.wake.url.is_none());
     faults += report::print("This machine", &machine::lines(&machine, &ports, needs_packets));
-    let told = Running::at(None, &config.listen).nodes().await.unwrap_or_default();
+    let told = Running::at(None, &config.listen).with_key(key).nodes().await.unwrap_or_default();
     for node in &config.nodes {
         let heading = format!("Node {} at {}", node.name, node.hosts.first().map(ToString::to_string).unwrap_or_default());
         let housing = machine::housing(&machine);

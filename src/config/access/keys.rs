@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::config::document::{Document, Object};
 use crate::config::layers::Layers;
 use crate::config::settings::{self, Setting};
-use crate::config::{Glob, files, merge};
+use crate::config::{Env, Glob, Secret, ServeArgs, files, merge};
 
 /// Below this a key can be guessed.
 const SHORT: usize = 16;
@@ -96,6 +96,17 @@ impl KeyRules {
     pub fn opens_node(&self, name: &str) -> bool {
         self.nodes.is_empty() || self.nodes.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
+}
+
+/// The key that a command shows to a running proxy: the owner's, else a client's. Faults are for the proxy to tell.
+pub fn load_key(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Option<Secret> {
+    let mut layers = Layers::new(cli, env);
+    merge::open_layers(&mut layers, env, working_dir);
+    let mut first = |setting| {
+        let keys = layers.read_list(setting, |text| sendable(named(text).1).map(|()| named(text).1.to_owned()));
+        keys.into_iter().next()
+    };
+    first(&settings::ADMIN_KEY).or_else(|| first(&settings::API_KEY)).map(Secret::new)
 }
 
 /// All keys: those of the flags, then those of the file.

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn at_home_is_who_has_a_private_address_and_speaks_for_nobody_else() {
-        let home = |peer: &str, lines| is_at_home(peer.parse().unwrap(), &headers(lines));
+        let home = |peer: &str, lines: &[(&'static str, &'static str)]| is_at_home(peer.parse().unwrap(), &headers(lines));
         for peer in ["127.0.0.1", "::1", "192.168.1.7", "10.1.2.3", "100.100.1.1", "fd00::1", "fe80::1", "::ffff:192.168.1.7"] {
             assert!(home(peer, &[]), "{peer}");
         }

@@ -75,6 +75,7 @@ fn key_in(value: &HeaderValue) -> Option<&[u8]> {
     let value = value.as_bytes().trim_ascii();
     let bare = match value.split_at_checked(7) {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key.trim_ascii(),
+        None if value.eq_ignore_ascii_case(b"bearer") => &[],
         _ => value,
     };
     (!bare.is_empty()).then_some(bare)
