@@ -44,8 +44,9 @@ const OURS: [HeaderName; 10] = [
     WAKE,
 ];
 
-/// CORS is ours: a node's own answer to it would double the headers.
-const CORS: [HeaderName; 6] = [
+/// What a node has no say in: CORS is ours, and its own answer to it would double the headers; and so are cookies.
+const NOT_A_NODES: [HeaderName; 7] = [
+    header::SET_COOKIE,
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
     header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
     header::ACCESS_CONTROL_ALLOW_METHODS,
@@ -96,7 +97,7 @@ pub fn toward_node(mut headers: HeaderMap, host: &HeaderValue, via: &HeaderValue
 /// The headers of a node's answer as the client shall see them.
 pub fn toward_client(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
-    remove(headers, &CORS);
+    remove(headers, &NOT_A_NODES);
 }
 
 /// Whether one of the `Via` headers names this instance: then the request came back to us.

@@ -68,8 +68,8 @@ class Program {
 
 /** The proxy, the PC behind it, and a relay before it. */
 export class House {
-  /** `slow`: a token takes 50 ms; `entry`: more of the node's entry in the node file. */
-  static async open(t, { asleep = true, slow = false, entry = {} } = {}) {
+  /** `slow`: a token takes 50 ms; `entry`: more of the node's entry in the node file; `more`: further flags. */
+  static async open(t, { asleep = true, slow = false, entry = {}, more = [] } = {}) {
     const house = new House();
     atTheEnd(t, () => house.close());
     house.folder = mkdtempSync(join(tmpdir(), 'browser-'));
@@ -79,7 +79,7 @@ export class House {
     const wake = { mac: MAC, broadcast: '127.0.0.1', port: Number(card) };
     const node = { name: 'gaming-pc', hosts: [`127.0.0.1:${port}`], wake, power: { idle_watts: 80, sleep_watts: 3 }, ...entry };
     writeFileSync(join(house.folder, 'nodes.json'), JSON.stringify({ price_per_kwh: 0.3, nodes: [node] }));
-    const where = ['--host', '127.0.0.1', '--port', '0', '--data-dir', house.folder, '--node-config', join(house.folder, 'nodes.json')];
+    const where = ['--host', '127.0.0.1', '--port', '0', '--data-dir', house.folder, '--node-config', join(house.folder, 'nodes.json'), ...more];
     house.proxy = new Program(join(TARGET, 'debug/ollama-proxy'), where);
     house.base = `http://127.0.0.1:${await house.proxy.says(/listening on \S*?127\.0\.0\.1:(\d+)/)}`;
     await until('the list of models', async () => (await house.ask('/api/tags')).models.length >= 2);
@@ -164,15 +164,15 @@ export async function openBrowser() {
     executablePath: '/usr/bin/chromium',
     args: [
       '--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+      '--host-resolver-rules=MAP evil.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
     ],
   });
 }
 
 export const closeBrowser = () => browser.close();
 
-/** Opens a page as a person with these habits; the test fails when it errs or asks another origin for anything. */
-export async function visit(t, url, { dark = false, calm = false, scripts = true, width = 1280, height = 900, language = 'en-GB', touch = false, forgive = /^$/, before } = {}) {
+/** Opens a page as a person with these habits (`ready`: one of ours, whose scripts say so); the test fails when it errs or asks another origin for anything. */
+export async function visit(t, url, { dark = false, calm = false, scripts = true, width = 1280, height = 900, language = 'en-GB', touch = false, forgive = /^$/, ready = true, before } = {}) {
   const context = await browser.newContext({
     viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', reducedMotion: calm ? 'reduce' : 'no-preference', locale: language,
     javaScriptEnabled: scripts, hasTouch: touch,
@@ -189,7 +189,7 @@ export async function visit(t, url, { dark = false, calm = false, scripts = true
   });
   if (before) await page.addInitScript(before);
   await page.goto(url);
-  if (scripts) await page.waitForFunction(() => document.documentElement.dataset.ready === '1');
+  if (scripts && ready) await page.waitForFunction(() => document.documentElement.dataset.ready === '1');
   return page;
 }
 

@@ -185,6 +185,11 @@ impl Proxy {
         find(&waited).unwrap_or_else(|| panic!("no {text:?} in the log:\n{waited}"))
     }
 
+    /// All that it has written by now.
+    pub fn written_so_far(&self) -> String {
+        self.log.0.lock().unwrap().clone()
+    }
+
     /// Asks for `path` until the answer holds `text`.
     pub fn until(&self, path: &str, text: &str) {
         for _ in 0..PATIENCE.as_millis() / 20 {
