@@ -15,7 +15,7 @@ async fn without_keys_whoever_is_at_home_may_use_look_and_act() {
         house.all(&["GET /health", "GET /", "GET /metrics", "GET /api/tags"], headers, 200).await;
         assert_eq!(house.status("POST /nodes/node1/refresh", headers).await, 200);
     }
-    assert_eq!(house.node.count("GET /api/tags") > 0, true);
+    assert!(house.node.count("GET /api/tags") > 0);
     let (mut node, address) = (house.node, house.proxy.address);
     let asking = tokio::spawn(async move { crate::client::ask(address, "POST /api/chat", &[NEIGHBOUR], CHAT).await });
     node.next().await.answer_chat().await;

@@ -41,7 +41,7 @@ impl Sessions {
     pub(super) fn open(&self, key: usize, over_tls: bool) -> Option<HeaderValue> {
         let mut bytes = [0; 32];
         SystemRandom::new().fill(&mut bytes).ok()?;
-        let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = bytes.iter().fold(String::with_capacity(64), |token, byte| token + &format!("{byte:02x}"));
         let mut sessions = self.open_ones();
         if sessions.len() >= MOST {
             sessions.remove(0);
