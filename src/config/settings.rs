@@ -231,7 +231,7 @@ pub(super) static ALLOWED_HOSTS: Setting = setting(
     "allowed-hosts",
     &["ALLOWED_HOSTS"],
     "",
-    "Public names of this proxy, such as ollama.example.org; those of a home network always pass",
+    "Public names of this proxy, such as ollama.example.org; names of a home network pass",
 )
 .list(",");
 pub(super) static CLIENT_RATE: Setting =
