@@ -1,0 +1,177 @@
+//! Runs a program that a model wrote: without network, with bounded time, memory and processes, and as nobody when we are root.
+//!
+//! What it does not do: hide files. The program reads what the user may read (what `nobody` may read, when root runs this).
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+/// How much of what a program says is kept, from its end.
+const KEPT: usize = 16 << 10;
+
+/// What a program may use.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub time: Duration,
+    /// Bytes of address space.
+    pub memory: u64,
+}
+
+/// How programs are run.
+pub struct Sandbox {
+    /// The command that ends in running Python.
+    command: Vec<String>,
+    limits: Limits,
+}
+
+/// How a program ended.
+pub struct Verdict {
+    pub passed: bool,
+    pub took: Duration,
+    pub stdout: String,
+    pub stderr: String,
+    pub error: Option<String>,
+}
+
+impl Sandbox {
+    /// Tries the walls out with an empty program; says what is missing when they cannot be had.
+    pub fn isolated(python: &str, limits: Limits) -> anyhow::Result<Self> {
+        let sandbox = Self { command: walls(python, limits), limits };
+        let advice = "programs are not run without walls around them; --without-isolation runs them all the same";
+        sandbox.trial().with_context(|| format!("no isolation here ({}): {advice}", sandbox.command.join(" ")))?;
+        Ok(sandbox)
+    }
+
+    /// Only the time is bounded.
+    pub fn open(python: &str, limits: Limits) -> anyhow::Result<Self> {
+        let sandbox = Self { command: python_command(python), limits };
+        sandbox.trial().with_context(|| format!("{python} does not run"))?;
+        Ok(sandbox)
+    }
+
+    fn trial(&self) -> anyhow::Result<()> {
+        let seen = self.run(|proof| format!("print('{proof}')\n"))?;
+        anyhow::ensure!(seen.passed, "{} {}", seen.error.unwrap_or_default(), seen.stderr.trim());
+        Ok(())
+    }
+
+    /// Runs what `program` makes of a proof; it has passed when it ends well and the proof is the last it said.
+    pub fn run(&self, program: impl FnOnce(&str) -> String) -> anyhow::Result<Verdict> {
+        let proof = format!("passed {:016x}", RandomState::new().build_hasher().finish());
+        let text = program(&proof);
+        let began = Instant::now();
+        let mut running = Running(self.start()?);
+        let mut stdin = running.0.stdin.take().context("no input")?;
+        let (stdout, stderr) = (running.0.stdout.take().context("no output")?, running.0.stderr.take().context("no output")?);
+        // A program that ends early reads no more.
+        let told = thread::spawn(move || drop(stdin.write_all(text.as_bytes())));
+        let (stdout, stderr) = (thread::spawn(|| tail(stdout)), thread::spawn(|| tail(stderr)));
+        let ended = running.wait(self.limits.time)?;
+        let took = began.elapsed();
+        drop(running); // so that the pipes end too
+        drop(told.join());
+        let [stdout, stderr] = [stdout, stderr].map(|reader| reader.join().unwrap_or_default());
+        let (passed, error) = match ended {
+            None => (false, Some(format!("ended after {} s", self.limits.time.as_secs_f64()))),
+            Some(status) if !status.success() => (false, Some(format!("{status}"))),
+            Some(_) if stdout.trim_end().ends_with(&proof) => (true, None),
+            Some(_) => (false, Some("it ended before its tests did".to_owned())),
+        };
+        let stdout = stdout.replace(&proof, "").trim_end().to_owned();
+        Ok(Verdict { passed, took, stdout, stderr, error })
+    }
+
+    fn start(&self) -> anyhow::Result<Child> {
+        let (name, arguments) = self.command.split_first().context("no command")?;
+        let mut command = Command::new(name);
+        command.args(arguments).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+        command.env("PYTHONHASHSEED", "0").env("PYTHONIOENCODING", "utf-8");
+        if cfg!(unix) {
+            command.current_dir("/");
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().with_context(|| format!("{name} does not start"))
+    }
+}
+
+/// Reads the program from its input: no file has to be made that nobody may read.
+fn python_command(python: &str) -> Vec<String> {
+    [python, "-I", "-B", "-"].map(str::to_owned).to_vec()
+}
+
+/// `unshare` gives it no network and process ids of its own, all of which end with it; `prlimit` bounds what it may use.
+fn walls(python: &str, limits: Limits) -> Vec<String> {
+    let mut command: Vec<String> =
+        ["unshare", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child=KILL"].map(str::to_owned).to_vec();
+    if is_root() {
+        // A change of user forgets the signal at the parent's end, so it is asked for again.
+        let nobody = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--no-new-privs",
+            "--pdeathsig=KILL",
+        ];
+        command.extend(nobody.map(str::to_owned));
+    } else {
+        command.extend(["--user", "--map-root-user"].map(str::to_owned));
+    }
+    let seconds = limits.time.as_secs() + 1;
+    command.push("prlimit".to_owned());
+    command.push(format!("--as={}", limits.memory));
+    command.push(format!("--cpu={seconds}"));
+    command.extend(["--nproc=64", "--nofile=64", "--fsize=16777216", "--core=0"].map(str::to_owned));
+    command.extend(python_command(python));
+    command
+}
+
+/// By the kernel's word, for there is no such question in std. False where there is no such file.
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.strip_prefix("Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0")))
+}
+
+/// Ended on drop, with all that it started when it has process ids of its own.
+struct Running(Child);
+
+impl Running {
+    /// Its end, or `None` when it takes longer.
+    fn wait(&mut self, limit: Duration) -> anyhow::Result<Option<std::process::ExitStatus>> {
+        let end = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(Some(status));
+            }
+            if Instant::now() >= end {
+                return Ok(None);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Reads all, keeps the end.
+fn tail(mut pipe: impl Read) -> String {
+    let (mut kept, mut piece) = (Vec::new(), [0; 8192]);
+    while let Ok(length @ 1..) = pipe.read(&mut piece) {
+        kept.extend_from_slice(&piece[..length]);
+        if kept.len() > 2 * KEPT {
+            kept.drain(..kept.len() - KEPT);
+        }
+    }
+    let from = kept.len().saturating_sub(KEPT);
+    String::from_utf8_lossy(&kept[from..]).into_owned()
+}
