@@ -1,10 +1,11 @@
 //! One question to a model, through the proxy, in Ollama's own dialect.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::problem::Problem;
 use crate::records::Record;

@@ -1,7 +1,9 @@
 //! How far the run is: a bar on a terminal, a line per sample elsewhere. On standard error, so that output stays clean.
 
 use std::io::{IsTerminal, Write, stderr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 const WIDTH: usize = 24;
 

@@ -4,14 +4,18 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::Instant;
 
 /// How much of what a program says is kept, from its end.
 const KEPT: usize = 16 << 10;
+const LEFT_OPEN: Duration = Duration::from_secs(2);
 
 /// What a program may use.
 #[derive(Clone, Copy)]
@@ -69,12 +73,12 @@ impl Sandbox {
         let (stdout, stderr) = (running.0.stdout.take().context("no output")?, running.0.stderr.take().context("no output")?);
         // A program that ends early reads no more.
         let told = thread::spawn(move || drop(stdin.write_all(text.as_bytes())));
-        let (stdout, stderr) = (thread::spawn(|| tail(stdout)), thread::spawn(|| tail(stderr)));
+        let (stdout, stderr) = (Heard::listen(stdout), Heard::listen(stderr));
         let ended = running.wait(self.limits.time)?;
         let took = began.elapsed();
         drop(running); // so that the pipes end too
         drop(told.join());
-        let [stdout, stderr] = [stdout, stderr].map(|reader| reader.join().unwrap_or_default());
+        let [stdout, stderr] = [stdout, stderr].map(Heard::tail);
         let (passed, error) = match ended {
             None => (false, Some(format!("ended after {} s", self.limits.time.as_secs_f64()))),
             Some(status) if !status.success() => (false, Some(format!("{status}"))),
@@ -142,8 +146,9 @@ struct Running(Child);
 
 impl Running {
     /// Its end, or `None` when it takes longer.
-    fn wait(&mut self, limit: Duration) -> anyhow::Result<Option<std::process::ExitStatus>> {
+    fn wait(&mut self, limit: Duration) -> anyhow::Result<Option<ExitStatus>> {
         let end = Instant::now() + limit;
+        let (_silent, never) = channel();
         loop {
             if let Some(status) = self.0.try_wait()? {
                 return Ok(Some(status));
@@ -151,7 +156,7 @@ impl Running {
             if Instant::now() >= end {
                 return Ok(None);
             }
-            thread::sleep(Duration::from_millis(5));
+            pause(&never);
         }
     }
 }
@@ -163,15 +168,41 @@ impl Drop for Running {
     }
 }
 
-/// Reads all, keeps the end.
-fn tail(mut pipe: impl Read) -> String {
-    let (mut kept, mut piece) = (Vec::new(), [0; 8192]);
-    while let Ok(length @ 1..) = pipe.read(&mut piece) {
-        kept.extend_from_slice(&piece[..length]);
-        if kept.len() > 2 * KEPT {
-            kept.drain(..kept.len() - KEPT);
-        }
+/// Between two looks at a process: nothing in std waits for one with a limit.
+fn pause(never: &Receiver<()>) {
+    let _ = never.recv_timeout(Duration::from_millis(5));
+}
+
+/// What a program says, as far as it is kept.
+struct Heard {
+    kept: Arc<Mutex<Vec<u8>>>,
+    open: Receiver<()>,
+}
+
+impl Heard {
+    /// Reads all, keeps the end.
+    fn listen(mut pipe: impl Read + Send + 'static) -> Self {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let (silent, open) = channel();
+        let shared = kept.clone();
+        thread::spawn(move || {
+            let _silent = silent;
+            let mut piece = [0; 8192];
+            while let Ok(length @ 1..) = pipe.read(&mut piece) {
+                let mut kept = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.extend_from_slice(&piece[..length]);
+                let surplus = kept.len().saturating_sub(KEPT);
+                kept.drain(..surplus);
+            }
+        });
+        Self { kept, open }
     }
-    let from = kept.len().saturating_sub(KEPT);
-    String::from_utf8_lossy(&kept[from..]).into_owned()
+
+    /// All of it once the pipe has ended. Without walls a process that was left behind may keep it open, and is not waited for.
+    fn tail(self) -> String {
+        if matches!(self.open.recv_timeout(LEFT_OPEN), Err(RecvTimeoutError::Timeout)) {
+            eprintln!("a program left a process behind");
+        }
+        String::from_utf8_lossy(&self.kept.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
 }
