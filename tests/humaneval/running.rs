@@ -49,6 +49,10 @@ impl House {
         let mut command = Command::new(example());
         bare(&mut command, &self.scratch);
         command.args(["--base-url", &url, "--problems", problems, "--out", &out]).args(more);
+        // A busy machine takes its time to start a Python.
+        if more.contains(&"--execute") && !more.contains(&"--execution-limit") {
+            command.args(["--execution-limit", "60"]);
+        }
         if !more.contains(&"--model") {
             command.args(["--model", "llama3.2:3b"]);
         }
