@@ -1,6 +1,7 @@
 //! Runs a program that a model wrote: without network, with bounded time, memory and processes, and as nobody when we are root.
 //!
-//! What it does not do: hide files. The program reads what the user may read (what `nobody` may read, when root runs this).
+//! Homes, temporary folders and other programs' sockets are hidden from it too. What it does not do: hide the rest of the disk. The
+//! program reads and writes there what the user may (what `nobody` may, when root runs this).
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{Read, Write};
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 
 /// How much of what a program says is kept, from its end.
 const KEPT: usize = 16 << 10;
+/// Empty folders that nobody writes to, where there are homes, sockets or room for files; then the rest of the command.
+const HIDE: &str = "for at in /home /root /run /var/run /tmp /var/tmp /dev/shm; do \
+                    [ ! -d $at ] || mount -t tmpfs -o ro,mode=755 none $at || exit 1; done; exec \"$@\"";
 const TRIAL: Duration = Duration::from_secs(20);
 const LEFT_OPEN: Duration = Duration::from_secs(2);
 
@@ -113,30 +117,24 @@ fn python_command(python: &str) -> Vec<String> {
     [python, "-I", "-B", "-"].map(str::to_owned).to_vec()
 }
 
-/// `unshare` gives it no network and process ids of its own, all of which end with it; `prlimit` bounds what it may use.
+/// `unshare` gives it no network, mounts of its own, and process ids of its own, all of which end with it; `prlimit` bounds what it
+/// may use.
 fn walls(python: &str, limits: Limits) -> Vec<String> {
-    let mut command: Vec<String> =
-        ["unshare", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child=KILL"].map(str::to_owned).to_vec();
-    if is_root() {
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let mut command = words("unshare --net --ipc --uts --mount --pid --fork --kill-child=KILL");
+    let root = is_root();
+    if !root {
+        command.extend(words("--user --map-root-user"));
+    }
+    command.extend(["sh", "-c", HIDE, "sh"].map(str::to_owned));
+    if root {
         // A change of user forgets the signal at the parent's end, so it is asked for again.
-        let nobody = [
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "--inh-caps=-all",
-            "--no-new-privs",
-            "--pdeathsig=KILL",
-        ];
-        command.extend(nobody.map(str::to_owned));
-    } else {
-        command.extend(["--user", "--map-root-user"].map(str::to_owned));
+        let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --no-new-privs --pdeathsig=KILL";
+        command.extend(words(nobody));
     }
     let seconds = limits.time.as_secs() + 1;
-    command.push("prlimit".to_owned());
-    command.push(format!("--as={}", limits.memory));
-    command.push(format!("--cpu={seconds}"));
-    command.extend(["--nproc=64", "--nofile=64", "--fsize=16777216", "--core=0"].map(str::to_owned));
+    command.extend(words(&format!("prlimit --as={} --cpu={seconds}", limits.memory)));
+    command.extend(words("--nproc=16 --nofile=64 --fsize=16777216 --core=0"));
     command.extend(python_command(python));
     command
 }

@@ -14,7 +14,8 @@ fn can_run() -> bool {
         let tried = Command::new(name).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
         tried.is_ok_and(|status| status.success())
     };
-    let walls = works("unshare", &["--net", "true"]) || works("unshare", &["--user", "--map-root-user", "--net", "true"]);
+    let walls = works("unshare", &["--net", "--mount", "true"])
+        || works("unshare", &["--user", "--map-root-user", "--net", "--mount", "true"]);
     let python = ["/usr/bin/python3", "python3"].iter().any(|name| works(name, &["-c", "pass"]));
     let can = walls && python;
     assert!(can || std::env::var_os("CI").is_none(), "namespaces: {walls}, Python: {python}");
@@ -110,6 +111,21 @@ fn a_program_that_leaves_before_its_tests_does_not_pass() {
         return;
     }
     fails(&verdict("import os\nos._exit(0)\ndef running_total(n): pass\n", &[]), "error", "before its tests did");
+}
+
+#[test]
+fn homes_sockets_and_folders_for_files_are_hidden_from_a_program() {
+    if !can_run() {
+        return;
+    }
+    let code = format!(
+        "import os\nfor at in ['/home', '/root', '/run', '/tmp', '/var/tmp', '/dev/shm']:\n    if os.path.isdir(at):\n        assert \
+         os.listdir(at) == [], at\n        try:\n            open(at + '/x', 'w')\n            assert False, at\n        except OSError: \
+         pass\n{RIGHT}"
+    );
+    let record = verdict(&code, &[]);
+    assert_eq!(record["ok"], true, "{record}");
+    fails(&verdict(&code, &["--without-isolation"]), "stderr", "AssertionError");
 }
 
 #[test]
