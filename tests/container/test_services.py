@@ -19,6 +19,7 @@ from test_files import UNITS, help_of, unknown_settings
 PLIST = ROOT / "docker" / "launchd" / "ollama-proxy.worker.plist"
 TASK = ROOT / "docker" / "windows" / "ollama-proxy-worker.xml"
 RULES = ROOT / "docker" / "systemd" / "50-ollama-proxy-worker.rules"
+WORKER_UNIT = ROOT / "docker" / "systemd" / "ollama-proxy-worker.service"
 ECOSYSTEM = ROOT / "examples" / "ecosystem.config.js"
 MANIFESTS = ROOT / "docker" / "kubernetes"
 TASK_NAMES = {"": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
@@ -74,7 +75,7 @@ class Services(unittest.TestCase):
     def test_every_setting_they_name_exists(self):
         named = set(plistlib.loads(PLIST.read_bytes())["EnvironmentVariables"])
         named |= {entry["name"] for entry in container("DaemonSet", "worker")["env"]}
-        for text in [UNITS[2].read_text(), TASK.read_text(), ECOSYSTEM.read_text()]:
+        for text in [WORKER_UNIT.read_text(), TASK.read_text(), ECOSYSTEM.read_text()]:
             named |= set(re.findall(r"\b(CONTROLLER_URL|INTERNAL_API_KEY)\b", text))
         self.assertEqual(unknown_settings(named, "worker"), set())
         self.assertEqual(unknown_settings({e["name"] for e in container("StatefulSet", "controller")["env"]}, "controller"), set())
@@ -111,8 +112,7 @@ class Services(unittest.TestCase):
             script = shutil.copy(RULES, pathlib.Path(folder, "rules.js"))
             run("node", "--check", script)
             self.assertEqual(json.loads(run("node", "-e", ASK_RULES, script, json.dumps(asks))), ["yes", "yes", None, None, None])
-        unit = next(unit for unit in UNITS if "worker" in unit.name).read_text()
-        self.assertIn(f"\nUser={worker}\n", unit)
+        self.assertIn(f"\nUser={worker}\n", WORKER_UNIT.read_text())
 
 
 class Kubernetes(unittest.TestCase):
