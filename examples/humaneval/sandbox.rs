@@ -20,7 +20,7 @@ const KEPT: usize = 16 << 10;
 const HIDE: &str = "for at in /home /root /run /var/run /tmp /var/tmp /dev/shm; do \
                     [ ! -d $at ] || mount -t tmpfs -o ro,mode=755 none $at || exit 1; done; exec \"$@\"";
 const TRIAL: Duration = Duration::from_secs(20);
-const LEFT_OPEN: Duration = Duration::from_secs(2);
+const LEFT_OPEN: Duration = Duration::from_secs(10);
 
 /// What a program may use.
 #[derive(Clone, Copy)]
