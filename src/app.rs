@@ -163,14 +163,23 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     }
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
     notifications(&config, &fleet, &mut tasks)?;
-    let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), &config.access, config_error);
+    let (open, most) = (server::Open::default(), config.limits.connections);
+    let front = Front::new(
+        proxy,
+        dashboard,
+        registry,
+        Origins::new(&config.cors_origins),
+        &config.access,
+        (open.clone(), most),
+        config_error,
+    );
     if let Some(dir) = config.data_dir.clone() {
         tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
         tasks.spawn(records::keep(journal.clone(), dir));
     }
     let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
     let cut = tokio::select! {
-        cut = server::serve(listeners, bounds, front, end.clone()) => cut,
+        cut = server::serve_counted(listeners, bounds, front, end.clone(), open) => cut,
         failed = first_failure(&mut tasks) => return Err(failed.into()),
     };
     let _ = end.wait_for(|asked| *asked).await;

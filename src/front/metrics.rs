@@ -9,6 +9,7 @@ use crate::fleet::energy::Energy;
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
 use crate::http::{Body, reply};
+use crate::proxy::{Filled, Proxy};
 use crate::schedule::Scheduler;
 use crate::schedule::breaker::Circuit;
 use crate::telemetry::metrics::{Format, Kind, Page, Process, Registry};
@@ -26,12 +27,13 @@ impl Metrics {
     }
 
     /// The page in the format that the reader accepts.
-    pub(super) fn page(&self, fleet: &Fleet, scheduler: &Scheduler, headers: &HeaderMap) -> Response<Body> {
+    pub(super) fn page(&self, proxy: &Proxy, connections: Filled, headers: &HeaderMap) -> Response<Body> {
         let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|range| range.to_str().ok());
         let format = Format::accepted(&ranges.collect::<Vec<_>>().join(","));
         let mut page = Page::new(format);
         self.registry.print(&mut page);
-        print_nodes(fleet, scheduler, &mut page);
+        print_nodes(proxy.fleet(), proxy.scheduler(), &mut page);
+        print_bounds(proxy, connections, &mut page);
         self.process.print(&mut page);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         page.family("ollama_proxy_build_info", "What runs here", Kind::Gauge).whole("", &version, 1);
@@ -39,6 +41,16 @@ impl Metrics {
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
         response
     }
+}
+
+/// Of the bounds that fill up: an alert compares one family with the other.
+fn print_bounds(proxy: &Proxy, connections: Filled, page: &mut Page) {
+    let [held, buffer] = proxy.filled();
+    let bounds = [connections, held, buffer];
+    let mut lines = page.family("ollama_proxy_bound", "How much each bound allows", Kind::Gauge);
+    bounds.iter().for_each(|bound| lines.value("", &[("bound", bound.bound)], count(bound.most)));
+    let mut lines = page.family("ollama_proxy_bound_used", "How much of each bound is taken", Kind::Gauge);
+    bounds.iter().for_each(|bound| lines.value("", &[("bound", bound.bound)], count(bound.used)));
 }
 
 /// One family after the other, each over all nodes.

@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use crate::config::AccessConfig;
 use crate::dashboard::{self, Dashboard, pages};
 use crate::http::{Body, body, guarded, reply};
-use crate::proxy::{Caller, Proxy, Refusal};
-use crate::server::Handler;
+use crate::proxy::{Caller, Filled, Proxy, Refusal};
+use crate::server::{Handler, Open};
 use crate::telemetry::journal::Cause;
 use crate::telemetry::metrics::Registry;
 use crate::values::{Dialect, Fault, Kind, agent_family};
@@ -40,22 +40,24 @@ struct Shared {
     metrics: metrics::Metrics,
     origins: Origins,
     access: Access,
+    connections: (Open, usize),
     /// Why the node file could not be used when it was last read.
     config_error: watch::Receiver<Option<String>>,
 }
 
 impl Front {
-    /// `config_error` says why the node file could not be used when it was last read, if that is so.
+    /// `connections` are the open ones and how many there may be; `config_error` says why the node file could not be used when it was last read, if that is so.
     pub fn new(
         proxy: Proxy,
         dashboard: Dashboard,
         registry: Registry,
         origins: Origins,
         access: &AccessConfig,
+        connections: (Open, usize),
         config_error: watch::Receiver<Option<String>>,
     ) -> Self {
         let (metrics, access) = (metrics::Metrics::new(registry), Access::new(access, proxy.metrics().clone()));
-        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, access, config_error }))
+        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, access, connections, config_error }))
     }
 
     /// What the owner still has to set, in words.
@@ -66,6 +68,11 @@ impl Front {
 
     fn config_error(&self) -> Option<String> {
         self.0.config_error.borrow().clone()
+    }
+
+    fn connections(&self) -> Filled {
+        let (open, most) = &self.0.connections;
+        Filled { bound: "connections", used: open.count(), most: *most }
     }
 
     /// What the pages tell their owner first.
@@ -157,7 +164,7 @@ impl Front {
                 reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler(), self.config_error().as_deref()))
             }
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
-            "/metrics" if looks => self.0.metrics.page(fleet, self.0.proxy.scheduler(), request.headers()),
+            "/metrics" if looks => self.0.metrics.page(&self.0.proxy, self.connections(), request.headers()),
             "/topology" if looks => pages::topology(fleet, request.headers(), &self.notices(), self.visit(request.headers())),
             // Where an older gateway had its picture; the way up keeps a path prefix.
             "/static/topology-3d.html" if looks => back_to("../topology"),

@@ -45,6 +45,11 @@ impl Budget {
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS))))
     }
+
+    /// Bytes that are left.
+    pub fn left(&self) -> usize {
+        self.0.available_permits() * UNIT
+    }
 }
 
 /// A request body in memory. Its share of the budget is given back on drop.

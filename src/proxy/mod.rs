@@ -54,7 +54,7 @@ pub use caller::Caller;
 use everywhere::Blobs;
 use failover::{Consequence, Ending};
 pub use metrics::Metrics;
-pub use refusal::Refusal;
+pub use refusal::{Filled, Refusal};
 use send::{Begun, Failed, Payload};
 use tries::Tries;
 use wake_budget::WakeBudget;

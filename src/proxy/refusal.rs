@@ -1,6 +1,30 @@
 //! Why requests are refused, as it is counted: each rule and each bound of ours by its own name.
 
+use super::Proxy;
 use crate::values::{Fault, Kind};
+
+/// One of our bounds that fill up and empty again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// The setting without its dashes and its `max`.
+    pub bound: &'static str,
+    /// How much of it is taken.
+    pub used: usize,
+    /// How much there is.
+    pub most: usize,
+}
+
+impl Proxy {
+    /// How full the bounds of requests are.
+    pub fn filled(&self) -> [Filled; 2] {
+        let limits = &self.0.settings.limits;
+        let taken = |most: usize, left: usize| most.saturating_sub(left);
+        [
+            Filled { bound: "held", used: taken(limits.held, self.0.held.available_permits()), most: limits.held },
+            Filled { bound: "buffer_bytes", used: taken(limits.buffer, self.0.budget.left()), most: limits.buffer },
+        ]
+    }
+}
 
 /// By what a request was refused: who may do what, and each of our bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

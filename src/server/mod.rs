@@ -41,12 +41,33 @@ pub trait Handler: Clone + Send + Sync + 'static {
     fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
 }
 
+/// How many connections are open; for whoever wants to look.
+#[derive(Clone, Debug, Default)]
+pub struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    /// Now.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// As [`serve_counted`], and nobody looks.
+pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, handler: H, end: watch::Receiver<bool>) -> usize {
+    serve_counted(listeners, bounds, handler, end, Open::default()).await
+}
+
 /// Serves until `end` turns true; then lets running answers finish for `bounds.grace`.
 ///
 /// Returns how many connections were still busy after that and were cut.
-pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, handler: H, end: watch::Receiver<bool>) -> usize {
+pub async fn serve_counted<H: Handler>(
+    listeners: Vec<TcpListener>,
+    bounds: Bounds,
+    handler: H,
+    end: watch::Receiver<bool>,
+    Open(open): Open,
+) -> usize {
     let places = Arc::new(Semaphore::new(bounds.connections));
-    let open = Arc::new(AtomicUsize::new(0));
     let mut loops = JoinSet::new();
     for listener in listeners {
         let accept = Accept {

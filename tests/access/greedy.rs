@@ -101,6 +101,12 @@ async fn each_bound_is_counted_under_its_own_name() {
     // The node answers no chat, so only the bound can.
     tokio::time::timeout(Duration::from_secs(20), full).await.expect("the buffer is never full");
     assert_eq!(house.refusals("buffer", &[]).await, 1);
+    let page = house.ask("GET /metrics", &[]).await.text();
+    for line in ["bound{bound=\"connections\"} 1024", "bound{bound=\"held\"} 1", "bound_used{bound=\"buffer_bytes\"} 1024"] {
+        assert!(page.contains(&format!("\nollama_proxy_{line}\n")), "{line} in {page}");
+    }
+    drop(half);
+    house.proxy.until("/metrics", "ollama_proxy_bound_used{bound=\"buffer_bytes\"} 0\n").await;
 }
 
 #[tokio::test]

@@ -199,3 +199,13 @@ async fn commands_show_the_key_of_the_settings() {
     assert!(with.status.success() && String::from_utf8_lossy(&with.stdout).contains("node1"), "{with:?}");
     assert!(!without.status.success() && String::from_utf8_lossy(&without.stderr).contains("asks for a key"), "{without:?}");
 }
+
+#[tokio::test]
+async fn the_key_file_of_the_readme_is_understood() {
+    let readme = include_str!("../../README.md");
+    let block = readme.split("```json\n").find(|block| block.contains("requests_per_minute")).unwrap();
+    let text = block.split("```").next().unwrap().replace("${KIDS_KEY}", "canary-key-of-the-kids").replace("gaming-pc", "node1");
+    let house = House::with_file("keys.json", &text, &[("api-key-file", "keys.json")]);
+    assert_eq!(house.status("GET /nodes", &[("X-API-Key", "canary-key-of-the-kids")]).await, 200);
+    assert_eq!(house.status("GET /nodes", &[("X-API-Key", "test")]).await, 200);
+}
