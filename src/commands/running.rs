@@ -142,6 +142,10 @@ impl Running {
         if reply.status == StatusCode::UNAUTHORIZED {
             return Err(Unasked::Failed(format!("{self} asks for a key: set ADMIN_KEY or API_KEY here too")));
         }
+        if reply.status == StatusCode::FORBIDDEN {
+            let told = serde_json::from_slice::<Woken>(&reply.body).unwrap_or_default();
+            return Err(Unasked::Failed(format!("{self} refuses: {}", told.error.unwrap_or_default())));
+        }
         let listed = serde_json::from_slice::<Listed>(&reply.body).ok().filter(|_| reply.status.is_success());
         let stranger = || Unasked::NoProxy(format!("{self} is no ollama-proxy (it answered {} to /nodes)", reply.status));
         listed.map(|listed| listed.nodes).ok_or_else(stranger)

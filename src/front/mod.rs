@@ -105,7 +105,10 @@ impl Front {
         let door = self.door(&request);
         let mut response = match access.admit(door, client, request.headers_mut(), &origin).await {
             Ok(caller) => self.serve(request, caller, &origin).await,
-            Err(Denied::Fault(fault)) => reply::fault(&fault, dialect),
+            Err(Denied::Fault(fault)) => {
+                tracing::debug!(client = %client.ip().to_canonical(), ?door, why = %fault, "refused at the door");
+                reply::fault(&fault, dialect)
+            }
             Err(Denied::LogIn) => back_to(way_to_login(request.uri().path())),
         };
         origin.allow(response.headers_mut());
