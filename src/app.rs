@@ -18,7 +18,7 @@ use crate::catalog::{self, Snapshot};
 use crate::config::{Config, Listen, NodeConfig};
 use crate::dashboard::Dashboard;
 use crate::fleet::{self, Fleet, Rules};
-use crate::front::{Front, Origins};
+use crate::front::{self, Front, Origins};
 use crate::notify::{Notifier, Targets};
 use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
@@ -163,16 +163,8 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     }
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
     notifications(&config, &fleet, &mut tasks)?;
-    let (open, most) = (server::Open::default(), config.limits.connections);
-    let front = Front::new(
-        proxy,
-        dashboard,
-        registry,
-        Origins::new(&config.cors_origins),
-        &config.access,
-        (open.clone(), most),
-        config_error,
-    );
+    let open = server::Open::default();
+    let front = Front::new(proxy, dashboard, registry, front_rules(&config, &open), config_error);
     if let Some(dir) = config.data_dir.clone() {
         tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
         tasks.spawn(records::keep(journal.clone(), dir));
@@ -198,6 +190,11 @@ fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Res
         tasks.spawn(Notifier::new(fleet.clone(), targets).run());
     }
     Ok(())
+}
+
+fn front_rules<'a>(config: &'a Config, open: &server::Open) -> front::Rules<'a> {
+    let (open, most) = (open.clone(), config.limits.connections);
+    front::Rules { origins: Origins::new(&config.cors_origins), access: &config.access, open, most_connections: most }
 }
 
 fn schedule_rules(config: &Config) -> schedule::Rules {

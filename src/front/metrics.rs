@@ -48,9 +48,13 @@ fn print_bounds(proxy: &Proxy, connections: Filled, page: &mut Page) {
     let [held, buffer] = proxy.filled();
     let bounds = [connections, held, buffer];
     let mut lines = page.family("ollama_proxy_bound", "How much each bound allows", Kind::Gauge);
-    bounds.iter().for_each(|bound| lines.value("", &[("bound", bound.bound)], count(bound.most)));
+    for bound in &bounds {
+        lines.value("", &[("bound", bound.bound)], count(bound.most));
+    }
     let mut lines = page.family("ollama_proxy_bound_used", "How much of each bound is taken", Kind::Gauge);
-    bounds.iter().for_each(|bound| lines.value("", &[("bound", bound.bound)], count(bound.used)));
+    for bound in &bounds {
+        lines.value("", &[("bound", bound.bound)], count(bound.used));
+    }
 }
 
 /// One family after the other, each over all nodes.

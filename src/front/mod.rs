@@ -45,18 +45,30 @@ struct Shared {
     config_error: watch::Receiver<Option<String>>,
 }
 
+/// Who may come in, and how many.
+pub struct Rules<'a> {
+    /// Whose pages may read our answers.
+    pub origins: Origins,
+    /// Who may do what.
+    pub access: &'a AccessConfig,
+    /// Connections that are open.
+    pub open: Open,
+    /// How many there may be.
+    pub most_connections: usize,
+}
+
 impl Front {
-    /// `connections` are the open ones and how many there may be; `config_error` says why the node file could not be used when it was last read, if that is so.
+    /// `config_error` says why the node file could not be used when it was last read, if that is so.
     pub fn new(
         proxy: Proxy,
         dashboard: Dashboard,
         registry: Registry,
-        origins: Origins,
-        access: &AccessConfig,
-        connections: (Open, usize),
+        rules: Rules<'_>,
         config_error: watch::Receiver<Option<String>>,
     ) -> Self {
+        let Rules { origins, access, open, most_connections } = rules;
         let (metrics, access) = (metrics::Metrics::new(registry), Access::new(access, proxy.metrics().clone()));
+        let connections = (open, most_connections);
         Self(Arc::new(Shared { proxy, dashboard, metrics, origins, access, connections, config_error }))
     }
 
