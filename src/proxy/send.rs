@@ -188,10 +188,7 @@ impl Proxy {
         let link = self.reach(node, permission, job, trace).await?;
         lease.begins();
         let (peer, began) = (link.peer.ip(), Instant::now());
-        let begun = match Ready::over(link, node.idle().cloned()).await {
-            Ok(ready) => self.begin(node, ready, job).await,
-            Err(trouble) => Err(Ended::Trouble(trouble)),
-        };
+        let begun = self.begin(node, Ready::over(link, node.idle().cloned()), job).await;
         Ok(Try { peer, began, begun })
     }
 

@@ -61,7 +61,7 @@ pub async fn call_over(link: Link, limit: Duration, call: Call) -> Result<Reply,
         *request.uri_mut() = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
         request.headers_mut().insert(hyper::header::HOST, call.host);
         request.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
-        let answer = exchange(Ready::over(link, None).await?, request).await?;
+        let answer = exchange(Ready::over(link, None), request).await?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
         let body = body.map_err(|error| Trouble::Broken(error.to_string()))?.to_bytes();

@@ -86,7 +86,7 @@ mod tests {
     async fn a_connection_rests_after_each_whole_answer_and_serves_the_next_request() {
         let idle = Idle::default();
         let (link, mut node) = pair().await;
-        assert_eq!(whole(Ready::over(link, Some(idle.clone())).await.unwrap(), &mut node).await, "hi");
+        assert_eq!(whole(Ready::over(link, Some(idle.clone())), &mut node).await, "hi");
         for _ in 0..3 {
             let again = idle.take().expect("it rests");
             assert_eq!(whole(again, &mut node).await, "hi");
@@ -97,7 +97,7 @@ mod tests {
     async fn a_connection_that_the_node_closed_while_it_rested_is_not_used() {
         let idle = Idle::default();
         let (link, mut node) = pair().await;
-        whole(Ready::over(link, Some(idle.clone())).await.unwrap(), &mut node).await;
+        whole(Ready::over(link, Some(idle.clone())), &mut node).await;
         node.shutdown().await.unwrap();
         // One turn of the reactor, which is what sees the FIN.
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -108,7 +108,7 @@ mod tests {
     async fn a_connection_rests_after_a_stream_in_chunks_too() {
         let idle = Idle::default();
         let (link, mut node) = pair().await;
-        let ready = Ready::over(link, Some(idle.clone())).await.unwrap();
+        let ready = Ready::over(link, Some(idle.clone()));
         let chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
         let (answered, ()) = tokio::join!(exchange(ready, request()), answer(&mut node, chunks));
         assert_eq!(answered.unwrap().into_body().collect().await.unwrap().to_bytes(), "hi");
@@ -119,7 +119,7 @@ mod tests {
     async fn a_connection_whose_answer_was_left_unread_does_not_rest() {
         let idle = Idle::default();
         let (link, mut node) = pair().await;
-        let ready = Ready::over(link, Some(idle.clone())).await.unwrap();
+        let ready = Ready::over(link, Some(idle.clone()));
         let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi";
         let (answered, ()) = tokio::join!(exchange(ready, request()), answer(&mut node, half));
         drop(answered.unwrap());

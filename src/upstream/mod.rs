@@ -6,9 +6,15 @@
 mod call;
 mod dial;
 mod exchange;
+mod framing;
+mod head;
 mod idle;
 mod in_order;
 mod trouble;
+mod upload;
+
+#[cfg(test)]
+mod reading_tests;
 
 pub use call::{Call, Reply, call, call_over};
 pub use dial::{Link, connect, resolve};
