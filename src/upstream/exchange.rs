@@ -10,8 +10,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
+use hyper::Response;
 use hyper::body::{Frame, SizeHint};
-use hyper::{Method, Request, Response};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -19,26 +19,27 @@ use super::framing::Framing;
 use super::head::{self, Answer};
 use super::upload::{Failure, Upload};
 use super::{Idle, Link, Trouble};
-use crate::http::Body;
 
 /// What is read at once, at least and at most: twice of what came last, so that a stream of tokens keeps little memory.
 const READ: (usize, usize) = (8 * 1024, 64 * 1024);
 
 /// A connection that can take one request now.
 pub struct Ready {
-    wire: Wire,
+    // In a box: it goes from hand to hand with each request.
+    exchange: Box<Exchange>,
     home: Option<Idle>,
 }
 
 impl Ready {
     /// Over a fresh socket. With a `home` the connection rests there after a whole answer; without one it closes.
     pub fn over(link: Link, home: Option<Idle>) -> Self {
-        Self { wire: Wire { stream: link.stream, peer: link.peer, buffer: BytesMut::new(), wanted: READ.0 }, home }
+        let wire = Wire { stream: link.stream, peer: link.peer, buffer: BytesMut::new(), wanted: READ.0 };
+        Self { exchange: Box::new(Exchange { wire, upload: None, unsent: None }), home }
     }
 
     /// Whom it reaches.
     pub fn peer(&self) -> SocketAddr {
-        self.wire.peer
+        self.exchange.wire.peer
     }
 
     /// Where it rests after its next answer. While it rests it does not know: its home would own itself.
@@ -48,8 +49,10 @@ impl Ready {
 
     /// Whether it can still take a request: the node may have closed it while it rested, or said what nobody asked for.
     pub(super) fn still_open(&mut self) -> bool {
+        let Exchange { wire, upload, unsent } = &mut *self.exchange;
         // The socket forgets the last task that waited for it: a waker would keep the memory of one that has ended.
-        self.wire.buffer.is_empty() && self.wire.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
+        let quiet = wire.buffer.is_empty() && wire.poll_read(&mut Context::from_waker(Waker::noop())).is_pending();
+        quiet && upload.is_none() && unsent.is_none()
     }
 }
 
@@ -73,7 +76,7 @@ impl Wire {
     }
 }
 
-/// An exchange that has begun: the request may still be on its way when the answer comes.
+/// A connection with its request: that may still be on its way when the answer comes.
 struct Exchange {
     wire: Wire,
     /// `None`: all of it was written.
@@ -130,10 +133,10 @@ impl Exchange {
 ///
 /// # Errors
 /// `Broken` when the connection ends before a whole head came.
-pub async fn exchange(ready: Ready, request: Request<Body>) -> Result<Response<AnswerBody>, Trouble> {
-    let Ready { wire, home } = ready;
-    let to_head = *request.method() == Method::HEAD;
-    let mut exchange = Exchange { wire, upload: Some(Upload::new(request)), unsent: None };
+pub async fn exchange(ready: Ready, request: Upload) -> Result<Response<AnswerBody>, Trouble> {
+    let Ready { mut exchange, home } = ready;
+    let to_head = request.is_to_head();
+    exchange.upload = Some(request);
     let Answer { head, framing, stays } = poll_fn(|cx| exchange.poll_head(to_head, cx)).await?;
     let body = AnswerBody { exchange: Some(exchange), framing, home: home.filter(|_| stays), closed: false };
     Ok(head.map(|()| body))
@@ -154,7 +157,7 @@ fn broken(error: &io::Error) -> Trouble {
 /// The body of an answer together with the connection that it arrives on.
 pub struct AnswerBody {
     /// `None` only while dropping. Its write side stays open to the end: Ollama takes a half-close for a departure.
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
     framing: Framing,
     home: Option<Idle>,
     /// The node has closed its side, which is an end too where no other is told.
@@ -188,10 +191,8 @@ impl Drop for AnswerBody {
     /// After a whole answer the connection goes home, if it has one. Not when the node answered in the middle of an
     /// upload: the request still stands half written in it, and its client waits to be let go.
     fn drop(&mut self) {
-        let (Some(Exchange { wire, upload: None, unsent: None }), Some(home)) = (self.exchange.take(), self.home.take()) else {
-            return;
-        };
-        let mut ready = Ready { wire, home: None };
+        let (Some(exchange), Some(home)) = (self.exchange.take(), self.home.take()) else { return };
+        let mut ready = Ready { exchange, home: None };
         if self.framing.is_over() && ready.still_open() {
             home.put(ready);
         }
@@ -218,8 +219,9 @@ impl hyper::body::Body for AnswerBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::body;
+    use crate::upstream::RequestHead;
     use http_body_util::BodyExt;
+    use hyper::{Method, Uri};
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -240,8 +242,8 @@ mod tests {
         (Link { stream: TcpStream::connect(peer).await.unwrap(), peer }, server)
     }
 
-    fn request() -> Request<Body> {
-        Request::get("/").header("host", "x").body(body::empty()).unwrap()
+    fn request() -> Upload {
+        RequestHead::new(&Method::GET, &Uri::from_static("/")).with(Bytes::new())
     }
 
     #[tokio::test]

@@ -63,12 +63,11 @@ impl Framing {
         matches!(self, Self::Length(0) | Self::Chunked(Chunks { place: Place::Over, .. }))
     }
 
-    /// The bytes that are to come, if that is known.
+    /// The bytes that are to come, if the head told. A body in chunks stays one, also when all of it is here already.
     pub(super) fn left(&self) -> Option<u64> {
         match self {
             Self::Length(left) => Some(*left),
-            _ if self.is_over() => Some(0),
-            _ => None,
+            Self::Chunked(_) | Self::ToTheEnd => None,
         }
     }
 

@@ -4,11 +4,14 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
+use hyper::body::Body as _;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Method, Response, StatusCode, Uri, Version};
 
 use super::framing::Framing;
+use super::upload::{Coding, Upload};
+use crate::http::Body;
 
 /// A longer head is no head of Ollama's.
 const LONGEST: usize = 64 * 1024;
@@ -16,47 +19,69 @@ const LONGEST: usize = 64 * 1024;
 /// More lines than this are refused.
 const MOST: usize = 100;
 
-/// How the body of a request goes over the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
-    /// So many bytes; none are announced by nothing.
-    Length(u64),
-    /// In chunks.
-    Chunked,
+/// The head of a request, being written. All but its framing is the caller's.
+pub struct RequestHead {
+    bytes: BytesMut,
+    method: Method,
 }
 
-/// The bytes of a request's head. Its headers are those that the node shall see, but for the framing, which is told here
-/// unless they name a length. `length`: that of the body, if it is known.
-pub(super) fn write<B>(request: &Request<B>, length: Option<u64>) -> (BytesMut, Coding) {
-    const LINE: usize = 40;
-    let headers = request.headers();
-    let mut head = BytesMut::with_capacity(128 + headers.len() * LINE);
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
-        head.extend_from_slice(part.as_bytes());
+impl RequestHead {
+    /// Begins with path and query of `target`.
+    pub fn new(method: &Method, target: &Uri) -> Self {
+        const USUAL: usize = 512;
+        let mut head = Self { bytes: BytesMut::with_capacity(USUAL), method: method.clone() };
+        let target = target.path_and_query().map_or("/", |target| target.as_str());
+        head.put([method.as_str(), " ", target, " HTTP/1.1\r\n"].map(str::as_bytes));
+        head
     }
-    for (name, value) in headers {
-        line(&mut head, name.as_str(), value.as_bytes());
+
+    /// One more line.
+    pub fn header(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.put([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
-    let told = headers.get(header::CONTENT_LENGTH).and_then(|told| told.to_str().ok()?.parse().ok());
-    let coding = match told.or(length) {
-        Some(length) => Coding::Length(length),
-        None => Coding::Chunked,
-    };
-    match coding {
-        Coding::Length(length) if told.is_none() && length > 0 => {
-            line(&mut head, "content-length", length.to_string().as_bytes());
+
+    /// With a body that is whole in memory. A `GET` without one has none; other methods tell that it is empty.
+    pub fn with(mut self, body: Bytes) -> Upload {
+        if !body.is_empty() || !matches!(self.method, Method::GET | Method::HEAD) {
+            self.length(body.len() as u64);
         }
-        Coding::Length(_) => {}
-        Coding::Chunked => line(&mut head, "transfer-encoding", b"chunked"),
+        let to_head = self.method == Method::HEAD;
+        Upload::whole(self.end(), body, to_head)
     }
-    head.extend_from_slice(b"\r\n");
-    (head, coding)
-}
 
-fn line(head: &mut BytesMut, name: &str, value: &[u8]) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-        head.extend_from_slice(part);
+    /// With a body that passes through: in chunks, unless its length is known.
+    pub fn streaming(mut self, body: Body) -> Upload {
+        let coding = match body.size_hint().exact() {
+            Some(length) => {
+                self.length(length);
+                Coding::Length(length)
+            }
+            None => {
+                self.header(&header::TRANSFER_ENCODING, &HeaderValue::from_static("chunked"));
+                Coding::Chunked
+            }
+        };
+        let to_head = self.method == Method::HEAD;
+        Upload::streaming(self.end(), body, coding, to_head)
+    }
+
+    fn length(&mut self, length: u64) {
+        let (mut digits, mut at, mut left) = ([0; 20], 20, length);
+        while at == 20 || left > 0 {
+            at -= 1;
+            digits[at] = b"0123456789"[(left % 10) as usize];
+            left /= 10;
+        }
+        self.put([b"content-length: ", &digits[at..], b"\r\n"]);
+    }
+
+    fn end(mut self) -> Bytes {
+        self.put([b"\r\n"]);
+        self.bytes.freeze()
+    }
+
+    fn put<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
     }
 }
 

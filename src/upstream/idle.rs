@@ -51,15 +51,14 @@ impl Idle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Body, body};
-    use crate::upstream::{Link, exchange};
+    use crate::upstream::{Link, RequestHead, Upload, exchange};
     use http_body_util::BodyExt;
-    use hyper::Request;
+    use hyper::{Method, Uri};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
-    fn request() -> Request<Body> {
-        Request::get("/").header("host", "x").body(body::empty()).unwrap()
+    fn request() -> Upload {
+        RequestHead::new(&Method::GET, &Uri::from_static("/")).with(bytes::Bytes::new())
     }
 
     async fn pair() -> (Link, TcpStream) {

@@ -6,26 +6,35 @@ use std::task::{Context, Poll, ready};
 
 use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
-use hyper::Request;
 use hyper::body::Body as _;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::Trouble;
-use super::head::{self, Coding};
 use crate::http::Body;
 
 /// Head or chunk size, data, and what stands behind it: written together.
 type Piece = Chain<Chain<Bytes, Bytes>, &'static [u8]>;
 
-/// What is still to be written.
-pub(super) struct Upload {
+/// How a body that passes through goes over the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// So many bytes.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+}
+
+/// A request, or what is still to be written of it.
+pub struct Upload {
     /// The head, until it is part of a piece.
     head: Bytes,
     /// `None`: it has come to its end.
     body: Option<Body>,
     coding: Coding,
     piece: Piece,
+    /// Its answer has no body.
+    to_head: bool,
 }
 
 /// Why a request could not be written.
@@ -37,10 +46,16 @@ pub(super) enum Failure {
 }
 
 impl Upload {
-    pub(super) fn new(request: Request<Body>) -> Self {
-        let (head, coding) = head::write(&request, request.body().size_hint().exact());
-        let body = Some(request.into_body()).filter(|body| !body.is_end_stream());
-        Self { head: head.freeze(), body, coding, piece: piece(Bytes::new(), Bytes::new(), b"") }
+    pub(super) fn whole(head: Bytes, body: Bytes, to_head: bool) -> Self {
+        Self { head: Bytes::new(), body: None, coding: Coding::Length(0), piece: piece(head, body, b""), to_head }
+    }
+
+    pub(super) fn streaming(head: Bytes, body: Body, coding: Coding, to_head: bool) -> Self {
+        Self { head, body: Some(body), coding, piece: piece(Bytes::new(), Bytes::new(), b""), to_head }
+    }
+
+    pub(super) fn is_to_head(&self) -> bool {
+        self.to_head
     }
 
     /// Writes what can be written now. `Ready`: all of it was.
