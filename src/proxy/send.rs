@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode, Uri, Version};
 use tokio::time::Instant;
@@ -54,12 +54,12 @@ impl Payload {
             }
             Self::Streaming(incoming) => match incoming.lock().ok().and_then(|mut incoming| incoming.take()) {
                 Some(incoming) => {
-                    let sent = sent.clone();
+                    let (sent, length) = (sent.clone(), incoming.size_hint().exact());
                     let counted = incoming.map_frame(move |frame| {
                         sent.add(frame.data_ref().map_or(0, Bytes::len) as u64);
                         frame
                     });
-                    head.streaming(counted.map_err(Into::into).boxed_unsync())
+                    head.streaming(counted.map_err(Into::into).boxed_unsync(), length)
                 }
                 None => head.with(Bytes::new()),
             },

@@ -221,6 +221,8 @@ mod tests {
     use super::*;
     use crate::upstream::RequestHead;
     use http_body_util::BodyExt;
+    use http_body_util::channel::Channel;
+    use hyper::header::{self, HeaderValue};
     use hyper::{Method, Uri};
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -244,6 +246,56 @@ mod tests {
 
     fn request() -> Upload {
         RequestHead::new(&Method::GET, &Uri::from_static("/")).with(Bytes::new())
+    }
+
+    /// What a node reads of a request, which is as long as it is expected to be.
+    async fn on_the_wire(request: Upload, expected: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let link = Link { stream: TcpStream::connect(peer).await.unwrap(), peer };
+        let asking = tokio::spawn(exchange(Ready::over(link, None), request));
+        let mut read = vec![0; expected.len()];
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut read)).await.unwrap().unwrap();
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        assert_eq!(asking.await.unwrap().unwrap().status(), 204);
+        // Nothing comes behind it.
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        String::from_utf8(read).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_stands_on_the_wire_with_the_framing_of_its_body() {
+        let head = |method| {
+            let mut head = RequestHead::new(&method, &Uri::from_static("/api/x?a=1&a=2"));
+            head.header(&header::HOST, &HeaderValue::from_static("pc:1"));
+            head
+        };
+        let begun = |method: &str, rest: &str| format!("{method} /api/x?a=1&a=2 HTTP/1.1\r\nhost: pc:1\r\n{rest}");
+        let streamed = |pieces: &'static [&'static str]| {
+            let (mut sender, body) = Channel::<Bytes, std::convert::Infallible>::new(4);
+            pieces.iter().for_each(|piece| sender.try_send(Frame::data(Bytes::from_static(piece.as_bytes()))).unwrap());
+            body.map_err(|never| match never {}).boxed_unsync()
+        };
+        for (request, expected) in [
+            (head(Method::GET).with(Bytes::new()), begun("GET", "\r\n")),
+            (head(Method::DELETE).with(Bytes::new()), begun("DELETE", "content-length: 0\r\n\r\n")),
+            (
+                head(Method::POST).with("x".repeat(1_234).into()),
+                begun("POST", &format!("content-length: 1234\r\n\r\n{}", "x".repeat(1_234))),
+            ),
+            (
+                head(Method::POST).streaming(crate::http::body::full("hello"), Some(5)),
+                begun("POST", "content-length: 5\r\n\r\nhello"),
+            ),
+            (
+                head(Method::POST).streaming(streamed(&["abc", "0123456789abcdef"]), None),
+                begun("POST", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"),
+            ),
+            (head(Method::POST).streaming(streamed(&[]), None), begun("POST", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n")),
+        ] {
+            assert_eq!(on_the_wire(request, &expected).await, expected);
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,6 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
-use hyper::body::Body as _;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode, Uri, Version};
@@ -50,8 +49,8 @@ impl RequestHead {
     }
 
     /// With a body that passes through: in chunks, unless its length is known.
-    pub fn streaming(mut self, body: Body) -> Upload {
-        let coding = match body.size_hint().exact() {
+    pub fn streaming(mut self, body: Body, length: Option<u64>) -> Upload {
+        let coding = match length {
             Some(length) => {
                 self.length(length);
                 Coding::Length(length)
