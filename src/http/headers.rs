@@ -34,7 +34,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// What a node must not see: it would refuse foreign origins, and cookies are ours. Its own `Host` stands in the place of ours,
-/// and whoever writes the body tells its length.
+/// the id that we go by in the place of the client's, and whoever writes the body tells its length: the caller adds both.
 fn is_ours(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -50,6 +50,7 @@ fn is_ours(name: &HeaderName) -> bool {
             | "x-ollama-proxy-wake"
             | "host"
             | "content-length"
+            | "x-request-id"
     )
 }
 
@@ -149,12 +150,14 @@ mod tests {
             ("cookie", "a=b"),
             ("authorization", "Bearer ollama"),
             ("via", "1.1 other"),
+            ("x-request-id", "not harmless"),
         ]);
         let (host, via) = (value("gpu:11434"), value("1.1 me"));
         let sent: HeaderMap = toward_node(&given, &host, &via).map(|(name, value)| (name.clone(), value.clone())).collect();
         assert_eq!(sent["host"], "gpu:11434");
         assert!(!sent.contains_key("origin") && !sent.contains_key("cookie"));
         assert_eq!(sent["authorization"], "Bearer ollama");
+        assert!(!sent.contains_key("x-request-id"));
         assert_eq!(sent.get_all("via").iter().collect::<Vec<_>>(), ["1.1 other", "1.1 me"]);
     }
 

@@ -94,6 +94,7 @@ pub struct Settings {
 /// A request that needs a node.
 struct Job<'a> {
     head: &'a Parts,
+    id: HeaderValue,
     payload: Payload,
     ask: Ask,
     client: SocketAddr,
@@ -138,8 +139,7 @@ impl Proxy {
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        let (mut head, incoming) = request.into_parts();
-        head.headers.insert(headers::REQUEST_ID, trace.id().clone());
+        let (head, incoming) = request.into_parts();
         self.refuse_loops(&head)?;
         let (payload, bytes) = if classify::streams_up(&head.method, head.uri.path()) {
             (Payload::streaming(incoming), Bytes::new())
@@ -162,7 +162,7 @@ impl Proxy {
                 return Ok(answer);
             }
         }
-        let job = Job { head: &head, payload, ask, client };
+        let job = Job { head: &head, id: trace.id().clone(), payload, ask, client };
         let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => {
                 let served = tokio::time::timeout(limit, Box::pin(self.serve(&job, trace))).await;

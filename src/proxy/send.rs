@@ -240,6 +240,7 @@ impl Proxy {
                 head.header(name, value);
             }
         }
+        head.header(&headers::REQUEST_ID, &job.id);
         Ok(job.payload.behind(head, node.metrics().sent()))
     }
 

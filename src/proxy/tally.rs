@@ -90,7 +90,8 @@ fn named(text: &[u8], low_line: usize) -> Option<(Figure, u64)> {
     })?;
     let rest = rest.strip_prefix(b"\"")?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-    let number = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    let add = |number: u64, digit: &u8| number.checked_mul(10)?.checked_add((digit - b'0').into());
+    let number = rest[..digits].iter().try_fold(0, add).filter(|_| digits > 0)?;
     Some((*figure, number))
 }
 

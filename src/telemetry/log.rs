@@ -1,6 +1,6 @@
 //! The log: lines on stderr, as text or as one JSON object each.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -71,55 +71,47 @@ impl FormatTime for Clock {
 struct Plain;
 
 impl<'w> FormatFields<'w> for Plain {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> std::fmt::Result {
-        let mut line = Line { writer, begun: false, result: Ok(()) };
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> std::fmt::Result {
+        let mut line = Line(String::with_capacity(USUAL));
         fields.record(&mut line);
-        line.result
+        writer.write_str(&line.0)
     }
 }
 
-/// A line that is being written.
-struct Line<'w> {
-    writer: Writer<'w>,
-    begun: bool,
-    result: std::fmt::Result,
-}
+/// Room for the fields of most lines.
+const USUAL: usize = 384;
 
-impl Line<'_> {
-    fn put(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> std::fmt::Result) {
-        if self.result.is_ok() {
-            self.result = self.begin(field.name()).and_then(|()| value(&mut self.writer));
-        }
-    }
+/// A line that is being written: whole, and then handed on in one piece.
+struct Line(String);
 
-    fn begin(&mut self, name: &str) -> std::fmt::Result {
-        if std::mem::replace(&mut self.begun, true) {
-            self.writer.write_char(' ')?;
+impl Line {
+    fn begin(&mut self, field: &Field) {
+        if !self.0.is_empty() {
+            self.0.push(' ');
         }
-        if name == "message" {
-            return Ok(());
+        if field.name() != "message" {
+            self.0.push_str(field.name());
+            self.0.push('=');
         }
-        self.writer.write_str(name)?;
-        self.writer.write_char('=')
     }
 }
 
-impl Visit for Line<'_> {
+impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, |line| write!(line, "{value:?}"));
+        self.begin(field);
+        // Only the value itself could refuse: then its field stays empty.
+        let _ = write!(self.0, "{value:?}");
     }
 
     /// Most texts hold nothing that must be escaped, and are not searched for it letter by letter.
     fn record_str(&mut self, field: &Field, text: &str) {
-        let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
-        self.put(field, |line| {
-            if !is_plain {
-                return write!(line, "{text:?}");
-            }
-            line.write_char('"')?;
-            line.write_str(text)?;
-            line.write_char('"')
-        });
+        if !text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+            return self.record_debug(field, &text);
+        }
+        self.begin(field);
+        self.0.push('"');
+        self.0.push_str(text);
+        self.0.push('"');
     }
 }
 

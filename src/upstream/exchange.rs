@@ -274,7 +274,9 @@ mod tests {
         let begun = |method: &str, rest: &str| format!("{method} /api/x?a=1&a=2 HTTP/1.1\r\nhost: pc:1\r\n{rest}");
         let streamed = |pieces: &'static [&'static str]| {
             let (mut sender, body) = Channel::<Bytes, std::convert::Infallible>::new(4);
-            pieces.iter().for_each(|piece| sender.try_send(Frame::data(Bytes::from_static(piece.as_bytes()))).unwrap());
+            for piece in pieces {
+                sender.try_send(Frame::data(Bytes::from_static(piece.as_bytes()))).unwrap();
+            }
             body.map_err(|never| match never {}).boxed_unsync()
         };
         for (request, expected) in [

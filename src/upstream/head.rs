@@ -80,7 +80,9 @@ impl RequestHead {
     }
 
     fn put<const N: usize>(&mut self, parts: [&[u8]; N]) {
-        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
     }
 }
 
@@ -166,7 +168,9 @@ fn lines(buffer: &[u8]) -> Result<Option<Lines>, Malformed> {
 
 fn map(bytes: &Bytes, fields: &[(Range<usize>, Range<usize>)]) -> Result<HeaderMap, Malformed> {
     const BAD: Malformed = "a header of its answer is malformed";
-    let mut headers = HeaderMap::with_capacity(fields.len());
+    /// So many more are put in on the way to the client.
+    const MORE: usize = 4;
+    let mut headers = HeaderMap::with_capacity(fields.len() + MORE);
     for (name, value) in fields {
         let name = HeaderName::from_bytes(&bytes[name.clone()]).map_err(|_| BAD)?;
         let value = HeaderValue::from_maybe_shared(bytes.slice(value.clone())).map_err(|_| BAD)?;
