@@ -30,6 +30,7 @@ mod speech;
 mod sse;
 mod talk;
 mod target;
+mod thoughts;
 mod translation;
 mod trouble;
 
@@ -43,10 +44,12 @@ pub use lines::LineFramer;
 pub use listing::{Listed, Page, page};
 pub use opening::Opening;
 pub use rename::with_model;
+pub use speech::Usage;
 pub use sse::{Event, SseDecoder};
 pub use talk::Talk;
 pub use target::{Abilities, Flavour, Target};
-pub use translation::{Tongue, Translation, ask, count_tokens, nothing_said, understand, whole};
+pub use thoughts::Thoughts;
+pub use translation::{Told, Tongue, Translation, ask, count_tokens, nothing_said, understand, whole, whole_told};
 pub use trouble::of_answer;
 
 /// The longest event or line that is read: as much as Ollama's own client takes.

@@ -50,6 +50,7 @@ impl Writer {
             }
             Said::CallPart(part) => self.delta(&json!({ "type": "input_json_delta", "partial_json": part }), out),
             Said::CallEnd(_) => self.close(out),
+            Said::Signed(_) => {}
             Said::End { reason, usage } => {
                 self.begin(out);
                 self.close(out);
