@@ -34,6 +34,8 @@ pub struct Trace {
     infers: bool,
     node: Option<Node>,
     provider: Option<&'static str>,
+    /// Of a provider's: its name as listed.
+    cloud_model: Option<String>,
     started: Instant,
     /// What it waits for now, and since when.
     holding: Option<(Reason, Instant)>,
@@ -80,6 +82,7 @@ impl Trace {
             infers: false,
             node: None,
             provider: None,
+            cloud_model: None,
             started: Instant::now(),
             holding: None,
             held: None,
@@ -161,9 +164,10 @@ impl Trace {
         }
     }
 
-    /// Which cloud provider serves it.
-    pub fn on_provider(&mut self, word: &'static str) {
+    /// Which cloud provider serves it, and its name for the model.
+    pub fn on_provider(&mut self, word: &'static str, model: &str) {
         self.provider = Some(word);
+        self.cloud_model = Some(model.to_owned());
     }
 
     /// It waited for a wake or a place.
@@ -251,6 +255,7 @@ impl Trace {
             method: self.method.clone(),
             model: self.model.take(),
             node: self.node.take(),
+            cloud_model: self.cloud_model.take(),
             fault: self.fault.take(),
             status: status.as_u16(),
             outcome: Outcome::Open,
@@ -280,6 +285,7 @@ impl Trace {
             route: self.route,
             node: self.node.as_ref(),
             provider: self.provider,
+            cloud_model: self.cloud_model.as_deref(),
             end,
             took,
             model: self.model.as_deref().filter(|_| self.infers),

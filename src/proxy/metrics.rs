@@ -21,6 +21,9 @@ const NONE: &str = "none";
 const METADATA: [&str; 7] =
     ["/api/tags", "/api/version", "/api/status", "/api/show", "/api/ps", "/v1/models", "/v1/models/{model}"];
 
+/// Models of one provider that have series of their own.
+const MOST_CLOUD_MODELS: usize = 100;
+
 /// The families of all requests. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Shared>);
@@ -59,7 +62,8 @@ struct OfModel {
     output: Counter,
     first_token: Histogram,
     per_token: Histogram,
-    load: Histogram,
+    /// Only nodes tell it.
+    load: Option<Histogram>,
 }
 
 /// How a request ended, for the label `status`.
@@ -139,6 +143,8 @@ pub(super) struct Account<'a> {
     pub(super) node: Option<&'a Node>,
     /// The cloud provider that served in a node's place.
     pub(super) provider: Option<&'static str>,
+    /// Its name for the model.
+    pub(super) cloud_model: Option<&'a str>,
     pub(super) end: End,
     pub(super) took: Duration,
     /// The model as the client named it, of inference only.
@@ -193,7 +199,11 @@ impl Metrics {
                 ["method", "endpoint", "node"],
                 seconds,
             ),
-            tokens: registry.counters("ollama_proxy_tokens_total", "Tokens by the node's own count", ["node", "model", "type"]),
+            tokens: registry.counters(
+                "ollama_proxy_tokens_total",
+                "Tokens by the own count of the node or the cloud provider",
+                ["node", "model", "type"],
+            ),
             first_token: registry.histograms("ollama_proxy_time_to_first_token_seconds", first_help, ["node", "model"], seconds),
             per_token: registry.histograms(
                 "ollama_proxy_time_per_output_token_seconds",
@@ -242,14 +252,18 @@ impl Metrics {
         let (requests, seconds) = books.requests.entry(line).or_insert_with_key(|line| self.line(line));
         requests.one();
         seconds.took(account.took);
+        let models_of = name.clone();
         if account.end == End::Left {
             let aborts = &self.0.aborts;
             books.aborts.entry(name).or_insert_with_key(|name| aborts.with([node_label(name.as_ref())])).one();
         }
-        if let Some((node, label)) = account.node.zip(label) {
-            let models = books.models.entry(node.name().clone()).or_default();
+        if let Some((name, mut label)) = models_of.zip(label) {
+            let models = books.models.entry(name.clone()).or_default();
+            if account.node.is_none() && models.len() >= MOST_CLOUD_MODELS && !models.contains_key(&label) {
+                "other".clone_into(&mut label);
+            }
             if !models.contains_key(&label) {
-                models.insert(label.clone(), self.model(node, &label));
+                models.insert(label.clone(), self.model(&name, account.node, &label));
             }
             if let Some(series) = models.get(&label) {
                 series.account(account);
@@ -263,25 +277,29 @@ impl Metrics {
         (requests, self.0.seconds.with([line.method, line.route, node]))
     }
 
-    fn model(&self, node: &Node, label: &str) -> OfModel {
-        let name = node.name().as_str();
+    fn model(&self, name: &NodeName, node: Option<&Node>, label: &str) -> OfModel {
+        let name = name.as_str();
         OfModel {
             input: self.0.tokens.with([name, label, "input"]),
             output: self.0.tokens.with([name, label, "output"]),
             first_token: self.0.first_token.with([name, label]),
             per_token: self.0.per_token.with([name, label]),
-            load: node.metrics().load_seconds(label),
+            load: node.map(|node| node.metrics().load_seconds(label)),
         }
     }
 }
 
 impl Account<'_> {
-    /// The model by its name in the node's list; `None` when there is nothing to count for it.
+    /// The model by its name in the node's or the provider's list; `None` when there is nothing to count for it.
     fn model_label(&self) -> Option<String> {
         if self.figures == Figures::default() && self.first_token.is_none() {
             return None;
         }
-        let (node, model) = self.node.zip(self.model)?;
+        let model = self.model?;
+        if self.provider.is_some() {
+            return self.cloud_model.map(str::to_owned);
+        }
+        let node = self.node?;
         let view = node.view();
         let listed = view.holding.find(model).map_or("other", |listed| &listed.name);
         Some(if listed == "other" { listed } else { node.metrics().label(listed) }.to_owned())
@@ -304,8 +322,8 @@ impl OfModel {
     fn account(&self, account: &Account<'_>) {
         self.input.add(account.figures.input.unwrap_or_default());
         self.output.add(account.figures.output.unwrap_or_default());
-        if let Some(load) = account.figures.load {
-            self.load.took(load);
+        if let Some((series, load)) = self.load.as_ref().zip(account.figures.load) {
+            series.took(load);
         }
         if let Some(time) = account.first_token {
             self.first_token.took(time);

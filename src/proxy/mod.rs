@@ -17,6 +17,7 @@ mod account;
 mod admit;
 mod cloud;
 mod cloud_body;
+mod cloud_lists;
 mod everywhere;
 mod explain;
 mod failover;
@@ -168,6 +169,7 @@ impl Proxy {
             (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing | Kind::WakeFailed) => {
                 Ok(local::unloaded(*shape, &job.ask))
             }
+            (Class::Metadata(_), Ok(list)) => self.with_cloud_models_behind(&job.ask, &head.method, list).await,
             (_, served) => served,
         }
     }

@@ -132,7 +132,14 @@ impl Translation {
             Voice::ChatCompletions | Voice::Completions => Form::SseChat,
             Voice::Messages => Form::SseMessages,
         };
-        Self { reader: Reader::new(tongue), writer: Writer::new(client), form, said: Vec::new(), done: false, told: Told::default() }
+        Self {
+            reader: Reader::new(tongue),
+            writer: Writer::new(client),
+            form,
+            said: Vec::new(),
+            done: false,
+            told: Told::default(),
+        }
     }
 
     /// Has signed thoughts kept, for [`Self::told`].

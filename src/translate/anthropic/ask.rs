@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
+use super::schema::closed;
 use crate::translate::talk::{Effort, Format, Image, Message, Part, Role, Talk, Think, ToolChoice};
 use crate::translate::target::Target;
 
@@ -165,7 +166,7 @@ fn tool_choice(talk: &Talk) -> Option<Value> {
 fn thinking(talk: &Talk, target: &Target, most: u64) -> (Option<Value>, Map<String, Value>) {
     let mut output = Map::new();
     if let Some(Format::Schema { schema, .. }) = &talk.format {
-        output.insert("format".to_owned(), json!({ "type": "json_schema", "schema": schema }));
+        output.insert("format".to_owned(), json!({ "type": "json_schema", "schema": closed(schema) }));
     }
     let forced = matches!(talk.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
     let unsigned = talk.has_unsigned_calls();
