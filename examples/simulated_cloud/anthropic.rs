@@ -12,6 +12,11 @@ pub const KEY: &str = "sk-ant-canary-0123456789";
 const THOUGHT: &str = "A greeting, so I greet.";
 const SIGNATURE: &str = "EqQBCkYIBRgCKkBzaWduZWQgYnkgdGhlIHN0YW5kLWlu";
 
+/// Of its API. The younger one knows no sampling.
+const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
+
+const SAMPLING: [&str; 3] = ["temperature", "top_k", "top_p"];
+
 /// Every top-level field; others are refused.
 const KNOWN: [&str; 15] = [
     "model",
@@ -43,8 +48,12 @@ pub fn answer(heard: &Heard) -> Say {
     if heard.header("x-api-key") != KEY || !heard.header("authorization").is_empty() {
         return refuse(401, "authentication_error", &format!("invalid x-api-key {}", heard.header("x-api-key")));
     }
-    if heard.header("anthropic-version") != "2023-06-01" {
+    let version = heard.header("anthropic-version");
+    if !VERSIONS.contains(&version) {
         return refuse(400, "invalid_request_error", "anthropic-version: header is required");
+    }
+    if let Some(gone) = SAMPLING.iter().find(|key| version != VERSIONS[0] && !heard.body[**key].is_null()) {
+        return refuse(400, "invalid_request_error", &format!("{gone}: Extra inputs are not permitted"));
     }
     if heard.asked.starts_with("POST") && !heard.header("content-type").starts_with("application/json") {
         return refuse(400, "invalid_request_error", "content-type: must be application/json");

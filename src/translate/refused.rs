@@ -20,6 +20,9 @@ const SPARED: [&str; 14] = [
     "max_completion_tokens",
 ];
 
+/// How the refusal of a name begins that no model of the server knows, or not this one.
+const UNRECOGNIZED: &str = "Unrecognized request argument";
+
 /// A request without a parameter.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Less {
@@ -33,13 +36,17 @@ pub struct Less {
 pub fn refused_parameter(refusal: &[u8]) -> Option<&'static str> {
     let refusal: Value = serde_json::from_slice(refusal).ok()?;
     let error = refusal.get("error")?;
+    let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
+    if let Some(names) = text.strip_prefix(UNRECOGNIZED) {
+        return SPARED.into_iter().find(|key| names.split([' ', ',', ':', '\'', '.']).any(|name| name == *key));
+    }
     let code = error.get("code")?.as_str()?;
     if !matches!(code, "unsupported_parameter" | "unsupported_value") {
         return None;
     }
     // Such as `reasoning.effort`; where no parameter is named, the text quotes it.
     let named = error.get("param").and_then(Value::as_str).map(|name| name.replace('.', "_"));
-    let quoted = || error.get("message")?.as_str()?.split('\'').nth(1).map(str::to_owned);
+    let quoted = || text.split('\'').nth(1).map(str::to_owned);
     let name = named.or_else(quoted)?;
     SPARED.into_iter().find(|key| *key == name)
 }
@@ -75,6 +82,8 @@ mod tests {
             ),
             (r#"{"code":"unsupported_parameter","param":"tools","message":"x"}"#, None),
             (r#"{"code":"invalid_value","param":"temperature","message":"x"}"#, None),
+            (r#"{"code":null,"message":"Unrecognized request argument supplied: reasoning_effort"}"#, Some("reasoning_effort")),
+            (r#"{"code":null,"message":"Unrecognized request arguments supplied: seeds, user"}"#, Some("user")),
             (r#"{"code":429,"message":"x"}"#, None),
             (r#""text""#, None),
         ] {
