@@ -52,6 +52,8 @@ pub struct Config {
     pub source: NodeSource,
     /// Cloud providers; empty unless the user has a key.
     pub providers: Vec<ProviderConfig>,
+    /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
+    pub repair_v1: bool,
     /// Whether the providers' models stand in the lists of models.
     pub list_cloud_models: bool,
     /// Times that bound what we wait for.
