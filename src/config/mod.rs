@@ -142,6 +142,16 @@ pub enum NodeKind {
     OpenAi,
 }
 
+impl NodeKind {
+    /// The word for it in the node file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ollama => "ollama",
+            Self::OpenAi => "openai",
+        }
+    }
+}
+
 /// How one node is sent to sleep by us; nothing set: it sleeps by its own timer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SleepConfig {

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::cloud::now;
 use crate::translate::Translation;
 use crate::upstream::{AnswerBody, Trouble};
-use crate::values::Fault;
+use crate::values::{Fault, Kind, Retry};
 
 /// The rest of an answer.
+#[allow(clippy::large_enum_variant, reason = "the large one is the usual one, and lies in a box with all else of its request")]
 pub(super) enum Source {
     /// As it comes.
     Plain(AnswerBody),
@@ -53,7 +54,7 @@ impl Translated {
         poll_fn(|cx| self.poll_out(cx)).await?;
         if self.out.is_empty() {
             // An end without a word is a fault of the translation's own.
-            return Ok(Err(self.fault.take().unwrap_or_else(|| no_word())));
+            return Ok(Err(self.fault.take().unwrap_or_else(no_word)));
         }
         Ok(Ok(std::mem::take(&mut self.out)))
     }
@@ -115,7 +116,7 @@ impl Translated {
 }
 
 fn no_word() -> Fault {
-    Fault::node(crate::values::Kind::Died, crate::values::Retry::Never, "its stream ended before it began")
+    Fault::node(Kind::Died, Retry::Never, "its stream ended before it began")
 }
 
 impl Body for Source {

@@ -52,7 +52,10 @@ pub(super) struct Reading {
 
 /// What the client said.
 enum Said {
-    Talk { client: Client, stream: bool },
+    Talk {
+        client: Client,
+        stream: bool,
+    },
     Embed(Wanted),
     /// Nothing but that a model be loaded, which such a node does by itself; what is answered then.
     Nothing(Client),
@@ -176,8 +179,9 @@ impl Reading {
     /// Reads the answer until there is something for the client; until then a failure can still be a real status.
     pub(super) async fn read(&self, head: response::Parts, rest: AnswerBody) -> Result<Beginning, Trouble> {
         let status = head.status;
-        let greets = matches!(self.said, Said::Nothing(_) | Said::NothingToEmbed(_));
-        if !status.is_success() && !(greets && status.is_client_error()) {
+        // Whoever does not know the path that it was greeted on has answered all the same.
+        let greets = status.is_client_error() && matches!(self.said, Said::Nothing(_) | Said::NothingToEmbed(_));
+        if !status.is_success() && !greets {
             let body = whole(rest, LONGEST_ERROR).await.unwrap_or_default();
             return Ok(self.refused(head, &body));
         }
@@ -189,9 +193,7 @@ impl Reading {
                 let kind = client.voice.content_type(false);
                 translate::whole(self.tongue, client.clone(), &said, now).map(|written| (kind, written))
             }
-            Said::Embed(wanted) => {
-                wanted.from_openai(&whole(rest, LONGEST).await?, now).map(|written| (native, written))
-            }
+            Said::Embed(wanted) => wanted.from_openai(&whole(rest, LONGEST).await?, now).map(|written| (native, written)),
             Said::Nothing(client) => Ok((client.voice.content_type(false), translate::nothing_said(client, false, now))),
             Said::NothingToEmbed(wanted) => Ok((native, wanted.nothing_said(now).unwrap_or_default())),
         };

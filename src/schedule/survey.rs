@@ -52,7 +52,14 @@ impl<'a> Need<'a> {
             |preload| preload.runner().0.to_owned(),
         );
         let options = preload.map(|preload| preload.runner().1.to_owned());
-        Self { held: Some(name), sized: Some(name), only: None, takes_place, of_ollama: false, runner: Some(Runner { model, options }) }
+        Self {
+            held: Some(name),
+            sized: Some(name),
+            only: None,
+            takes_place,
+            of_ollama: false,
+            runner: Some(Runner { model, options }),
+        }
     }
 
     /// Of a model that a node shall receive.

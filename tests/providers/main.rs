@@ -10,6 +10,7 @@ mod choice;
 mod failures;
 mod keys;
 mod lists;
+mod nodes;
 mod openai;
 mod relayed;
 mod rig;
@@ -25,6 +26,9 @@ mod node;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../shared/program.rs"]
 mod program;
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../passage/proxy.rs"]
+mod proxy;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../passage/wire.rs"]
 mod wire;

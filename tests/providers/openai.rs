@@ -38,6 +38,15 @@ pub async fn start() -> Server {
     Server::start(answer).await
 }
 
+/// A server at home that speaks the same dialect and asks for no key.
+pub async fn local() -> Server {
+    Server::start(|heard| match heard.asked.as_str() {
+        "GET /health" => refuse(404, "Unexpected endpoint or method. (GET /health)", None),
+        _ => spoken(heard, KEY),
+    })
+    .await
+}
+
 fn refuse(status: u16, text: &str, code: Option<&str>) -> Say {
     let kind = if status == 429 { "requests" } else { "invalid_request_error" };
     Say::json(status, &json!({ "error": { "message": text, "type": kind, "param": null, "code": code } }))
@@ -49,6 +58,10 @@ fn answer(heard: &Heard) -> Say {
     if key != if azure { AZURE_KEY } else { KEY } {
         return refuse(401, &format!("Incorrect API key provided: {key}."), Some("invalid_api_key"));
     }
+    spoken(heard, &key)
+}
+
+fn spoken(heard: &Heard, key: &str) -> Say {
     let (_, target) = heard.asked.split_once(' ').unwrap();
     let path = target.strip_prefix("/openai").unwrap_or(target);
     let path = path.split('?').next().unwrap();
@@ -62,7 +75,8 @@ fn answer(heard: &Heard) -> Say {
         ),
         "/embeddings" => embeddings(&heard.body),
         "/responses" => responses(),
-        path if path.ends_with("/chat/completions") => chat(&heard.body, &key),
+        "/audio/transcriptions" => Say::json(200, &json!({ "text": format!("{} bytes", heard.raw.len()) })),
+        path if path.ends_with("/chat/completions") => chat(&heard.body, key),
         other => refuse(404, &format!("Invalid URL (POST {other})"), None),
     }
 }
