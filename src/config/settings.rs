@@ -168,7 +168,7 @@ pub(super) static REPAIR_V1: Setting = setting(
     "repair-v1",
     &["REPAIR_V1"],
     "false",
-    "OpenAI chats go to Ollama's own /api/chat: max_completion_tokens counts, errors in streams are told",
+    "OpenAI chats go to Ollama's /api/chat: newer parameters count, stream errors are told",
 )
 .switch();
 pub(super) static LIST_CLOUD_MODELS: Setting = setting(
