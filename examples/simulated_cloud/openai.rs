@@ -41,6 +41,15 @@ pub async fn start() -> Server {
     Server::start(answer).await
 }
 
+/// A server at home that speaks the same dialect and asks for no key.
+pub async fn local() -> Server {
+    Server::start(|heard| match heard.asked.as_str() {
+        "GET /health" => refuse(404, "Unexpected endpoint or method. (GET /health)", None),
+        _ => spoken(heard, KEY, false),
+    })
+    .await
+}
+
 fn refuse(status: u16, text: &str, code: Option<&str>) -> Say {
     refuse_parameter(status, text, code, None)
 }
@@ -56,20 +65,25 @@ pub fn answer(heard: &Heard) -> Say {
     if key != if azure { AZURE_KEY } else { KEY } {
         return refuse(401, &format!("Incorrect API key provided: {key}."), Some("invalid_api_key"));
     }
+    if heard.asked.starts_with("POST") && !heard.header("content-type").starts_with("application/json") {
+        return refuse(400, "Unsupported content type.", None);
+    }
+    spoken(heard, &key, azure)
+}
+
+fn spoken(heard: &Heard, key: &str, azure: bool) -> Say {
     let (method, target) = heard.asked.split_once(' ').unwrap();
     let path = target.strip_prefix("/openai").unwrap_or(target);
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if path.starts_with("/deployments/") && !query.contains("api-version=") {
         return refuse(404, "Resource not found", Some("404"));
     }
-    if method == "POST" && !heard.header("content-type").starts_with("application/json") {
-        return refuse(400, "Unsupported content type.", None);
-    }
     match path.rsplit_once("/v1").map_or(path, |(_, path)| path) {
         "/models" => models(),
         "/embeddings" => embeddings(&heard.body),
         "/responses" => responses(&heard.body),
-        path if path.ends_with("/chat/completions") => chat(&heard.body, &key, azure),
+        "/audio/transcriptions" => Say::json(200, &json!({ "text": format!("{} bytes", heard.raw.len()) })),
+        path if path.ends_with("/chat/completions") => chat(&heard.body, key, azure),
         other => refuse(404, &format!("Invalid URL ({method} {other})"), None),
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::cloud_body::{Beginning, begin, figures_of};
 use super::cloud_lists::{model_v1, show};
+use super::local::is_count;
 use super::tally::Tally;
 use super::{Proxy, Trace, over_the_limit};
 use crate::classify::{self, Ask, Class, Metadata};
@@ -20,11 +21,11 @@ use crate::provider::{Answer, Call, Choice, Provider};
 use crate::translate::{self, Client, Form, Now, Talk, Tongue, Translation, Voice, Wanted, Way};
 use crate::values::{Fault, Kind, Retry};
 
-/// What of a request its provider could not be told.
-const DROPPED: HeaderName = HeaderName::from_static("x-ollama-proxy-dropped");
+/// What of a request whoever answers could not be told.
+pub(super) const DROPPED: HeaderName = HeaderName::from_static("x-ollama-proxy-dropped");
 
 /// Keeps other proxies from holding a stream back.
-const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
+pub(super) const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 const EVENTS: &str = "text/event-stream";
 const V1_JSON: &str = "application/json";
@@ -53,7 +54,7 @@ impl Proxy {
         trace: &mut Trace,
     ) -> Result<Option<Response<Body>>, Fault> {
         let Some(choice) = self.in_cloud(ask, head) else { return Ok(None) };
-        let is_count = head.uri.path() == "/v1/messages/count_tokens" && head.method == Method::POST;
+        let is_count = is_count(head);
         match ask.class {
             Class::Metadata(Metadata::Show { .. }) => return Ok(Some(show(&choice))),
             Class::Metadata(Metadata::ModelById(ref id)) => return Ok(Some(model_v1(&choice, id))),
@@ -325,7 +326,7 @@ pub(super) fn now(began: Instant) -> Now {
 }
 
 /// Letters and digits of the request's id, which name its answer too.
-fn id_of(trace: &Trace) -> String {
+pub(super) fn id_of(trace: &Trace) -> String {
     let id = trace.id().to_str().unwrap_or_default();
     id.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
 }

@@ -26,8 +26,10 @@ mod metrics;
 mod reach;
 mod relay;
 mod send;
+mod source;
 mod tally;
 mod tries;
+mod wording;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -88,6 +90,8 @@ pub struct Settings {
     pub providers: Providers,
     /// Whether their models stand in the lists of models.
     pub list_cloud_models: bool,
+    /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
+    pub repair_v1: bool,
     /// Names this process in `Via`, to recognise loops.
     pub instance: String,
 }
@@ -155,7 +159,7 @@ impl Proxy {
         if let Some(answer) = self.answer_from_cloud(&ask, &head, &bytes, trace).await? {
             return Ok(answer);
         }
-        if let Some(answer) = self.answer_from_catalog(&ask, &head).await? {
+        if let Some(answer) = self.answer_from_catalog(&ask, &head, &bytes).await? {
             return Ok(answer);
         }
         let job = Job { head: &head, payload, ask, client };

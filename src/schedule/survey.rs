@@ -11,7 +11,7 @@ use super::size::{self, Asked};
 use super::warm::Runner;
 use crate::catalog::Model;
 use crate::classify::Preload;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, NodeKind};
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
 use crate::values::ModelName;
@@ -39,6 +39,8 @@ pub struct Need<'a> {
     pub only: Option<&'a str>,
     /// Whether it takes a place: it works the GPU.
     pub takes_place: bool,
+    /// Whether only an Ollama can do it.
+    pub of_ollama: bool,
     pub(super) runner: Option<Runner>,
 }
 
@@ -50,7 +52,14 @@ impl<'a> Need<'a> {
             |preload| preload.runner().0.to_owned(),
         );
         let options = preload.map(|preload| preload.runner().1.to_owned());
-        Self { held: Some(name), sized: Some(name), only: None, takes_place, runner: Some(Runner { model, options }) }
+        Self {
+            held: Some(name),
+            sized: Some(name),
+            only: None,
+            takes_place,
+            of_ollama: false,
+            runner: Some(Runner { model, options }),
+        }
     }
 
     /// Of a model that a node shall receive.
@@ -61,6 +70,11 @@ impl<'a> Need<'a> {
     /// Of any node.
     pub fn of_any(takes_place: bool) -> Self {
         Self { takes_place, ..Self::default() }
+    }
+
+    /// Of an Ollama: other servers know no such request.
+    pub fn of_ollama(self) -> Self {
+        Self { of_ollama: true, ..self }
     }
 
     /// Of the one node that was named, if any was.
@@ -87,7 +101,8 @@ impl Scheduler {
         tried: impl Fn(usize) -> Tried,
     ) -> Vec<Candidate> {
         let (nodes, rules, desk) = (fleet.nodes(), self.rules(), self.0.desk());
-        let look = Look { need, asked: need.asked(&rules), desk: &desk, quiet_after, now: Instant::now() };
+        let beside_ollama = nodes.enabled().any(Node::is_ollama);
+        let look = Look { need, asked: need.asked(&rules), desk: &desk, quiet_after, now: Instant::now(), beside_ollama };
         nodes.iter().map(|node| look.candidate(node, tried(node.slot()))).collect()
     }
 
@@ -108,7 +123,8 @@ impl Scheduler {
             (None, _) => Vec::new(),
         };
         let desk = self.0.desk();
-        let look = Look { need, asked, desk: &desk, quiet_after, now: Instant::now() };
+        let beside_ollama = nodes.enabled().any(Node::is_ollama);
+        let look = Look { need, asked, desk: &desk, quiet_after, now: Instant::now(), beside_ollama };
         let candidate = |node: &Node| look.candidate(node, tried(node.slot()));
         let some: Vec<Candidate> = among.into_iter().map(candidate).collect();
         if (need.only.is_some() && !some.is_empty()) || choose::holders_suffice(&some, rules.fallback) {
@@ -125,6 +141,7 @@ struct Look<'a> {
     desk: &'a Desk,
     quiet_after: Duration,
     now: Instant,
+    beside_ollama: bool,
 }
 
 impl Look<'_> {
@@ -137,7 +154,7 @@ impl Look<'_> {
         let readiness = believed(readiness(node, &view, self.quiet_after), tried);
         let mut candidate = Candidate {
             index: node.slot(),
-            part: part(config, need),
+            part: self.part(config, model),
             model,
             fit: size::fit(size, &config.model_ranges),
             circuit: Circuit::Closed,
@@ -163,13 +180,18 @@ impl Look<'_> {
         }
         candidate
     }
-}
 
-fn part(config: &NodeConfig, need: &Need<'_>) -> Part {
-    match need.only {
-        _ if !config.enabled => Part::Disabled,
-        Some(only) if only != config.name.as_str() => Part::NotNamed,
-        _ => Part::Takes,
+    /// What is not Ollama may answer with its own model whatever name is asked for: a name that it does not list is better
+    /// refused by an Ollama, if there is one.
+    fn part(&self, config: &NodeConfig, model: Holds) -> Part {
+        let (need, other) = (self.need, config.kind != NodeKind::Ollama);
+        match need.only {
+            _ if !config.enabled => Part::Disabled,
+            Some(only) if only != config.name.as_str() => Part::NotNamed,
+            _ if other && need.of_ollama => Part::OtherApi,
+            None if other && need.held.is_some() && model == Holds::No && self.beside_ollama => Part::OtherApi,
+            _ => Part::Takes,
+        }
     }
 }
 
@@ -181,7 +203,7 @@ fn holds(config: &NodeConfig, view: &View, listed: Option<&Model>, asked: &Asked
     match listed {
         Some(_) => Holds::Yes,
         // Models in the cloud work without being listed.
-        None if view.holding.is_known() && !asked.is_cloud() => Holds::No,
+        None if view.holding.is_known() && (!asked.is_cloud() || config.kind != NodeKind::Ollama) => Holds::No,
         None => Holds::Unknown,
     }
 }

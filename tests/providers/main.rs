@@ -11,6 +11,7 @@ mod failures;
 mod keys;
 mod learnt;
 mod lists;
+mod nodes;
 mod relayed;
 mod rig;
 mod translated;
@@ -35,6 +36,9 @@ mod node;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../shared/program.rs"]
 mod program;
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../passage/proxy.rs"]
+mod proxy;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../passage/wire.rs"]
 mod wire;
