@@ -256,7 +256,7 @@ fn fault(body: &Value, azure: bool) -> Option<Say> {
         return Some(refused);
     }
     let why = fault_of_settings(body).or_else(|| fault_of_tools(body)).or_else(|| fault_of_messages(body));
-    why.map(|why| refuse(400, &why, None))
+    why.map(|why| refuse(400, &why, why.contains("empty array").then_some("empty_array")))
 }
 
 /// Models that reason take less, and tell one thing at a time.

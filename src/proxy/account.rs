@@ -358,9 +358,29 @@ impl Drop for Trace {
     }
 }
 
-/// Sixteen hex digits that no other request of this house has. The hasher's keys are random per call, and no secret
-/// depends on them.
+/// A UUID, which some servers insist on, that no other request of this house has. The hasher's keys are random per call,
+/// and no secret depends on them.
 fn new_id() -> HeaderValue {
-    let text = format!("{:016x}", RandomState::new().hash_one(Instant::now()));
-    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("0"))
+    let (high, low) = (RandomState::new().hash_one(Instant::now()), RandomState::new().hash_one(Instant::now()));
+    // Version 4, variant 1.
+    let bits = (u128::from(high) << 64 | u128::from(low)) & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let text = format!("{bits:032x}");
+    let parts = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]];
+    HeaderValue::from_str(&parts.join("-")).unwrap_or(HeaderValue::from_static("0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_id_is_a_uuid_of_the_random_kind() {
+        for _ in 0..100 {
+            let id = new_id();
+            let text = id.to_str().unwrap();
+            assert!(headers::is_uuid(&id) && text.len() == 36, "{text}");
+            assert_eq!((&text[14..15], "89ab".contains(&text[19..20])), ("4", true), "{text}");
+        }
+        assert_ne!(new_id(), new_id());
+    }
 }

@@ -294,7 +294,12 @@ impl Proxy {
     }
 
     fn headers_for(&self, node: &Node, head: &Parts) -> HeaderMap {
-        headers::toward_node(head.headers.clone(), node.host(), &self.0.via)
+        let mut sent = headers::toward_node(head.headers.clone(), node.host(), &self.0.via);
+        // Servers of other kinds refuse a request because of an id that is no UUID.
+        if !node.is_ollama() && sent.get(headers::REQUEST_ID).is_some_and(|id| !headers::is_uuid(id)) {
+            sent.remove(headers::REQUEST_ID);
+        }
+        sent
     }
 
     /// Hands the answer on, with all that the request holds inside its body.
