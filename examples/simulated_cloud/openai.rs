@@ -174,6 +174,7 @@ fn stream(body: &Value, speech: &Speech, asked: &str, key: &str, azure: bool) ->
         ("late error", Pieces::Stream(vec![role.clone(), hello.clone(), error("server_error")])),
         ("break off", Pieces::Broken(vec![role.clone(), hello.clone()])),
         ("end early", Pieces::Stream(vec![role.clone(), hello.clone()])),
+        ("stay open", Pieces::Silent(vec![role.clone(), hello.clone()])),
         ("never end", Pieces::Endless(role.clone(), hello)),
         ("stay silent", Pieces::Silent(vec![role.clone()])),
     ] {

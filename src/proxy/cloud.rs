@@ -18,7 +18,7 @@ use super::{Proxy, Trace, over_the_limit};
 use crate::classify::{self, Ask, Class, Metadata};
 use crate::http::{Body, headers, reply};
 use crate::provider::{Answer, Call, Choice, Provider};
-use crate::translate::{self, Client, Form, Now, Talk, Tongue, Translation, Voice, Wanted, Way};
+use crate::translate::{self, Client, Flavour, Form, Now, Talk, Target, Tongue, Translation, Voice, Wanted, Way};
 use crate::values::{Fault, Kind, Retry};
 
 /// What of a request whoever answers could not be told.
@@ -221,7 +221,9 @@ impl Errand<'_> {
         if let Some(loaded) = wanted.nothing_said(self.now()) {
             return Ok(given(reply::JSON, loaded, trace));
         }
-        let answer = self.call("/embeddings", wanted.for_openai(&self.choice.target.model)).await?;
+        let Target { model, flavour, .. } = &self.choice.target;
+        let body = if *flavour == Flavour::Compatible { wanted.for_compatible(model) } else { wanted.for_openai(model) };
+        let answer = self.call("/embeddings", body).await?;
         if !answer.status.is_success() {
             return Err(answer.refusal().await.0);
         }
