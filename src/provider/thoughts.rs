@@ -33,6 +33,7 @@ impl Kept {
 
     pub(super) fn recall(&self, model: &str, talk: &mut Talk) {
         let shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        talk.recall(shelf.answers.iter().rev().filter(|(of, _)| of == model).map(|(_, thoughts)| thoughts));
+        let newest_first = shelf.answers.iter().rev().filter(|(of, _)| of == model).map(|(_, thoughts)| thoughts);
+        talk.recall(&newest_first.collect::<Vec<_>>());
     }
 }

@@ -46,9 +46,9 @@ impl Talk {
     }
 
     /// Puts back in front of each turn that called tools what was thought before, as far as `kept` has it.
-    pub fn recall<'a>(&mut self, kept: impl IntoIterator<Item = &'a Thoughts> + Clone) {
+    pub fn recall(&mut self, kept: &[&Thoughts]) {
         for message in self.messages.iter_mut().filter(|message| message.role == Role::Assistant && !message.calls.is_empty()) {
-            if let Some(thoughts) = kept.clone().into_iter().find(|thoughts| thoughts.belong_to(message)) {
+            if let Some(thoughts) = kept.iter().find(|thoughts| thoughts.belong_to(message)) {
                 message.signed.clone_from(&thoughts.blocks);
             }
         }
@@ -126,7 +126,9 @@ mod tests {
             collected.grow(Some(0), "", signature);
             collected.begin(Some(1), "redacted_thinking", "", "", "xyz");
             collected.grow(Some(0), "of another block", "");
-            call.iter().for_each(|id| collected.call(id));
+            if let Some(id) = call {
+                collected.call(id);
+            }
             collected.finish()
         };
         let kept = collected("hm", "sig", Some("toolu_1")).unwrap();

@@ -39,7 +39,7 @@ async fn a_client_of_openais_dialect_hears_openais_own_refusal() {
 /// A question, the answer to it as a client of the native dialect keeps it, and what the tool says.
 async fn conversation(rig: &Rig, stream: bool) -> Vec<Value> {
     let question = json!({ "role": "user", "content": "call the tool" });
-    let answer = rig.post("/api/chat", &ask(json!([question]), stream)).await;
+    let answer = rig.post("/api/chat", &ask(&json!([question]), stream)).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
     let mut said = json!({ "role": "assistant", "content": "", "thinking": "", "tool_calls": [] });
     for line in lines(&answer) {
@@ -53,7 +53,7 @@ async fn conversation(rig: &Rig, stream: bool) -> Vec<Value> {
     vec![question, said, json!({ "role": "tool", "tool_name": "weather", "content": "11 degrees" })]
 }
 
-fn ask(messages: Value, stream: bool) -> Value {
+fn ask(messages: &Value, stream: bool) -> Value {
     let tool = json!({ "name": "weather", "parameters": { "type": "object", "properties": {} } });
     json!({ "model": "anthropic/claude-first", "messages": messages, "think": true, "stream": stream, "tools": [{ "type": "function", "function": tool }] })
 }
@@ -69,7 +69,7 @@ async fn what_was_thought_before_a_call_goes_back_signed() {
         let mut without_thoughts = messages.clone();
         without_thoughts[1].as_object_mut().unwrap().remove("thinking");
         for said in [messages, without_id, without_thoughts] {
-            let answer = rig.post("/api/chat", &ask(json!(said), stream)).await;
+            let answer = rig.post("/api/chat", &ask(&json!(said), stream)).await;
             assert_eq!(answer.status(), 200, "{}", answer.text());
             let asked = rig.anthropic.bodies(MESSAGES).pop().unwrap();
             assert_eq!(asked["thinking"], json!({ "type": "adaptive" }), "it goes on thinking");
@@ -86,12 +86,12 @@ async fn a_conversation_whose_thoughts_are_lost_goes_on_without_thinking() {
     let mut messages = conversation(&rig, false).await;
     messages[1]["thinking"] = "something else".into();
     messages[1]["tool_calls"][0]["id"] = "call_of_another_house".into();
-    let answer = rig.post("/api/chat", &ask(json!(messages), false)).await;
+    let answer = rig.post("/api/chat", &ask(&json!(messages), false)).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
     assert_eq!(rig.anthropic.bodies(MESSAGES).pop().unwrap()["thinking"], json!({ "type": "disabled" }));
     messages.push(json!({ "role": "assistant", "content": "It is cold." }));
     messages.push(json!({ "role": "user", "content": "Thanks" }));
-    let answer = rig.post("/api/chat", &ask(json!(messages), false)).await;
+    let answer = rig.post("/api/chat", &ask(&json!(messages), false)).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
     let asked = rig.anthropic.bodies(MESSAGES).pop().unwrap();
     assert_eq!(asked["thinking"], json!({ "type": "adaptive" }), "once the user has spoken nothing is wanted back");
