@@ -7,6 +7,6 @@ pub mod headers;
 pub mod outward;
 pub mod reply;
 
-pub use bell::{Bell, Quietly};
+pub use bell::Quietly;
 pub use body::{Body, BoxError, Budget, Buffered};
 pub use guarded::guarded;
