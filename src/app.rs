@@ -192,7 +192,8 @@ fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Res
 }
 
 fn schedule_rules(config: &Config) -> schedule::Rules {
-    schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes: config.sizes.clone() }
+    let (sizes, stand_ins) = (config.sizes.clone(), config.stand_ins.clone());
+    schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes, stand_ins }
 }
 
 fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
@@ -207,6 +208,8 @@ fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
         providers,
         list_cloud_models: config.list_cloud_models,
         repair_v1: config.repair_v1,
+        fallback_wait: config.fallback_wait,
+        fallback_asleep: config.fallback_asleep,
         instance,
     }
 }

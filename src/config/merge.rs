@@ -10,8 +10,8 @@ use crate::config::layers::Layers;
 use crate::config::node_file::NodeFile;
 use crate::config::settings::{self, Setting};
 use crate::config::{
-    Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp, Timeouts,
-    WakeRules, address, env_file, files, node_file, nodes, providers,
+    Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp, StandIns,
+    Timeouts, WakeRules, address, env_file, files, node_file, nodes, providers,
 };
 use crate::values::Strategy;
 
@@ -45,7 +45,9 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         stamp,
         file: path,
     };
-    let (sizes, fallback, price_per_kwh) = (file.sizes.clone(), file.fallback, file.price_per_kwh);
+    let (sizes, fallback, stand_ins) = (file.sizes.clone(), file.fallback, file.stand_ins.clone());
+    let price_per_kwh = file.price_per_kwh;
+    let fallback_wait = fallback_wait(&mut layers, &stand_ins);
     let nodes = nodes::assemble(&mut layers, &listen, file);
     let providers = providers::providers(&mut layers, &listen);
     let config = Config {
@@ -65,6 +67,9 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         log: log(&mut layers),
         sizes,
         fallback,
+        stand_ins,
+        fallback_wait,
+        fallback_asleep: layers.read(&settings::FALLBACK_ASLEEP, yes_or_no),
         strategy: layers
             .read(&settings::STRATEGY, |text| text.parse::<Strategy>().map_err(|why| format!("is no strategy: {why}"))),
         price_per_kwh,
@@ -184,6 +189,15 @@ fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
         quiet_after: layers.read(&settings::QUIET_AFTER, seconds),
         queue: layers.read(&settings::QUEUE_WAIT, positive_seconds),
     }
+}
+
+/// Models that stand in for others do so only after a wait that somebody set.
+fn fallback_wait(layers: &mut Layers<'_>, stand_ins: &StandIns) -> Option<Duration> {
+    let wait = layers.read(&settings::FALLBACK_WAIT, |text| duration::duration_or_off(text, Unit::Seconds));
+    if wait.is_none() && !stand_ins.is_empty() {
+        layers.notes.push("the models in `fallback` stand in for no other: set --fallback-wait, such as 20s".to_owned());
+    }
+    wait
 }
 
 fn wake_rules(layers: &mut Layers<'_>) -> WakeRules {

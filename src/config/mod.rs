@@ -27,6 +27,7 @@ mod node_source;
 mod nodes;
 mod providers;
 mod settings;
+mod stand_ins;
 mod wake_flags;
 mod wake_values;
 
@@ -38,6 +39,7 @@ pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
 pub use node_source::{NodeSettings, NodeSource, Stamp};
 pub use providers::{ProviderConfig, ProviderKind, Secret};
+pub use stand_ins::StandIns;
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -76,6 +78,12 @@ pub struct Config {
     pub sizes: SizeRules,
     /// Which nodes may serve when none fits.
     pub fallback: Fallback,
+    /// Which models stand in for others, and from when on.
+    pub stand_ins: StandIns,
+    /// How long a model is waited for before another stands in; `None`: none ever does.
+    pub fallback_wait: Option<Duration>,
+    /// Whether the wait for a sleeping node counts.
+    pub fallback_asleep: bool,
     /// How requests are shared among equally good nodes.
     pub strategy: Strategy,
     /// Price of a kilowatt-hour in the owner's currency, for the pages.

@@ -194,6 +194,15 @@ pub(super) static QUIET_AFTER: Setting =
     setting("quiet-after", &["QUIET_AFTER"], "2m", "For this long after its last traffic a node counts as probably awake");
 pub(super) static QUEUE_WAIT: Setting =
     setting("queue-wait", &["QUEUE_WAIT"], "5m", "How long a request waits while every node that could serve it is full");
+pub(super) static FALLBACK_WAIT: Setting = setting(
+    "fallback-wait",
+    &["FALLBACK_WAIT"],
+    "off",
+    "After this wait for its own model a request goes to the next in the node file's `fallback`",
+);
+pub(super) static FALLBACK_ASLEEP: Setting =
+    setting("fallback-asleep", &["FALLBACK_ASLEEP"], "false", "Whether waiting for a PC to wake counts for --fallback-wait")
+        .switch();
 pub(super) static CACHE_TTL: Setting = setting("cache-ttl", &["CACHE_TTL"], "30m", "How long a cached answer counts as fresh");
 pub(super) static HEALTH_INTERVAL: Setting =
     setting("health-interval", &["HEALTH_INTERVAL"], "30s", "How often always-on nodes are checked; 0 stops all own calls");
@@ -272,7 +281,18 @@ pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
     ),
     (
         "Times",
-        &[&TIMEOUT, &MODEL_TIMEOUT, &CONNECT_TIMEOUT, &REQUEST_LIMIT, &QUIET_AFTER, &QUEUE_WAIT, &CACHE_TTL, &HEALTH_INTERVAL],
+        &[
+            &TIMEOUT,
+            &MODEL_TIMEOUT,
+            &CONNECT_TIMEOUT,
+            &REQUEST_LIMIT,
+            &QUIET_AFTER,
+            &QUEUE_WAIT,
+            &FALLBACK_WAIT,
+            &FALLBACK_ASLEEP,
+            &CACHE_TTL,
+            &HEALTH_INTERVAL,
+        ],
     ),
     ("Listening and state", &[&HOST, &PORT, &CORS_ORIGINS, &DATA_DIR]),
     ("Limits", &[&MAX_HELD, &MAX_BODY, &MAX_BUFFER, &MAX_CONNECTIONS]),

@@ -55,6 +55,11 @@ pub struct Buffered {
 }
 
 impl Buffered {
+    /// A body made of one whose share is still held.
+    pub fn beside(bytes: Bytes) -> Self {
+        Self { bytes, _share: None }
+    }
+
     /// The bytes; cloning them is free, so a replay costs nothing.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

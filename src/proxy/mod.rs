@@ -26,6 +26,7 @@ mod reach;
 mod relay;
 mod send;
 mod source;
+mod stand_in;
 mod tally;
 mod tries;
 mod wording;
@@ -54,6 +55,7 @@ use everywhere::Blobs;
 use failover::{Consequence, Ending};
 pub use metrics::Metrics;
 use send::{Begun, Failed, Payload};
+use stand_in::Patience;
 use tries::Tries;
 
 /// The proxy, shared by all requests.
@@ -91,6 +93,10 @@ pub struct Settings {
     pub list_cloud_models: bool,
     /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
     pub repair_v1: bool,
+    /// How long a model is waited for before another stands in; `None`: none ever does.
+    pub fallback_wait: Option<Duration>,
+    /// Whether the wait for a sleeping node counts.
+    pub fallback_asleep: bool,
     /// Names this process in `Via`, to recognise loops.
     pub instance: String,
 }
@@ -100,6 +106,17 @@ struct Job<'a> {
     head: &'a Parts,
     payload: Payload,
     ask: Ask,
+    client: SocketAddr,
+    /// Set while another model could stand in.
+    patience: Option<Patience>,
+}
+
+/// A request that was read and classified.
+struct Question<'a> {
+    head: &'a Parts,
+    ask: Ask,
+    payload: Payload,
+    bytes: &'a Bytes,
     client: SocketAddr,
 }
 
@@ -155,13 +172,28 @@ impl Proxy {
         };
         let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
         trace.classified(&ask);
-        if let Some(answer) = self.answer_from_cloud(&ask, &head, &bytes, trace).await? {
+        let others = self.stand_ins(&ask, &head);
+        let question = Question { head: &head, ask, payload, bytes: &bytes, client };
+        if others.is_empty() {
+            return self.answer_one(question, None, trace).await;
+        }
+        self.answer_or_stand_in(question, others, trace).await
+    }
+
+    async fn answer_one(
+        &self,
+        question: Question<'_>,
+        patience: Option<Patience>,
+        trace: &mut Trace,
+    ) -> Result<Response<Body>, Fault> {
+        let Question { head, ask, payload, bytes, client } = question;
+        if let Some(answer) = self.answer_from_cloud(&ask, head, bytes, trace).await? {
             return Ok(answer);
         }
-        if let Some(answer) = self.answer_from_catalog(&ask, &head, &bytes).await? {
+        if let Some(answer) = self.answer_from_catalog(&ask, head, bytes).await? {
             return Ok(answer);
         }
-        let job = Job { head: &head, payload, ask, client };
+        let job = Job { head, payload, ask, client, patience };
         let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => {
                 tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit)))
@@ -223,6 +255,10 @@ impl Proxy {
         }
         if let Some((node, begun)) = kept {
             trace.on_node(&node);
+            if job.patience.is_some() {
+                let text = format!("node {} answered {}", node.name(), begun.status());
+                return Err(Fault::node(Kind::Died, Retry::Now, text));
+            }
             return Ok(self.relay(&node, job, begun, trace));
         }
         Err(self.nobody_left(job, tries))

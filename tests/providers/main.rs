@@ -8,6 +8,7 @@
 mod anthropic;
 mod choice;
 mod failures;
+mod fallback;
 mod keys;
 mod lists;
 mod nodes;
