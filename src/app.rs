@@ -209,7 +209,6 @@ fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
         list_cloud_models: config.list_cloud_models,
         repair_v1: config.repair_v1,
         fallback_wait: config.fallback_wait,
-        fallback_asleep: config.fallback_asleep,
         instance,
     }
 }

@@ -10,8 +10,8 @@ use crate::config::layers::Layers;
 use crate::config::node_file::NodeFile;
 use crate::config::settings::{self, Setting};
 use crate::config::{
-    Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp, StandIns,
-    Timeouts, WakeRules, address, env_file, files, node_file, nodes, providers,
+    Config, Env, FallbackWait, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp,
+    StandIns, Timeouts, WakeRules, address, env_file, files, node_file, nodes, providers,
 };
 use crate::values::Strategy;
 
@@ -69,7 +69,6 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         fallback,
         stand_ins,
         fallback_wait,
-        fallback_asleep: layers.read(&settings::FALLBACK_ASLEEP, yes_or_no),
         strategy: layers
             .read(&settings::STRATEGY, |text| text.parse::<Strategy>().map_err(|why| format!("is no strategy: {why}"))),
         price_per_kwh,
@@ -192,12 +191,13 @@ fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
 }
 
 /// Models that stand in for others do so only after a wait that somebody set.
-fn fallback_wait(layers: &mut Layers<'_>, stand_ins: &StandIns) -> Option<Duration> {
+fn fallback_wait(layers: &mut Layers<'_>, stand_ins: &StandIns) -> Option<FallbackWait> {
+    let asleep = layers.read(&settings::FALLBACK_ASLEEP, yes_or_no);
     let wait = layers.read(&settings::FALLBACK_WAIT, |text| duration::duration_or_off(text, Unit::Seconds));
     if wait.is_none() && !stand_ins.is_empty() {
         layers.notes.push("the models in `fallback` stand in for no other: set --fallback-wait, such as 20s".to_owned());
     }
-    wait
+    wait.map(|wait| FallbackWait { wait, asleep })
 }
 
 fn wake_rules(layers: &mut Layers<'_>) -> WakeRules {

@@ -39,7 +39,7 @@ pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
 pub use node_source::{NodeSettings, NodeSource, Stamp};
 pub use providers::{ProviderConfig, ProviderKind, Secret};
-pub use stand_ins::StandIns;
+pub use stand_ins::{FallbackWait, StandIns};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -81,9 +81,7 @@ pub struct Config {
     /// Which models stand in for others, and from when on.
     pub stand_ins: StandIns,
     /// How long a model is waited for before another stands in; `None`: none ever does.
-    pub fallback_wait: Option<Duration>,
-    /// Whether the wait for a sleeping node counts.
-    pub fallback_asleep: bool,
+    pub fallback_wait: Option<FallbackWait>,
     /// How requests are shared among equally good nodes.
     pub strategy: Strategy,
     /// Price of a kilowatt-hour in the owner's currency, for the pages.

@@ -1,5 +1,7 @@
 //! `fallback` of the node file: which nodes may serve when none fits, or which models stand in for a model.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
 use crate::config::Fallback;
@@ -7,6 +9,15 @@ use crate::config::document::Document;
 
 /// For a model those that are asked instead of it, in this order.
 pub type StandIns = Vec<(String, Vec<String>)>;
+
+/// From when on another model stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FallbackWait {
+    /// After this wait.
+    pub wait: Duration,
+    /// Whether the wait for a sleeping node counts.
+    pub asleep: bool,
+}
 
 /// More than these are no help but a long wait.
 const MOST: usize = 5;

@@ -43,7 +43,7 @@ use hyper::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 
 use crate::classify::{self, Ask, Class};
-use crate::config::{Limits, Timeouts, WakeRules};
+use crate::config::{FallbackWait, Limits, Timeouts, WakeRules};
 use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, body, headers, reply};
 use crate::provider::Providers;
@@ -94,9 +94,7 @@ pub struct Settings {
     /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
     pub repair_v1: bool,
     /// How long a model is waited for before another stands in; `None`: none ever does.
-    pub fallback_wait: Option<Duration>,
-    /// Whether the wait for a sleeping node counts.
-    pub fallback_asleep: bool,
+    pub fallback_wait: Option<FallbackWait>,
     /// Names this process in `Via`, to recognise loops.
     pub instance: String,
 }

@@ -13,6 +13,7 @@ use super::send::Payload;
 use super::{Proxy, Question, Trace};
 use crate::catalog::ModelKey;
 use crate::classify::{self, Ask, Class};
+use crate::config::FallbackWait;
 use crate::fleet::power::Power;
 use crate::http::{Body, Buffered, headers};
 use crate::translate;
@@ -22,25 +23,23 @@ use crate::values::{Fault, Kind, Retry, Whose};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     began: Instant,
-    wait: Duration,
-    /// Whether the wait for a node's wake counts.
-    asleep: bool,
+    settings: FallbackWait,
 }
 
 impl Patience {
     /// What is left of it after waiting so long for a place.
     pub(super) fn left(self, waited: Duration) -> Option<Duration> {
-        self.wait.checked_sub(waited)
+        self.settings.wait.checked_sub(waited)
     }
 
     /// When a node is waited for no longer that wakes, or is up while Ollama is `down` on it; the wake itself goes on.
     pub(super) fn ends(self, down: bool) -> Option<Instant> {
-        (down || self.asleep).then(|| self.began + self.wait)
+        (down || self.settings.asleep).then(|| self.began + self.settings.wait)
     }
 
     /// The fault that leads to the next model, and to no other node.
     pub(super) fn over(self, who: &str) -> Fault {
-        let wait = humantime::format_duration(self.wait);
+        let wait = humantime::format_duration(self.settings.wait);
         Fault::ours(
             Kind::Busy,
             Retry::After(Duration::from_secs(30)),
@@ -123,8 +122,9 @@ impl Proxy {
     }
 
     async fn step(&self, question: Question<'_>, others: bool, trace: &mut Trace) -> Step {
-        let (wait, asleep) = (self.0.settings.fallback_wait, self.0.settings.fallback_asleep);
-        let patience = wait.filter(|_| others).map(|wait| Patience { began: Instant::now(), wait, asleep });
+        let settings = self.0.settings.fallback_wait;
+        let asleep = settings.is_some_and(|settings| settings.asleep);
+        let patience = settings.filter(|_| others).map(|settings| Patience { began: Instant::now(), settings });
         let ended = self.answer_one(question, patience, trace).await;
         match ended {
             Err(fault) if leads_on(&fault, asleep, self.may_yet_wake()) => Step::LeadsOn(fault),
@@ -176,7 +176,8 @@ mod tests {
         let asleep = fault(Kind::Asleep, Whose::Node);
         assert!(!leads_on(&asleep, false, true));
         assert!(leads_on(&asleep, true, true) && leads_on(&asleep, false, false));
-        let patience = |asleep| Patience { began: Instant::now(), wait: Duration::from_secs(20), asleep };
+        let settings = |asleep| FallbackWait { wait: Duration::from_secs(20), asleep };
+        let patience = |asleep| Patience { began: Instant::now(), settings: settings(asleep) };
         assert!(patience(true).ends(false).is_some() && patience(false).ends(false).is_none());
         assert!(patience(false).ends(true).is_some(), "Ollama is down: that is no sleep");
         assert_eq!(patience(false).left(Duration::from_secs(21)), None);
