@@ -1,6 +1,6 @@
 //! The way of a request, as one list:
 //!
-//! 1. **read** the whole bounded body (413, 503), except blobs, which stream
+//! 1. **read** the whole bounded body (413, 503), except blobs and large forms, which stream
 //! 2. **classify** it into an ask (pure)
 //! 3. **answer from the cloud** what asks for a provider's model; no node is asked
 //!    else **from the catalog** what needs no GPU
@@ -20,6 +20,7 @@ mod cloud_body;
 mod everywhere;
 mod explain;
 mod failover;
+mod intake;
 mod local;
 mod metrics;
 mod reach;
@@ -45,7 +46,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::classify::{self, Ask, Class};
 use crate::config::{FallbackWait, Limits, Timeouts, WakeRules};
 use crate::fleet::{Fleet, Node};
-use crate::http::{Body, Budget, body, headers, reply};
+use crate::http::{Body, Budget, headers, reply};
 use crate::provider::Providers;
 use crate::schedule::{Lease, Scheduler};
 use crate::values::{Dialect, Fault, Kind, Retry, Whose};
@@ -160,15 +161,9 @@ impl Proxy {
         let (mut head, incoming) = request.into_parts();
         head.headers.insert(headers::REQUEST_ID, trace.id().clone());
         self.refuse_loops(&head)?;
-        let (payload, bytes) = if classify::streams_up(&head.method, head.uri.path()) {
-            (Payload::streaming(incoming), Bytes::new())
-        } else {
-            let buffered = body::read(incoming, self.0.settings.limits.body, &self.0.budget).await?;
-            let bytes = buffered.bytes().clone();
-            trace.brought(bytes.len());
-            (Payload::Buffered(buffered), bytes)
-        };
-        let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
+        let (payload, bytes) = self.take_in(&head, incoming, trace).await?;
+        let mut ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
+        ask.replayable &= matches!(payload, Payload::Buffered(_));
         trace.classified(&ask);
         let others = self.stand_ins(&ask, &head);
         let question = Question { head: &head, ask, payload, bytes: &bytes, client };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Frame, Incoming};
+use hyper::body::Frame;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::admit::Permission;
 use super::failover::Ending;
+use super::intake::Upload;
 use super::relay::{Relay, Tail, form_of};
 use super::source::Source;
 use super::wording::Wording;
@@ -31,13 +32,13 @@ use crate::values::{Fault, Kind, Retry};
 pub(super) enum Payload {
     /// In memory: may be sent again.
     Buffered(Buffered),
-    /// A blob, passing through with flat memory: taken once.
-    Streaming(Mutex<Option<Incoming>>),
+    /// A blob or a large form, passing through with flat memory: taken once.
+    Streaming(Mutex<Option<Upload>>),
 }
 
 impl Payload {
-    pub(super) fn streaming(incoming: Incoming) -> Self {
-        Self::Streaming(Mutex::new(Some(incoming)))
+    pub(super) fn streaming(upload: Upload) -> Self {
+        Self::Streaming(Mutex::new(Some(upload)))
     }
 
     /// Whether no byte of it can have reached a node.
@@ -275,6 +276,10 @@ impl Proxy {
         *request.method_mut() = job.head.method.clone();
         *request.uri_mut() = target(&node.config().path_prefix, &job.head.uri)?;
         *request.headers_mut() = self.headers_for(node, job.head);
+        if job.head.method == Method::POST && job.ask.class == Class::Inference {
+            // What it asked for has been granted: its beginning was read.
+            request.headers_mut().remove(header::EXPECT);
+        }
         if matches!(job.payload, Payload::Buffered(_)) {
             reframe(request.headers_mut(), &job.payload, &job.head.method);
         }

@@ -96,6 +96,10 @@ impl Proxy {
         trace: &mut Trace,
     ) -> Result<Response<Body>, Fault> {
         let body = classify::decoded(first.head.uri.path(), &first.head.headers, first.bytes);
+        // A form cannot be put to another model.
+        let Some(body) = body.filter(|_| matches!(first.payload, Payload::Buffered(_))) else {
+            return self.answer_one(first, None, trace).await;
+        };
         let asked = first.ask.model.clone().unwrap_or_default();
         let (mut head, client) = (first.head.clone(), first.client);
         head.headers.remove(header::CONTENT_ENCODING);
@@ -105,9 +109,7 @@ impl Proxy {
             Step::LeadsOn(fault) => fault,
         };
         for (number, model) in others.into_iter().enumerate() {
-            let Some(bytes) = body.as_ref().and_then(|body| translate::with_model(body, &model).ok()).map(Bytes::from) else {
-                break;
-            };
+            let Ok(bytes) = translate::with_model(&body, &model).map(Bytes::from) else { break };
             tracing::info!(asked, model, why = %failed, "another model stands in");
             let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
             trace.stands_in(&ask);

@@ -11,6 +11,7 @@ mod failures;
 mod fallback;
 mod keys;
 mod lists;
+mod media;
 mod nodes;
 mod openai;
 mod relayed;
