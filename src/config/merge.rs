@@ -13,7 +13,7 @@ use crate::config::{
     Config, Env, FallbackWait, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp,
     StandIns, Timeouts, WakeRules, address, env_file, files, node_file, nodes, providers,
 };
-use crate::values::Strategy;
+use crate::values::{ModelName, Strategy};
 
 /// Every fault of the settings; each names the setting, the value and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         nodes,
         source,
         providers,
+        first_model: first_model(&mut layers),
         repair_v1: layers.read(&settings::REPAIR_V1, yes_or_no),
         list_cloud_models: layers.read(&settings::LIST_CLOUD_MODELS, yes_or_no),
         timeouts: timeouts(&mut layers),
@@ -188,6 +189,19 @@ fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
         quiet_after: layers.read(&settings::QUIET_AFTER, seconds),
         queue: layers.read(&settings::QUEUE_WAIT, positive_seconds),
     }
+}
+
+/// `DEFAULT_MODEL` alone is what scripts read; only both together ask for a download of gigabytes.
+fn first_model(layers: &mut Layers<'_>) -> Option<String> {
+    let model = layers.read_optional(&settings::DEFAULT_MODEL, |text| match ModelName::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("is no name of a model: write one such as llama3.2:3b".to_owned()),
+    });
+    let pull = layers.read(&settings::PULL_DEFAULT_MODEL, yes_or_no);
+    if pull && model.is_none() {
+        layers.notes.push("--pull-default-model has no effect: --default-model (DEFAULT_MODEL) names none".to_owned());
+    }
+    model.filter(|_| pull)
 }
 
 /// Models that stand in for others do so only after a wait that somebody set.

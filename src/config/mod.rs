@@ -54,6 +54,8 @@ pub struct Config {
     pub source: NodeSource,
     /// Cloud providers; empty unless the user has a key.
     pub providers: Vec<ProviderConfig>,
+    /// The model that is to be pulled when no node has it.
+    pub first_model: Option<String>,
     /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
     pub repair_v1: bool,
     /// Whether the providers' models stand in the lists of models.

@@ -164,6 +164,15 @@ pub(super) static AZURE_OPENAI_API_VERSION: Setting = setting(
     "v1",
     "Azure's api-version for resources older than its v1",
 );
+pub(super) static DEFAULT_MODEL: Setting =
+    setting("default-model", &["DEFAULT_MODEL"], "", "The model that --pull-default-model pulls");
+pub(super) static PULL_DEFAULT_MODEL: Setting = setting(
+    "pull-default-model",
+    &["PULL_DEFAULT_MODEL"],
+    "false",
+    "Pull --default-model onto a fitting node that is awake anyway, once, if no node has it",
+)
+.switch();
 pub(super) static REPAIR_V1: Setting = setting(
     "repair-v1",
     &["REPAIR_V1"],
@@ -222,7 +231,7 @@ pub(super) static DATA_DIR: Setting =
     setting("data-dir", &["DATA_DIR"], "", "Where state is kept; else $STATE_DIRECTORY, /data, or the user's ~/.local/state");
 
 pub(super) static MAX_HELD: Setting = setting("max-held", &["MAX_HELD"], "256", "Requests held while nodes wake or are full");
-pub(super) static MAX_BODY: Setting = setting("max-body", &["MAX_BODY"], "64MiB", "Largest request body; blobs are not bounded");
+pub(super) static MAX_BODY: Setting = setting("max-body", &["MAX_BODY"], "64MiB", "Largest request body; blobs, and forms that name their model first, are not bounded");
 pub(super) static MAX_BUFFER: Setting = setting("max-buffer", &["MAX_BUFFER"], "64MiB", "All buffered request bodies together");
 pub(super) static MAX_CONNECTIONS: Setting =
     setting("max-connections", &["MAX_CONNECTIONS"], "1024", "Client connections at once");
@@ -244,7 +253,7 @@ pub(super) static NOTIFY_NTFY: Setting =
 
 /// Every setting under its heading, in the order of `--help`.
 pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
-    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY, &REPAIR_V1]),
+    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY, &DEFAULT_MODEL, &PULL_DEFAULT_MODEL, &REPAIR_V1]),
     (
         "Waking",
         &[

@@ -10,7 +10,7 @@ mod idle;
 mod in_order;
 mod trouble;
 
-pub use call::{Call, Reply, call, call_over};
+pub use call::{Call, Reply, begin_over, call, call_over};
 pub use dial::{Link, connect, resolve};
 pub use exchange::{AnswerBody, Ready, exchange};
 pub use idle::Idle;
