@@ -231,7 +231,12 @@ pub(super) static DATA_DIR: Setting =
     setting("data-dir", &["DATA_DIR"], "", "Where state is kept; else $STATE_DIRECTORY, /data, or the user's ~/.local/state");
 
 pub(super) static MAX_HELD: Setting = setting("max-held", &["MAX_HELD"], "256", "Requests held while nodes wake or are full");
-pub(super) static MAX_BODY: Setting = setting("max-body", &["MAX_BODY"], "64MiB", "Largest request body; blobs, and forms that name their model first, are not bounded");
+pub(super) static MAX_BODY: Setting = setting(
+    "max-body",
+    &["MAX_BODY"],
+    "64MiB",
+    "Largest request body; blobs, and forms that name their model first, are not bounded",
+);
 pub(super) static MAX_BUFFER: Setting = setting("max-buffer", &["MAX_BUFFER"], "64MiB", "All buffered request bodies together");
 pub(super) static MAX_CONNECTIONS: Setting =
     setting("max-connections", &["MAX_CONNECTIONS"], "1024", "Client connections at once");
