@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::catalog::{self, Snapshot};
 use crate::config::{Config, Listen, NodeConfig};
 use crate::dashboard::Dashboard;
-use crate::fleet::{self, Fleet, Rules};
+use crate::fleet::{self, FirstModel, Fleet, Rules};
 use crate::front::{Front, Origins};
 use crate::notify::{Notifier, Targets};
 use crate::provider::Providers;
@@ -139,6 +139,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     let registry = Registry::default();
     let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
     say_hello(&config, &fleet, &addresses);
+    wish(&config, &fleet);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
     let metrics = proxy::Metrics::register(&registry);
     let (price, price_now) = watch::channel(config.price_per_kwh);
@@ -191,8 +192,17 @@ fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Res
     Ok(())
 }
 
+/// The model that is to be there from the first day, on a node that is meant for its size.
+fn wish(config: &Config, fleet: &Fleet) {
+    let Some(name) = config.first_model.clone() else { return };
+    let size = schedule::size::Asked::of(&name, &config.sizes).size(None);
+    let fits = Box::new(move |node: &NodeConfig| schedule::size::fit(size, &node.model_ranges).is_some());
+    fleet.wish_for(FirstModel { name, fits });
+}
+
 fn schedule_rules(config: &Config) -> schedule::Rules {
-    schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes: config.sizes.clone() }
+    let (sizes, stand_ins) = (config.sizes.clone(), config.stand_ins.clone());
+    schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes, stand_ins }
 }
 
 fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
@@ -207,6 +217,7 @@ fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
         providers,
         list_cloud_models: config.list_cloud_models,
         repair_v1: config.repair_v1,
+        fallback_wait: config.fallback_wait,
         instance,
     }
 }
