@@ -1,9 +1,16 @@
 //! Tokens of cloud answers in the metrics, and lists where the proxy makes no calls of its own.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::{sleep, timeout};
 
 use crate::client;
 use crate::rig::{LOCAL, Rig};
+
+/// Between two looks, and how long to go on looking.
+const STEP: Duration = Duration::from_millis(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The sum of a model's tokens of a kind.
 async fn tokens(rig: &Rig, node: &str, model: &str, kind: &str) -> u64 {
@@ -35,9 +42,12 @@ async fn tokens_are_counted_by_provider_and_listed_model_in_every_dialect() {
             }
         }
         // The account is made on the drop of the answer, a moment after its last byte.
-        while tokens(&rig, provider, model, "output").await < answers * output {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        let counted = async {
+            while tokens(&rig, provider, model, "output").await < answers * output {
+                sleep(STEP).await;
+            }
+        };
+        timeout(LIMIT, counted).await.expect("they are counted");
         assert_eq!(tokens(&rig, provider, model, "output").await, answers * output, "{provider}");
         assert_eq!(tokens(&rig, provider, model, "input").await, least_input, "{provider}");
     }
@@ -46,13 +56,16 @@ async fn tokens_are_counted_by_provider_and_listed_model_in_every_dialect() {
 #[tokio::test]
 async fn lists_name_cloud_models_also_where_own_calls_are_off() {
     let mut rig = Rig::with(&[("HEALTH_INTERVAL", "0".to_owned())]).await;
-    let tags = loop {
-        let tags = rig.get("/api/tags").await;
-        if ["gpt-4o-mini", "claude-second"].iter().all(|model| tags.text().contains(model)) {
-            break tags;
+    let named = async {
+        loop {
+            let tags = rig.get("/api/tags").await;
+            if ["gpt-4o-mini", "claude-second"].iter().all(|model| tags.text().contains(model)) {
+                return tags;
+            }
+            sleep(STEP).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     };
+    let tags = timeout(LIMIT, named).await.expect("the list names them");
     assert_eq!(tags.json()["models"][0]["name"], LOCAL, "the node's own answer comes first: {}", tags.text());
     assert_eq!(tags.head.get("content-length"), Some(tags.text().len().to_string().as_str()));
     let address = rig.address;

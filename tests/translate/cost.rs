@@ -1,12 +1,20 @@
 //! What the translation of a stream costs. `cargo test --release --test translate cost -- --ignored --nocapture` measures.
 
+use std::time::{Duration, Instant};
+
 use ollama_proxy::translate::{EndWatch, Form, Translation};
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::{client, now, tongue};
 
 const EVENTS: usize = 200_000;
+
+/// The processor's time of this thread, which others on the machine do not lengthen; where it is not told, the wall's.
+fn spent(began: Instant) -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = told.and_then(|told| told.split(' ').next()?.parse().ok());
+    nanos.map_or_else(|| began.elapsed(), Duration::from_nanos)
+}
 
 #[test]
 #[ignore = "measures; says nothing in a debug build"]
@@ -28,9 +36,10 @@ fn nanoseconds_per_event() {
     };
     let event = openai("token ");
     let mut watch = EndWatch::new(Form::SseChat);
-    let began = Instant::now();
+    let start = Instant::now();
+    let began = spent(start);
     (0..EVENTS).for_each(|_| watch.feed(event.as_bytes()));
-    println!("{:>24}: {:>5} ns per event", "passing through", began.elapsed().as_nanos() / EVENTS as u128);
+    println!("{:>30}: {:>5} ns of CPU per event", "passing through", (spent(start) - began).as_nanos() / EVENTS as u128);
     for (voice, speaker, event) in [
         ("/api/chat", "openai", event.clone()),
         ("/v1/messages", "openai", event),
@@ -41,12 +50,12 @@ fn nanoseconds_per_event() {
         let pair = json!({ "voice": voice, "tongue": speaker });
         let mut translation = Translation::new(tongue(&pair), client(&pair));
         let mut out = Vec::new();
-        let began = Instant::now();
+        let began = spent(start);
         for _ in 0..EVENTS {
             out.clear();
             translation.feed(event.as_bytes(), now(), &mut out).unwrap();
         }
-        let took = began.elapsed().as_nanos() / EVENTS as u128;
-        println!("{:>24}: {took:>5} ns per event", format!("{speaker} {voice}"));
+        let took = (spent(start) - began).as_nanos() / EVENTS as u128;
+        println!("{:>30}: {took:>5} ns of CPU per event", format!("{speaker} {voice}"));
     }
 }
