@@ -171,8 +171,9 @@ fn what_came_before_a_malformed_chunk_is_handed_on_before_the_error() {
 
 /// A body in chunks, well-formed.
 fn chunked() -> impl Strategy<Value = Vec<u8>> {
-    // Short, so that what slips in often hits what frames them.
-    let chunk = (vec(any::<u8>(), 1..8), prop::sample::select(vec!["", " ", "\t ;x", ";a=\"b\""]));
+    // Short, so that what slips in often hits what frames them; and nothing in them looks like a size, nor is a size made 0: what
+    // stands behind the last chunk is trailers, which hyper reads and we do not.
+    let chunk = (vec(0x80..=0xff_u8, 1..8), prop::sample::select(vec!["", " ", "\t ;x", ";a=\"b\""]));
     (vec(chunk, 0..6), prop::sample::select(vec!["", "x-sum: 1\r\n"])).prop_map(|(chunks, trailers)| {
         let mut text = Vec::new();
         for (data, extension) in chunks {
@@ -187,7 +188,7 @@ fn chunked() -> impl Strategy<Value = Vec<u8>> {
 
 /// A byte that means something somewhere, and where it is put in.
 fn slip() -> impl Strategy<Value = (prop::sample::Index, bool, u8)> {
-    (any::<prop::sample::Index>(), any::<bool>(), prop::sample::select(b" \t\r\n;:,0aFx\x80\0".to_vec()))
+    (any::<prop::sample::Index>(), any::<bool>(), prop::sample::select(b" \t\r\n;:,3aFx\x80\0".to_vec()))
 }
 
 proptest! {
@@ -197,7 +198,6 @@ proptest! {
     fn a_chunked_body_is_read_as_hyper_reads_it_wherever_it_is_cut_and_whatever_slips_into_it(
         body in chunked(), slips in vec(slip(), 0..3), size in 1_usize..60, cut in any::<prop::sample::Index>(), cuts in 0..4,
     ) {
-        // Trailers end with the body for us, whatever stands in them: hyper reads them.
         let frames = body.len() - body.windows(3).rposition(|end| end == b"0\r\n").map_or(0, |at| body.len() - at);
         let mut text = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
         let head = text.len();
