@@ -195,6 +195,22 @@ pub(super) static HOST: Setting =
     setting("host", &["HOST"], "", "Address to listen on, an IP or localhost; every address if left out");
 pub(super) static PORT: Setting =
     setting("port", &["PORT", "GATEWAY_PORT"], "11434", "Ports to listen on; repeat or separate by commas").list(",");
+pub(super) static TLS_CERT: Setting = setting(
+    "tls-cert",
+    &["TLS_CERT"],
+    "",
+    "Certificate chain (PEM) to show: the ports then speak https; read again when it changes",
+);
+pub(super) static TLS_KEY: Setting = setting("tls-key", &["TLS_KEY"], "", "Private key (PEM) of --tls-cert");
+pub(super) static TLS_PORT: Setting = setting(
+    "tls-port",
+    &["TLS_PORT"],
+    "",
+    "Ports that speak https; --port then stays plain. Without it every --port speaks https",
+)
+.list(",");
+pub(super) static CA_CERT: Setting =
+    setting("ca-cert", &["CA_CERT"], "", "Certificates (PEM) to trust beside the system's, for nodes, providers and wake URLs");
 pub(super) static CORS_ORIGINS: Setting = setting(
     "cors-origins",
     &["OLLAMA_ORIGINS", "CORS_ORIGINS"],
@@ -228,7 +244,7 @@ pub(super) static NOTIFY_NTFY: Setting =
 
 /// Every setting under its heading, in the order of `--help`.
 pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
-    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY]),
+    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY, &CA_CERT]),
     (
         "Waking",
         &[
@@ -267,7 +283,7 @@ pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
         "Times",
         &[&TIMEOUT, &MODEL_TIMEOUT, &CONNECT_TIMEOUT, &REQUEST_LIMIT, &QUIET_AFTER, &QUEUE_WAIT, &CACHE_TTL, &HEALTH_INTERVAL],
     ),
-    ("Listening and state", &[&HOST, &PORT, &CORS_ORIGINS, &DATA_DIR]),
+    ("Listening and state", &[&HOST, &PORT, &TLS_CERT, &TLS_KEY, &TLS_PORT, &CORS_ORIGINS, &DATA_DIR]),
     ("Limits", &[&MAX_HELD, &MAX_BODY, &MAX_BUFFER, &MAX_CONNECTIONS]),
     ("Notifications", &[&NOTIFY_WEBHOOK, &NOTIFY_NTFY]),
     ("Log", &[&LOG_FORMAT, &LOG]),

@@ -11,9 +11,8 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-use super::{Idle, Link, Trouble};
+use super::{Idle, Link, Socket, Trouble};
 use crate::http::{Bell, Body};
 
 /// So many bytes that have arrived together are handed on together; larger pieces are not worth a copy.
@@ -56,7 +55,7 @@ impl Ready {
     }
 }
 
-type Upstream = Connection<TokioIo<TcpStream>, Body>;
+type Upstream = Connection<TokioIo<Socket>, Body>;
 
 /// The connection, which reads and writes only while it is polled.
 struct Driver {
@@ -233,7 +232,7 @@ mod tests {
     use http_body_util::BodyExt;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     /// A node that reads one head and then says `said`, waiting for a word between the parts.
     async fn node(said: Vec<&'static str>) -> (Link, tokio::task::JoinHandle<bool>) {
@@ -248,7 +247,7 @@ mod tests {
             }
             stream.read(&mut head).await.is_ok_and(|n| n == 0)
         });
-        (Link { stream: TcpStream::connect(peer).await.unwrap(), peer }, server)
+        (Link { stream: TcpStream::connect(peer).await.unwrap().into(), peer }, server)
     }
 
     fn request() -> Request<Body> {
@@ -280,7 +279,7 @@ mod tests {
         let (mut accepted, _) = listener.accept().await.unwrap();
         accepted.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc").await.unwrap();
         drop(accepted);
-        let answer = exchange(Ready::over(Link { stream, peer }, None).await.unwrap(), request()).await.unwrap();
+        let answer = exchange(Ready::over(Link { stream: stream.into(), peer }, None).await.unwrap(), request()).await.unwrap();
         assert!(answer.into_body().collect().await.is_err());
     }
 }

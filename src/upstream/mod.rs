@@ -8,6 +8,7 @@ mod dial;
 mod exchange;
 mod idle;
 mod in_order;
+mod socket;
 mod trouble;
 
 pub use call::{Call, Reply, call, call_over};
@@ -15,4 +16,5 @@ pub use dial::{Link, connect, resolve};
 pub use exchange::{AnswerBody, Ready, exchange};
 pub use idle::Idle;
 pub use in_order::{Way, connect_in_order};
+pub use socket::Socket;
 pub use trouble::Trouble;

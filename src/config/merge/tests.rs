@@ -22,7 +22,7 @@ fn every_default_is_the_documented_one() {
         queue: 300 * SECOND,
     };
     assert_eq!(config.timeouts, timeouts);
-    assert_eq!(config.listen, Listen { host: None, ports: vec![11434], port_asked: false });
+    assert_eq!(config.listen, Listen { host: None, ports: vec![11434], port_asked: false, tls: None });
     assert_eq!((config.wake.interval, config.wake.keep_awake.clone()), (Some(600 * SECOND), KeepAwake::Off));
     assert_eq!((config.cache_ttl, config.health_interval), (1800 * SECOND, Some(30 * SECOND)));
     let limits = Limits { held: 256, body: 64 << 20, buffer: 64 << 20, connections: 1024, attempts: 3 };
@@ -130,7 +130,7 @@ fn addresses_that_orchestrators_inject_are_ignored_with_a_note() {
     assert_eq!(config.listen.ports, [8080]);
     assert!(config.notes.iter().any(|note| note.contains("GATEWAY_PORT")), "{:?}", config.notes);
     let config = remote().env("PORT", "tcp://10.0.0.1:11434").config();
-    assert_eq!(config.listen, Listen { host: None, ports: vec![11434], port_asked: false });
+    assert_eq!(config.listen, Listen { host: None, ports: vec![11434], port_asked: false, tls: None });
 }
 
 #[test]
