@@ -185,7 +185,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, mut end: watch::Receiver<bo
     let _ = end.wait_for(|asked| *asked).await;
     tracing::info!(cut, "ended");
     if let Some(dir) = config.data_dir {
-        save_state(&dir, fleet.snapshot()).await;
+        save_state(&dir, &fleet).await;
         records::save(&dir, &journal).await;
     }
     Ok(())
@@ -313,7 +313,7 @@ async fn keep_state(fleet: Fleet, dir: PathBuf, mut saved: Snapshot) -> anyhow::
         tokio::time::sleep(SETTLE).await;
         let snapshot = fleet.snapshot();
         if !snapshot.same_knowledge(&saved) {
-            save_state(&dir, snapshot.clone()).await;
+            save_state(&dir, &fleet).await;
             saved = snapshot;
             tokio::time::sleep(BETWEEN_WRITES).await;
         }
@@ -321,9 +321,9 @@ async fn keep_state(fleet: Fleet, dir: PathBuf, mut saved: Snapshot) -> anyhow::
 }
 
 /// A full or read-only disk costs the memory of it, not the service.
-async fn save_state(dir: &Path, snapshot: Snapshot) {
-    let into = dir.to_owned();
-    let written = tokio::task::spawn_blocking(move || catalog::save(&into, &snapshot)).await.context("saving");
+async fn save_state(dir: &Path, fleet: &Fleet) {
+    let (into, fleet) = (dir.to_owned(), fleet.clone());
+    let written = tokio::task::spawn_blocking(move || catalog::save(&into, || fleet.snapshot())).await.context("saving");
     if let Err(error) = written.and_then(|result| Ok(result?)) {
         tracing::warn!(dir = %dir.display(), %error, "the state cannot be saved; it is kept in memory");
     }

@@ -21,23 +21,23 @@ use authority::Authority;
 use client::Client;
 use rig::{Node, PATIENCE, Proxy, Scratch, pause};
 
-pub const CHAT: &str = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"hello"}]}"#;
+const CHAT: &str = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"hello"}]}"#;
 
 /// A proxy that speaks TLS before a simulated server. Dropped in this order: the proxy first.
-pub struct House {
-    pub proxy: Proxy,
-    pub client: Client,
-    pub authority: Authority,
-    pub node: Node,
-    pub scratch: Scratch,
+struct House {
+    proxy: Proxy,
+    client: Client,
+    authority: Authority,
+    node: Node,
+    scratch: Scratch,
 }
 
 impl House {
-    pub fn new(flags: &[&str]) -> Self {
+    fn new(flags: &[&str]) -> Self {
         Self::before(Node::with(quick()), flags)
     }
 
-    pub fn before(node: Node, flags: &[&str]) -> Self {
+    fn before(node: Node, flags: &[&str]) -> Self {
         let scratch = Scratch::new();
         let authority = Authority::new(&scratch, "house");
         let (cert, key) = authority.certifies(&["127.0.0.1", "proxy.lan"]).write(&scratch, "proxy");
@@ -51,7 +51,7 @@ impl House {
     }
 }
 
-pub fn quick() -> Settings {
+fn quick() -> Settings {
     let none = Duration::ZERO;
     Settings {
         load: none,
@@ -64,11 +64,11 @@ pub fn quick() -> Settings {
 }
 
 /// Streams for many seconds.
-pub fn endless() -> Settings {
+fn endless() -> Settings {
     Settings { token_gap: Duration::from_millis(50), tokens: 2000, ..quick() }
 }
 
-pub fn until(what: &str, holds: impl Fn() -> bool) {
+fn until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..2 * PATIENCE.as_millis() / 20 {
         if holds() {
             return;
