@@ -7,6 +7,7 @@ mod authority;
 mod client;
 mod entrance;
 mod programs;
+mod recipes;
 mod renewal;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../shared/program.rs"]

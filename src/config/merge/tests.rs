@@ -80,7 +80,7 @@ fn bare_numbers_keep_their_unit_and_text_works_everywhere() {
 #[test]
 fn all_faults_are_named_at_once_with_setting_value_and_way_out() {
     let place = Place::new()
-        .flag("ollama-url", "https://gpu:11434,gpu2:11434")
+        .flag("ollama-url", "ftp://gpu:11434,gpu2:11434")
         .flag("wake-mac", "nonsense")
         .flag("host", "my-pi")
         .flag("max-body", "64 bananas")
@@ -92,7 +92,7 @@ fn all_faults_are_named_at_once_with_setting_value_and_way_out() {
         .file("node_config.json", "{\"nodes\":[{\"name\":\"a\",\"hosts\":[\"a\"],\"wake\":{\"mac\":\"zz\"},\"prot\":1}]}");
     let faults = place.load().unwrap_err().0;
     for (hints, count) in [
-        (["--ollama-url (flag)", "`https://gpu:11434`", "TLS"], 1),
+        (["--ollama-url (flag)", "`ftp://gpu:11434`", "http://"], 1),
         (["--ollama-url (flag)", "`gpu2:11434`", "http://gpu2:11434"], 1),
         (["--wake-mac", "`nonsense`", "a8:a1:59"], 1),
         (["--host (flag)", "`my-pi`", "localhost"], 1),
