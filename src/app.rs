@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::catalog::{self, Snapshot};
 use crate::config::{Config, Listen, NodeConfig};
 use crate::dashboard::Dashboard;
-use crate::fleet::{self, Fleet, Rules};
+use crate::fleet::{self, FirstModel, Fleet, Rules};
 use crate::front::{Front, Origins};
 use crate::http::outward;
 use crate::notify::{Notifier, Targets};
@@ -26,6 +26,7 @@ use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds, Door, Identity};
+use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Registry;
 use reload::{Counts, Hangups, Reloader};
 
@@ -145,6 +146,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, mut end: watch::Receiver<bo
     let registry = Registry::default();
     let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
     say_hello(&config, &fleet, &doors);
+    wish(&config, &fleet);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
     let metrics = proxy::Metrics::register(&registry);
     let (price, price_now) = watch::channel(config.price_per_kwh);
@@ -170,13 +172,8 @@ pub async fn serve(config: Config, doors: Vec<Door>, mut end: watch::Receiver<bo
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
     notifications(&config, &fleet, &mut tasks)?;
     let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), config_error);
-    if let Some(dir) = config.data_dir.clone() {
-        tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
-        tasks.spawn(records::keep(journal.clone(), dir));
-    }
-    if let (Some(files), Some(identity)) = (config.listen.tls.clone(), doors.iter().find_map(Door::identity)) {
-        tasks.spawn(certificates::keep(files, identity.clone(), Hangups::heard()?));
-    }
+    keep_data(&config, &fleet, snapshot, &journal, &mut tasks);
+    renew_certificate(&config, &doors, &mut tasks)?;
     let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
     let cut = tokio::select! {
         cut = server::serve(doors, bounds, front, end.clone()) => cut,
@@ -191,6 +188,22 @@ pub async fn serve(config: Config, doors: Vec<Door>, mut end: watch::Receiver<bo
     Ok(())
 }
 
+/// Writes down what is learnt and what happens, if there is a place for it.
+fn keep_data(config: &Config, fleet: &Fleet, snapshot: Snapshot, journal: &Journal, tasks: &mut JoinSet<anyhow::Result<()>>) {
+    if let Some(dir) = config.data_dir.clone() {
+        tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
+        tasks.spawn(records::keep(journal.clone(), dir));
+    }
+}
+
+/// Follows the files of the certificate, if one is shown.
+fn renew_certificate(config: &Config, doors: &[Door], tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    if let (Some(files), Some(identity)) = (config.listen.tls.clone(), doors.iter().find_map(Door::identity)) {
+        tasks.spawn(certificates::keep(files, identity.clone(), Hangups::heard()?));
+    }
+    Ok(())
+}
+
 /// Follows the journal for what the owner should be told, if he wants to be told.
 fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
     let targets = Targets::new(&config.notify, fleet::outward_client)?;
@@ -200,8 +213,17 @@ fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Res
     Ok(())
 }
 
+/// The model that is to be there from the first day, on a node that is meant for its size.
+fn wish(config: &Config, fleet: &Fleet) {
+    let Some(name) = config.first_model.clone() else { return };
+    let size = schedule::size::Asked::of(&name, &config.sizes).size(None);
+    let fits = Box::new(move |node: &NodeConfig| schedule::size::fit(size, &node.model_ranges).is_some());
+    fleet.wish_for(FirstModel { name, fits });
+}
+
 fn schedule_rules(config: &Config) -> schedule::Rules {
-    schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes: config.sizes.clone() }
+    let (sizes, stand_ins) = (config.sizes.clone(), config.stand_ins.clone());
+    schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes, stand_ins }
 }
 
 fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
@@ -215,6 +237,8 @@ fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
         no_own_calls: config.health_interval.is_none(),
         providers,
         list_cloud_models: config.list_cloud_models,
+        repair_v1: config.repair_v1,
+        fallback_wait: config.fallback_wait,
         instance,
     }
 }

@@ -122,7 +122,8 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || (source.read(), source)).await;
         let (read, source) = read.map_err(|ended| ended.to_string())?;
         self.source = source;
-        let NodeSettings { nodes, sizes, fallback, price_per_kwh, notes } = read.map_err(|faults| faults.0.join("; "))?;
+        let NodeSettings { nodes, sizes, fallback, stand_ins, price_per_kwh, notes } =
+            read.map_err(|faults| faults.0.join("; "))?;
         let faults = ourselves(&nodes, &self.addresses);
         if !faults.is_empty() {
             return Err(faults.join("; "));
@@ -135,7 +136,7 @@ impl Reloader {
         self.price.send_replace(price_per_kwh);
         let strategy = self.scheduler.rules().strategy;
         // First the seats, then the nodes, without a step between: no request finds one without the other.
-        self.scheduler.renew(&plan, schedule::Rules { strategy, fallback, sizes });
+        self.scheduler.renew(&plan, schedule::Rules { strategy, fallback, sizes, stand_ins });
         let changes = self.fleet.adopt(plan, keepers);
         self.fleet.nodes().enabled().for_each(|node| self.requests.expect(node));
         self.forget_departed();

@@ -27,6 +27,7 @@ mod node_source;
 mod nodes;
 mod providers;
 mod settings;
+mod stand_ins;
 mod tls;
 mod wake_flags;
 mod wake_values;
@@ -39,6 +40,7 @@ pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance, load_roots};
 pub use node_source::{NodeSettings, NodeSource, Stamp};
 pub use providers::{ProviderConfig, ProviderKind, Secret};
+pub use stand_ins::{FallbackWait, StandIns};
 pub use tls::{Roots, TlsFiles};
 
 /// Everything `serve` needs to know.
@@ -56,6 +58,10 @@ pub struct Config {
     pub source: NodeSource,
     /// Cloud providers; empty unless the user has a key.
     pub providers: Vec<ProviderConfig>,
+    /// The model that is to be pulled when no node has it.
+    pub first_model: Option<String>,
+    /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
+    pub repair_v1: bool,
     /// Whether the providers' models stand in the lists of models.
     pub list_cloud_models: bool,
     /// Times that bound what we wait for.
@@ -78,6 +84,10 @@ pub struct Config {
     pub sizes: SizeRules,
     /// Which nodes may serve when none fits.
     pub fallback: Fallback,
+    /// Which models stand in for others, and from when on.
+    pub stand_ins: StandIns,
+    /// How long a model is waited for before another stands in; `None`: none ever does.
+    pub fallback_wait: Option<FallbackWait>,
     /// How requests are shared among equally good nodes.
     pub strategy: Strategy,
     /// Price of a kilowatt-hour in the owner's currency, for the pages.
@@ -161,6 +171,16 @@ pub enum NodeKind {
     Ollama,
     /// A server with OpenAI's API only, such as llama.cpp's or LM Studio.
     OpenAi,
+}
+
+impl NodeKind {
+    /// The word for it in the node file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ollama => "ollama",
+            Self::OpenAi => "openai",
+        }
+    }
 }
 
 /// How one node is sent to sleep by us; nothing set: it sleeps by its own timer.

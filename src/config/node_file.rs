@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use crate::config::address::{self, OLLAMA_PORT};
 use crate::config::document::{Document, Object};
 use crate::config::duration::{self, Unit};
+use crate::config::stand_ins::{self, StandIns};
 use crate::config::wake_values::{header, ipv4, mac, method, secure_on, usual_method};
 use crate::config::{
     Fallback, HostPort, ModelRange, NodeConfig, NodeKind, PowerConfig, SizeRules, SleepConfig, WakeConfig, WakeUrl,
@@ -19,6 +20,7 @@ pub(super) struct NodeFile {
     pub(super) nodes: Vec<FileNode>,
     pub(super) sizes: SizeRules,
     pub(super) fallback: Fallback,
+    pub(super) stand_ins: StandIns,
     pub(super) price_per_kwh: Option<f64>,
     pub(super) faults: Vec<String>,
     pub(super) notes: Vec<String>,
@@ -52,8 +54,8 @@ pub(super) fn parse(text: &str, file: &str, variable: &dyn Fn(&str) -> Option<St
         if let Some(at) = top.take("model_name_mapping") {
             read.sizes.mapping = sizes(&mut document, at, "model_name_mapping");
         }
-        if let Some(fallback) = top.take("fallback").and_then(|at| document.parsed(at, "fallback", fallback)) {
-            read.fallback = fallback;
+        if let Some(at) = top.take("fallback") {
+            (read.fallback, read.stand_ins) = stand_ins::read(&mut document, at);
         }
         read.price_per_kwh = top.take("price_per_kwh").and_then(|at| document.number(at, "price_per_kwh", 0.0));
         note_later_keys(&mut document, &mut top, &["default_model_size_b"]);
@@ -71,11 +73,12 @@ fn node<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<FileN
     }
     let name = stated_name.and_then(|at| document.parsed(at, "name", node_name)).unwrap_or_default();
     let (hosts, path_prefix, tls) = hosts(document, &mut object);
+    let kind = object.take("kind").and_then(|at| document.parsed(at, "kind", kind)).unwrap_or_default();
     let wake = object.take("wake");
     let config = NodeConfig {
         name: NodeName::new(&name),
         hosts,
-        path_prefix,
+        path_prefix: base_path(path_prefix, kind),
         tls,
         always_on: false,
         enabled: take_boolean(document, &mut object, "enabled").unwrap_or(true),
@@ -84,7 +87,7 @@ fn node<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<FileN
         description: take_text(document, &mut object, "description").unwrap_or_default(),
         memory_gb: take_number(document, &mut object, "memory_gb"),
         model_ranges: ranges(document, &mut object),
-        kind: object.take("kind").and_then(|at| document.parsed(at, "kind", kind)).unwrap_or_default(),
+        kind,
         models: take_texts(document, &mut object, "models"),
         wake: wake.and_then(|at| document.object(at, "`wake`")).map(|at| read_wake(document, at)).unwrap_or_default(),
         sleep: read_sleep(document, &mut object),
@@ -132,6 +135,14 @@ fn hosts<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> (Vec<HostP
         }
     }
     (hosts, prefix.unwrap_or_default(), tls.unwrap_or_default())
+}
+
+/// Servers with OpenAI's API are named by the base URL of its SDKs, whose `/v1` stands in every path anyway.
+pub(super) fn base_path(path: String, kind: NodeKind) -> String {
+    match path.strip_suffix("/v1") {
+        Some(base) if kind == NodeKind::OpenAi => base.to_owned(),
+        _ => path,
+    }
 }
 
 fn ranges<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> Vec<ModelRange> {
@@ -282,15 +293,6 @@ fn kind(text: &str) -> Result<NodeKind, String> {
         "ollama" => Ok(NodeKind::Ollama),
         "openai" => Ok(NodeKind::OpenAi),
         _ => Err("must be ollama or openai".to_owned()),
-    }
-}
-
-fn fallback(text: &str) -> Result<Fallback, String> {
-    match text.to_ascii_lowercase().replace('-', "_").as_str() {
-        "any" => Ok(Fallback::Any),
-        "have_model" => Ok(Fallback::HaveModel),
-        "none" => Ok(Fallback::None),
-        _ => Err("must be any, have_model or none".to_owned()),
     }
 }
 

@@ -73,7 +73,13 @@ impl AsyncRead for Socket {
         ready!(self.poll_shaken(cx))?;
         match &mut self.0 {
             Speech::Plain(stream) => pin!(stream).poll_read(cx, buf),
-            Speech::Secured(stream) => pin!(stream).poll_read(cx, buf),
+            Speech::Secured(stream) => {
+                // What the socket would not take yet still lies in TLS, and no answer comes before it has gone.
+                if let Poll::Ready(Err(error)) = pin!(&mut *stream).poll_flush(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                pin!(stream).poll_read(cx, buf)
+            }
             Speech::Shaking(_) | Speech::Failed => gone(),
         }
     }

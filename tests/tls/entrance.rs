@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Instant;
+use tokio::time::Instant;
 
 use rustls::version::{TLS12, TLS13};
 

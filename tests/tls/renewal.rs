@@ -41,7 +41,9 @@ fn a_new_pair_is_shown_under_load_and_no_request_fails() {
             until("the new certificate is shown", || {
                 house.client.ask(house.proxy.address, &request("GET", "/health", "")).unwrap().1 == new.der
             });
-            until("others were served", || asked.load(Ordering::Relaxed) > before || askers.iter().any(|it| it.is_finished()));
+            until("others were served", || {
+                asked.load(Ordering::Relaxed) > before || askers.iter().any(std::thread::ScopedJoinHandle::is_finished)
+            });
         }
     });
     assert!(asked.load(Ordering::Relaxed) > 0);

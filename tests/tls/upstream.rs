@@ -1,7 +1,7 @@
 //! Nodes and providers that speak TLS: proxies of ours before a simulated server, as a person would put nginx there.
 
 use std::io::{Read, Write};
-use std::time::Instant;
+use tokio::time::Instant;
 
 use crate::authority::{Authority, Pair};
 use crate::client::request;

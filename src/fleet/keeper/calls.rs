@@ -3,19 +3,23 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::Method;
+use hyper::{Method, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Done, Keeper};
 use crate::fleet::node::{Node, event_of};
-use crate::upstream::{self, Call, Reply, Trouble};
+use crate::upstream::{self, AnswerBody, Call, Reply, Trouble};
+use crate::values::NodeName;
 
 /// A connect of ours while waking: longer would let the kernel's back-off hide the wake.
 const DIAL: Duration = Duration::from_secs(1);
 
 /// `/api/version` loads nothing and answers at once on any node that lives.
 const VERSION: Duration = Duration::from_secs(2);
+
+/// While a node of OpenAI's kind works, it is looked at again this often.
+const AT_WORK: Duration = Duration::from_millis(250);
 
 /// A sign of life that needs no repetition for the next request that asks.
 const JUST_SEEN: Duration = Duration::from_secs(1);
@@ -37,9 +41,28 @@ impl Caller {
 
     async fn call(&self, method: Method, path: &str, body: Bytes, limit: Duration) -> Result<Reply, Trouble> {
         let link = self.node.connect(self.connect).await?;
+        upstream::call_over(link, limit, self.asked(method, path, body)).await
+    }
+
+    fn asked(&self, method: Method, path: &str, body: Bytes) -> Call {
         let path = format!("{}{path}", self.node.config().path_prefix);
-        let call = Call { method, path, host: self.node.host().clone(), body };
-        upstream::call_over(link, limit, call).await
+        Call { method, path, host: self.node.host().clone(), body }
+    }
+
+    /// A call whose answer takes as long as it takes.
+    pub(super) async fn begin(&self, method: Method, path: &str, body: Bytes) -> Result<Response<AnswerBody>, Trouble> {
+        let link = self.node.connect(self.connect).await?;
+        upstream::begin_over(link, self.asked(method, path, body)).await
+    }
+
+    /// The node gave a sign of life.
+    pub(super) fn heard(&self) {
+        self.node.seen_now();
+    }
+
+    /// Whose it is.
+    pub(super) fn name(&self) -> &NodeName {
+        self.node.name()
     }
 
     pub(super) async fn get(&self, path: &str, limit: Duration) -> Result<Reply, Trouble> {
@@ -51,9 +74,31 @@ impl Caller {
     }
 
     /// Whether HTTP is spoken there: the proof that a wake is over.
+    ///
+    /// What is not Ollama has no version. Whatever it says of its health is an answer, but for the 503 by which llama.cpp
+    /// tells that it still loads. Its list of models is no sign of life: some servers stop a generation for that question.
     pub(super) async fn version(mut self) -> Result<Reply, Trouble> {
         self.connect = self.connect.min(DIAL);
-        self.get("/api/version", VERSION).await
+        if self.node.is_ollama() {
+            return self.get("/api/version", VERSION).await;
+        }
+        let reply = self.get("/health", VERSION).await?;
+        if reply.status == StatusCode::SERVICE_UNAVAILABLE && !self.node.works() { Err(Trouble::Silent) } else { Ok(reply) }
+    }
+
+    /// Waits until the node does nothing. `false`: it works on and on.
+    pub(super) async fn is_at_rest(&self, limit: Duration) -> bool {
+        let resting = async {
+            while self.node.works() {
+                tokio::time::sleep(AT_WORK).await;
+            }
+        };
+        tokio::time::timeout(limit, resting).await.is_ok()
+    }
+
+    /// Whether it speaks Ollama's own API.
+    pub(super) fn calls_ollama(&self) -> bool {
+        self.node.is_ollama()
     }
 
     /// Two tries, so that one lost packet condemns nobody.
