@@ -1,5 +1,6 @@
 //! The only wiring: from settings to listeners, keepers, proxy, front and back to an orderly end.
 
+mod certificates;
 mod file_watch;
 mod records;
 mod reload;
@@ -19,11 +20,13 @@ use crate::config::{Config, Listen, NodeConfig};
 use crate::dashboard::Dashboard;
 use crate::fleet::{self, FirstModel, Fleet, Rules};
 use crate::front::{self, Front, Origins};
+use crate::http::outward;
 use crate::notify::{Notifier, Targets};
 use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
-use crate::server::{self, Bounds};
+use crate::server::{self, Bounds, Door, Identity};
+use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Registry;
 use reload::{Counts, Hangups, Reloader};
 
@@ -73,22 +76,25 @@ impl From<anyhow::Error> for Failure {
 /// Opens the listeners.
 ///
 /// # Errors
-/// A port in use, with the way out.
-pub fn bind(listen: &Listen) -> anyhow::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for port in &listen.ports {
+/// A port in use, with the way out; a certificate that cannot be used.
+pub fn bind(listen: &Listen) -> anyhow::Result<Vec<Door>> {
+    let pair = listen.tls.as_ref().map(|files| files.read().map_err(anyhow::Error::msg)).transpose()?;
+    let identity = pair.map(Identity::new);
+    let mut doors = Vec::new();
+    for (port, secured) in listen.all_ports() {
+        let mut open = |listener| doors.push(Door::new(listener, identity.clone().filter(|_| secured)));
         match listen.host {
-            Some(host) => listeners.push(bind_one(SocketAddr::new(host, *port))?),
+            Some(host) => open(bind_one(SocketAddr::new(host, port))?),
             None => {
-                let v4 = bind_one((Ipv4Addr::UNSPECIFIED, *port).into())?;
+                let v4 = bind_one((Ipv4Addr::UNSPECIFIED, port).into())?;
                 let port = v4.local_addr()?.port();
-                listeners.push(v4);
+                open(v4);
                 // A machine without IPv6 serves IPv4 alone.
-                listeners.extend(bind_one((Ipv6Addr::UNSPECIFIED, port).into()).ok());
+                bind_one((Ipv6Addr::UNSPECIFIED, port).into()).map(open).ok();
             }
         }
     }
-    Ok(listeners)
+    Ok(doors)
 }
 
 fn bind_one(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -122,8 +128,9 @@ fn bind_one(address: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// Settings that point at ourselves, and the first failure of a keeper.
-pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::Receiver<bool>) -> Result<(), Failure> {
-    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+pub async fn serve(config: Config, doors: Vec<Door>, mut end: watch::Receiver<bool>) -> Result<(), Failure> {
+    let addresses: Vec<SocketAddr> = doors.iter().filter_map(|door| door.local_addr().ok()).collect();
+    outward::also_trust(&config.roots.0);
     refuse_ourselves(&config, &addresses)?;
     let hangups = Hangups::heard()?;
     let snapshot = load_state(config.data_dir.as_deref()).await;
@@ -138,7 +145,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     };
     let registry = Registry::default();
     let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
-    say_hello(&config, &fleet, &addresses);
+    say_hello(&config, &fleet, &doors);
     wish(&config, &fleet);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
     let metrics = proxy::Metrics::register(&registry);
@@ -166,20 +173,34 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     notifications(&config, &fleet, &mut tasks)?;
     let open = server::Open::default();
     let front = Front::new(proxy, dashboard, registry, front_rules(&config, &open), config_error);
-    if let Some(dir) = config.data_dir.clone() {
-        tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
-        tasks.spawn(records::keep(journal.clone(), dir));
-    }
+    keep_data(&config, &fleet, snapshot, &journal, &mut tasks);
+    renew_certificate(&config, &doors, &mut tasks)?;
     let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
     let cut = tokio::select! {
-        cut = server::serve_counted(listeners, bounds, front, end.clone(), open) => cut,
+        cut = server::serve_counted(doors, bounds, front, end.clone(), open) => cut,
         failed = first_failure(&mut tasks) => return Err(failed.into()),
     };
     let _ = end.wait_for(|asked| *asked).await;
     tracing::info!(cut, "ended");
     if let Some(dir) = config.data_dir {
-        save_state(&dir, fleet.snapshot()).await;
+        save_state(&dir, &fleet).await;
         records::save(&dir, &journal).await;
+    }
+    Ok(())
+}
+
+/// Writes down what is learnt and what happens, if there is a place for it.
+fn keep_data(config: &Config, fleet: &Fleet, snapshot: Snapshot, journal: &Journal, tasks: &mut JoinSet<anyhow::Result<()>>) {
+    if let Some(dir) = config.data_dir.clone() {
+        tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
+        tasks.spawn(records::keep(journal.clone(), dir));
+    }
+}
+
+/// Follows the files of the certificate, if one is shown.
+fn renew_certificate(config: &Config, doors: &[Door], tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    if let (Some(files), Some(identity)) = (config.listen.tls.clone(), doors.iter().find_map(Door::identity)) {
+        tasks.spawn(certificates::keep(files, identity.clone(), Hangups::heard()?));
     }
     Ok(())
 }
@@ -264,11 +285,15 @@ fn ourselves(nodes: &[NodeConfig], listeners: &[SocketAddr]) -> Vec<String> {
 }
 
 /// The first start explains itself in six plain lines.
-fn say_hello(config: &Config, fleet: &Fleet, addresses: &[SocketAddr]) {
+fn say_hello(config: &Config, fleet: &Fleet, doors: &[Door]) {
     for note in &config.notes {
         tracing::warn!("{note}");
     }
-    let listening: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
+    let url = |door: &Door, shown: fn(&SocketAddr) -> String| {
+        let scheme = if door.identity().is_some() { "https" } else { "http" };
+        door.local_addr().map(|address| format!("{scheme}://{}", shown(&address))).ok()
+    };
+    let listening: Vec<String> = doors.iter().filter_map(|door| url(door, SocketAddr::to_string)).collect();
     tracing::info!("listening on {}", listening.join(", "));
     for node in &*fleet.nodes() {
         if !node.config().enabled {
@@ -294,14 +319,13 @@ fn say_hello(config: &Config, fleet: &Fleet, addresses: &[SocketAddr]) {
     if fleet.nodes().is_empty() {
         tracing::warn!("no node is set: set OLLAMA_URL=http://<address of the GPU PC>:11434");
     }
-    let page =
-        addresses.first().map_or(String::new(), |address| format!("http://{}:{}/", reachable_name(address), address.port()));
-    tracing::info!("page at {page}");
+    let page = doors.first().and_then(|door| url(door, reachable)).unwrap_or_default();
+    tracing::info!("page at {page}/");
 }
 
 /// What a person on this machine can type.
-fn reachable_name(address: &SocketAddr) -> String {
-    if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() }
+fn reachable(address: &SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
 }
 
 async fn load_state(dir: Option<&Path>) -> Snapshot {
@@ -320,7 +344,7 @@ async fn keep_state(fleet: Fleet, dir: PathBuf, mut saved: Snapshot) -> anyhow::
         tokio::time::sleep(SETTLE).await;
         let snapshot = fleet.snapshot();
         if !snapshot.same_knowledge(&saved) {
-            save_state(&dir, snapshot.clone()).await;
+            save_state(&dir, &fleet).await;
             saved = snapshot;
             tokio::time::sleep(BETWEEN_WRITES).await;
         }
@@ -328,9 +352,9 @@ async fn keep_state(fleet: Fleet, dir: PathBuf, mut saved: Snapshot) -> anyhow::
 }
 
 /// A full or read-only disk costs the memory of it, not the service.
-async fn save_state(dir: &Path, snapshot: Snapshot) {
-    let into = dir.to_owned();
-    let written = tokio::task::spawn_blocking(move || catalog::save(&into, &snapshot)).await.context("saving");
+async fn save_state(dir: &Path, fleet: &Fleet) {
+    let (into, fleet) = (dir.to_owned(), fleet.clone());
+    let written = tokio::task::spawn_blocking(move || catalog::save(&into, || fleet.snapshot())).await.context("saving");
     if let Err(error) = written.and_then(|result| Ok(result?)) {
         tracing::warn!(dir = %dir.display(), %error, "the state cannot be saved; it is kept in memory");
     }

@@ -36,7 +36,7 @@ impl FileWatch {
     pub(super) fn over(path: PathBuf, known: Stamp) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let (tell, changed) = mpsc::channel(1);
-        thread::Builder::new().name("node-file".to_owned()).spawn(move || watch(&path, known, &stopped, &tell))?;
+        thread::Builder::new().name("file-watch".to_owned()).spawn(move || watch(&path, known, &stopped, &tell))?;
         Ok(Self { changed, _stop: stop })
     }
 

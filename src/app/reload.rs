@@ -165,7 +165,7 @@ impl Hangups {
         Ok(Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).context("cannot hear SIGHUP")?))
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
@@ -183,7 +183,7 @@ impl Hangups {
         Ok(Self)
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         std::future::pending().await
     }
 }

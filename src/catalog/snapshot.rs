@@ -20,16 +20,25 @@ use crate::values::NodeName;
 pub use energy::{KeptLedger, Seconds};
 pub use file::{load, save};
 
-const FORMAT: u32 = 1;
+/// With a checksum; without it the file was cut.
+const FORMAT: u32 = 2;
+
+/// What earlier versions wrote, without a checksum.
+const UNSEALED: u32 = 1;
 
 /// All that is kept, by the names of nodes. Unknown fields are ignored and absent ones are empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Snapshot {
-    /// The format of the file; only 1 is read.
+    /// The format of the file; one that tells none is of the first.
+    #[serde(default = "unsealed")]
     pub version: u32,
     /// What is kept of each node.
     pub nodes: BTreeMap<String, NodeSnapshot>,
+}
+
+fn unsealed() -> u32 {
+    UNSEALED
 }
 
 impl Default for Snapshot {

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
@@ -13,6 +12,7 @@ use super::serve::ended_by_signal;
 use super::{runtime, settings, working_dir};
 use crate::app::{self, Failure};
 use crate::config::{self, Config, Env, Listen, ServeArgs};
+use crate::server::Door;
 use crate::simulator::{Ollama, PcEvent, PcSettings, Settings, SimulatedPc};
 use crate::telemetry;
 
@@ -38,7 +38,7 @@ pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
 }
 
 /// 11434 as the real one; a free port when that is taken and none was asked for.
-fn bind(listen: &Listen) -> anyhow::Result<Vec<TcpListener>> {
+fn bind(listen: &Listen) -> anyhow::Result<Vec<Door>> {
     match app::bind(listen) {
         Err(taken) if !listen.port_asked => {
             println!("{taken:#}\nThe demo takes a free port instead.");

@@ -14,7 +14,8 @@ mod wake;
 use std::process::ExitCode;
 
 use crate::app::Failure;
-use crate::config::{Command, environment, parse_cli};
+use crate::config::{self, Command, Env, ProxyUrl, ServeArgs, environment, parse_cli};
+use crate::http::outward;
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
@@ -52,6 +53,15 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::Other(error.into()))
 }
 
+/// Whoever asks a proxy elsewhere by https trusts the authorities of the settings, too.
+fn trust_for(named: Option<&ProxyUrl>, args: &ServeArgs, env: &Env) -> Result<(), Failure> {
+    if named.is_some_and(|url| url.tls) {
+        let roots = config::load_roots(args, env, &working_dir()).map_err(|faults| settings(&faults))?;
+        outward::also_trust(&roots.0);
+    }
+    Ok(())
+}
+
 /// Writes to the standard output. `false`: its reader has gone (`| head`), which is no failure.
 fn say(text: &str) -> bool {
     use std::io::Write;
@@ -59,7 +69,7 @@ fn say(text: &str) -> bool {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }
 
-fn settings(faults: &crate::config::Faults) -> Failure {
+fn settings(faults: &config::Faults) -> Failure {
     Failure::Settings(format!("the settings cannot be used:\n{faults}"))
 }
 

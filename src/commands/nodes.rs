@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::running::Running;
 use super::serve::ended_by_signal;
-use super::{runtime, say, settings, working_dir};
+use super::{runtime, say, settings, trust_for, working_dir};
 use crate::app::Failure;
 use crate::config::{self, Env, NodesArgs};
 
@@ -25,6 +25,7 @@ const RESTORE: &str = "\x1b[?7h";
 
 pub(super) fn run(args: &NodesArgs, env: &Env) -> Result<(), Failure> {
     let (listen, _) = config::load_entrance(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    trust_for(args.proxy.url.as_ref(), &args.serve, env)?;
     let key = config::load_key(&args.serve, env, &working_dir());
     let running = Running::at(args.proxy.url.as_ref(), &listen).with_key(key.as_ref());
     let terminal = std::io::stdout().is_terminal();

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use crate::catalog::{self, Snapshot};
 use crate::config::{Config, KeepAwake, NodeConfig, WakeRules};
 use crate::fleet::{Fleet, Metrics, Rules};
+use crate::http::outward;
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Registry;
 
@@ -19,6 +20,7 @@ pub(super) fn fleet(
     nodes: &[NodeConfig],
     keepers: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<(Fleet, Option<String>)> {
+    outward::also_trust(&config.roots.0);
     let rules = Rules {
         timeouts: config.timeouts.clone(),
         wake: WakeRules { interval: None, keep_awake: KeepAwake::Off, ..config.wake.clone() },

@@ -22,8 +22,19 @@ const WAKE_LIMIT: Duration = Duration::from_secs(2 * 3600);
 pub(super) struct Running {
     at: HostPort,
     prefix: String,
+    speech: Speech,
     /// `Bearer …`
     key: Option<HeaderValue>,
+}
+
+/// How it is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speech {
+    Plain,
+    /// It must prove its name.
+    Tls,
+    /// It is on this machine: its certificate names the machine, not the address by which we reach it.
+    OwnTls,
 }
 
 /// Why it could not be asked.
@@ -116,11 +127,13 @@ impl Running {
     /// The one that the user names; else the one that these settings would start on this machine.
     pub(super) fn at(named: Option<&ProxyUrl>, listen: &Listen) -> Self {
         if let Some(url) = named {
-            return Self { at: url.at.clone(), prefix: url.prefix.clone(), key: None };
+            let speech = if url.tls { Speech::Tls } else { Speech::Plain };
+            return Self { at: url.at.clone(), prefix: url.prefix.clone(), speech, key: None };
         }
         let host = listen.host.filter(|host| !host.is_unspecified()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let port = listen.ports.first().copied().unwrap_or(11434);
-        Self { at: HostPort { host: host.to_string(), port }, prefix: String::new(), key: None }
+        let (port, secured) = listen.all_ports().next().unwrap_or((11434, false));
+        let speech = if secured { Speech::OwnTls } else { Speech::Plain };
+        Self { at: HostPort { host: host.to_string(), port }, prefix: String::new(), speech, key: None }
     }
 
     /// The same, with a key to show.
@@ -181,7 +194,13 @@ impl Running {
         let addresses: Vec<SocketAddr> = upstream::resolve(&self.at.host, self.at.port, None).await?;
         let host = HeaderValue::from_str(&self.at.to_string()).map_err(|error| Trouble::Broken(error.to_string()))?;
         let call = Call { method, path: format!("{}{path}", self.prefix), host, body: Bytes::new(), key: self.key.clone() };
-        upstream::call(&addresses, LIMIT, limit, call).await
+        let link = upstream::connect(&addresses, LIMIT).await?;
+        let link = match self.speech {
+            Speech::Plain => link,
+            Speech::Tls => link.secured(&self.at.host)?,
+            Speech::OwnTls => link.secured_to_ourselves(&self.at.host)?,
+        };
+        upstream::call_over(link, limit, call).await
     }
 
     fn absent(&self, trouble: &Trouble) -> Unasked {
@@ -191,6 +210,7 @@ impl Running {
 
 impl std::fmt::Display for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.at, self.prefix)
+        let scheme = if self.speech == Speech::Plain { "http" } else { "https" };
+        write!(f, "{scheme}://{}{}", self.at, self.prefix)
     }
 }

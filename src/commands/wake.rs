@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::quiet;
 use super::running::{ListedNode, Running, Unasked};
-use super::{runtime, say, settings, working_dir};
+use super::{runtime, say, settings, trust_for, working_dir};
 use crate::app::Failure;
 use crate::config::{self, Env, WakeArgs};
 use crate::fleet::power::Power;
@@ -15,6 +15,7 @@ use crate::telemetry::journal::Cause;
 
 pub(super) fn run(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     let (listen, _) = config::load_entrance(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    trust_for(args.proxy.url.as_ref(), &args.serve, env)?;
     let key = config::load_key(&args.serve, env, &working_dir());
     let running = Running::at(args.proxy.url.as_ref(), &listen).with_key(key.as_ref());
     runtime()?.block_on(async {

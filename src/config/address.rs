@@ -17,9 +17,11 @@ pub(super) struct Upstream {
     pub(super) prefix: String,
     /// Whether the URL names its port.
     pub(super) port_named: bool,
+    /// Whether it begins with `https://`.
+    pub(super) tls: bool,
 }
 
-/// Reads `http://host[:port][/prefix]`.
+/// Reads `http://host[:port][/prefix]`, or the same with `https://`.
 ///
 /// # Errors
 /// What is wrong and what to write instead.
@@ -29,15 +31,11 @@ pub(super) fn upstream(text: &str) -> Result<Upstream, String> {
         let port = if text.contains([':', '/']) { "" } else { ":11434" };
         return Err(format!("has no scheme: write http://{text}{port}"));
     };
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => {
-            return Err(
-                "uses https, but this version does not speak TLS to nodes: write http://, as Ollama itself has no TLS".to_owned()
-            );
-        }
-        _ => return Err("must begin with http://".to_owned()),
-    }
+    let tls = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" => true,
+        _ => return Err("must begin with http:// or https://".to_owned()),
+    };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     if rest.contains(['?', '#']) {
         return Err("must end with the path: no `?` and no `#`".to_owned());
@@ -50,7 +48,8 @@ pub(super) fn upstream(text: &str) -> Result<Upstream, String> {
     }
     let (host, port) = host_and_port(authority)?;
     let prefix = path.trim_end_matches('/').to_owned();
-    Ok(Upstream { at: HostPort { host, port: port.unwrap_or(80) }, prefix, port_named: port.is_some() })
+    let usual = if tls { 443 } else { 80 };
+    Ok(Upstream { at: HostPort { host, port: port.unwrap_or(usual) }, prefix, port_named: port.is_some(), tls })
 }
 
 /// Reads a host of the node file: `host`, `host:port`, an IPv6 address, or a base URL.
@@ -63,7 +62,8 @@ pub(super) fn node_host(text: &str, default_port: u16) -> Result<Upstream, Strin
     }
     let bare_v6 = text.parse::<Ipv6Addr>().is_ok();
     let (host, port) = if bare_v6 { (text.to_owned(), None) } else { host_and_port(text)? };
-    Ok(Upstream { at: HostPort { host, port: port.unwrap_or(default_port) }, prefix: String::new(), port_named: port.is_some() })
+    let at = HostPort { host, port: port.unwrap_or(default_port) };
+    Ok(Upstream { at, prefix: String::new(), port_named: port.is_some(), tls: false })
 }
 
 /// Takes `host`, `host:port`, `[v6]` or `[v6]:port` apart.
@@ -128,7 +128,7 @@ pub(super) fn is_loopback(host: &str) -> bool {
 
 /// Whether a connection to this address would reach our own listener.
 pub(super) fn is_own(listen: &Listen, at: &HostPort) -> bool {
-    if !listen.ports.contains(&at.port) {
+    if !listen.all_ports().any(|(port, _)| port == at.port) {
         return false;
     }
     let ip = at.host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
@@ -162,8 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn an_upstream_is_a_plain_http_url_with_an_optional_path() {
+    fn an_upstream_is_an_http_or_https_url_with_an_optional_path() {
         for (text, expected) in [
+            ("https://gpu.lan", "gpu.lan:443"),
+            ("HTTPS://gpu.lan:8443/ollama/", "gpu.lan:8443/ollama"),
             ("http://gpu:11434", "gpu:11434"),
             ("HTTP://GPU:11434/", "gpu:11434"),
             ("http://192.168.1.5:11434/ollama/", "192.168.1.5:11434/ollama"),
@@ -178,7 +180,6 @@ mod tests {
     fn a_wrong_upstream_is_told_how_to_be_right() {
         for (text, hint) in [
             ("gpu:11434", "write http://gpu:11434"),
-            ("https://gpu:11434", "does not speak TLS"),
             ("ftp://gpu", "must begin with http://"),
             ("http://", "no host"),
             ("http://:11434", "no host"),
@@ -196,6 +197,12 @@ mod tests {
             let why = upstream(text).unwrap_err();
             assert!(why.contains(hint), "{text}: {why}");
         }
+    }
+
+    #[test]
+    fn only_https_asks_for_tls() {
+        assert!(upstream("https://gpu:11434").unwrap().tls && !upstream("http://gpu:443").unwrap().tls);
+        assert!(node_host("https://gpu", 1).unwrap().tls && !node_host("gpu", 443).unwrap().tls);
     }
 
     #[test]
@@ -242,7 +249,8 @@ mod tests {
     #[test]
     fn our_own_listener_is_known_by_port_and_address() {
         let own = |host: Option<&str>, url: &str| {
-            let listen = Listen { host: host.map(|h| h.parse().unwrap()), ports: vec![11434, 11435], port_asked: true };
+            let listen =
+                Listen { host: host.map(|h| h.parse().unwrap()), ports: vec![11434, 11435], port_asked: true, tls: None };
             is_own(&listen, &upstream(url).unwrap().at)
         };
         for url in [

@@ -108,11 +108,13 @@ pub struct ProxyUrl {
     pub at: HostPort,
     /// Path in front of the proxy's own paths, without trailing slash; usually empty.
     pub prefix: String,
+    /// Whether it is reached by `https://`.
+    pub tls: bool,
 }
 
 fn proxy_url(text: &str) -> Result<ProxyUrl, String> {
     let url = address::node_host(text.trim(), address::OLLAMA_PORT)?;
-    Ok(ProxyUrl { at: url.at, prefix: url.prefix })
+    Ok(ProxyUrl { at: url.at, prefix: url.prefix, tls: url.tls })
 }
 
 impl Cli {

@@ -42,7 +42,7 @@ pub fn load_exporter(args: &ExporterArgs, env: &Env, working_dir: &Path) -> Resu
     let port = layers.read(&PORT, listen_port);
     let host: Option<IpAddr> = layers.read_optional(&settings::HOST, address::listen_host);
     let config = ExporterConfig {
-        listen: Listen { host, ports: vec![port], port_asked: true },
+        listen: Listen { host, ports: vec![port], port_asked: true, tls: None },
         node: layers.read(&NODE_NAME, node_name),
         ollama_port: layers.read(&OLLAMA_PORT, watched_port),
         cors_origins: layers.read_list(&settings::CORS_ORIGINS, |text| Ok(text.to_owned())),

@@ -10,8 +10,8 @@ use crate::config::layers::Layers;
 use crate::config::node_file::NodeFile;
 use crate::config::settings::{self, Setting};
 use crate::config::{
-    Config, Env, FallbackWait, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp,
-    StandIns, Timeouts, WakeRules, access, address, env_file, files, node_file, nodes, providers,
+    Config, Env, FallbackWait, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, Roots, ServeArgs,
+    Stamp, StandIns, Timeouts, WakeRules, access, address, env_file, files, node_file, nodes, providers, tls,
 };
 use crate::values::{ModelName, Strategy};
 
@@ -34,7 +34,10 @@ impl std::error::Error for Faults {}
 pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Faults> {
     let mut layers = Layers::new(cli, env);
     let data = open_layers(&mut layers, env, working_dir);
-    let listen = listen(&mut layers);
+    let listen = listen(&mut layers, working_dir);
+    if let Some(files) = &listen.tls {
+        tls::check(&mut layers, files);
+    }
     let (file, path, stamp) = find_node_file(&mut layers, working_dir, data.path.as_deref());
     let source = NodeSource {
         args: cli.clone(),
@@ -53,6 +56,7 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
     let cors_origins = layers.read_list(&settings::CORS_ORIGINS, |text| Ok(text.to_owned()));
     let access = access::rules(&mut layers, working_dir, &cors_origins);
     let config = Config {
+        roots: tls::roots(&mut layers, working_dir),
         data_dir: data.path,
         nodes,
         source,
@@ -90,8 +94,19 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
 pub fn load_entrance(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<(Listen, Log), Faults> {
     let mut layers = Layers::new(cli, env);
     open_layers(&mut layers, env, working_dir);
-    let entrance = (listen(&mut layers), log(&mut layers));
+    let entrance = (listen(&mut layers, working_dir), log(&mut layers));
     checked(entrance, layers.faults)
+}
+
+/// Only whom to trust, for commands that ask another machine's proxy by https.
+///
+/// # Errors
+/// All faults of this setting; others are not looked at.
+pub fn load_roots(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Roots, Faults> {
+    let mut layers = Layers::new(cli, env);
+    open_layers(&mut layers, env, working_dir);
+    let roots = tls::roots(&mut layers, working_dir);
+    checked(roots, layers.faults)
 }
 
 pub(super) fn checked<T>(value: T, faults: Vec<String>) -> Result<T, Faults> {
@@ -170,7 +185,7 @@ pub(super) fn shown(path: &Path, working_dir: &Path) -> String {
     path.strip_prefix(working_dir).unwrap_or(path).display().to_string()
 }
 
-pub(super) fn listen(layers: &mut Layers<'_>) -> Listen {
+pub(super) fn listen(layers: &mut Layers<'_>, working_dir: &Path) -> Listen {
     let host = layers.read_optional(&settings::HOST, address::listen_host);
     let mut ports: Vec<u16> = Vec::new();
     for port in layers.read_list(&settings::PORT, listen_port) {
@@ -179,7 +194,8 @@ pub(super) fn listen(layers: &mut Layers<'_>) -> Listen {
             ports.push(port);
         }
     }
-    Listen { host, ports, port_asked: layers.asked(&settings::PORT) }
+    let tls = tls::files(layers, working_dir);
+    Listen { host, ports, port_asked: layers.asked(&settings::PORT), tls }
 }
 
 fn timeouts(layers: &mut Layers<'_>) -> Timeouts {

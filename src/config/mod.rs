@@ -28,6 +28,7 @@ mod nodes;
 mod providers;
 mod settings;
 mod stand_ins;
+mod tls;
 mod wake_flags;
 mod wake_values;
 
@@ -36,16 +37,19 @@ pub use args::{CheckArgs, Cli, Command, ExporterArgs, NodesArgs, ProxyArg, Proxy
 pub use env_file::{Env, environment};
 pub use exporter::{ExporterConfig, load_exporter};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
-pub use merge::{Faults, load, load_entrance};
+pub use merge::{Faults, load, load_entrance, load_roots};
 pub use node_source::{NodeSettings, NodeSource, Stamp};
 pub use providers::{ProviderConfig, ProviderKind, Secret};
 pub use stand_ins::{FallbackWait, StandIns};
+pub use tls::{Roots, TlsFiles};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen.
     pub listen: Listen,
+    /// Whom nodes, providers and wake URLs may be certified by, beside the system's own authorities.
+    pub roots: Roots,
     /// Where state is kept; `None` when no directory is writable (then a note says so).
     pub data_dir: Option<PathBuf>,
     /// The nodes; empty when nothing names one (then the page says what is missing).
@@ -105,6 +109,23 @@ pub struct Listen {
     pub ports: Vec<u16>,
     /// Whether the user asked for these ports (else `demo` may take another when 11434 is taken).
     pub port_asked: bool,
+    /// The certificate to show; `None`: all ports are plain.
+    pub tls: Option<TlsFiles>,
+}
+
+impl Listen {
+    /// Every port with whether it speaks TLS; the plain ones first.
+    pub fn all_ports(&self) -> impl Iterator<Item = (u16, bool)> {
+        let further = self.tls.iter().flat_map(|tls| &tls.ports);
+        let alone = self.tls.as_ref().is_some_and(|tls| tls.ports.is_empty());
+        self.ports.iter().map(move |port| (*port, alone)).chain(further.map(|port| (*port, true)))
+    }
+
+    /// The same place with one port alone.
+    pub fn only(&self, port: u16, secured: bool) -> Self {
+        let tls = self.tls.clone().filter(|_| secured).map(|tls| TlsFiles { ports: Vec::new(), ..tls });
+        Self { ports: vec![port], tls, ..*self }
+    }
 }
 
 /// One Ollama server with its host.
@@ -116,6 +137,8 @@ pub struct NodeConfig {
     pub hosts: Vec<HostPort>,
     /// Path in front of every upstream path, without trailing slash; usually empty.
     pub path_prefix: String,
+    /// Reached by TLS: its addresses were written with `https://`.
+    pub tls: bool,
     /// Checked regularly, never considered asleep (`DESIGN` class "always-on").
     pub always_on: bool,
     /// Takes part at all.

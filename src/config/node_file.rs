@@ -72,13 +72,14 @@ fn node<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<FileN
         document.fault(object.at, "a node has no `name`: give it one, such as \"name\": \"gaming-pc\"");
     }
     let name = stated_name.and_then(|at| document.parsed(at, "name", node_name)).unwrap_or_default();
-    let (hosts, path_prefix) = hosts(document, &mut object);
+    let (hosts, path_prefix, tls) = hosts(document, &mut object);
     let kind = object.take("kind").and_then(|at| document.parsed(at, "kind", kind)).unwrap_or_default();
     let wake = object.take("wake");
     let config = NodeConfig {
         name: NodeName::new(&name),
         hosts,
         path_prefix: base_path(path_prefix, kind),
+        tls,
         always_on: false,
         enabled: take_boolean(document, &mut object, "enabled").unwrap_or(true),
         weight: object.take("weight").and_then(|at| document.parsed(at, "weight", weight)).unwrap_or(1.0),
@@ -114,22 +115,26 @@ fn note_later_keys(document: &mut Document<'_>, object: &mut Object<'_>, keys: &
     elsewhere
 }
 
-/// Addresses in order, and the path that all of them share.
-fn hosts<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> (Vec<HostPort>, String) {
+/// Addresses in order, and the path that all of them share, and whether all of them speak TLS.
+fn hosts<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> (Vec<HostPort>, String, bool) {
     let port = object.take("port").and_then(|at| document.parsed(at, "port", address::tcp_port)).unwrap_or(OLLAMA_PORT);
     let stated = object.take("hosts").map(|at| document.one_or_list(at, "`hosts`")).unwrap_or_default();
     let mut hosts = Vec::new();
     let mut prefix: Option<String> = None;
+    let mut tls: Option<bool> = None;
     for at in stated {
         let Some(found) = document.parsed(at, "hosts", |text| address::node_host(text, port)) else { continue };
         if prefix.get_or_insert_with(|| found.prefix.clone()) != &found.prefix {
             document.fault(at, "the `hosts` of one node must have the same path: they are one server");
         }
+        if *tls.get_or_insert(found.tls) != found.tls {
+            document.fault(at, "the `hosts` of one node must all be reached by https:// or none: they are one server");
+        }
         if !hosts.contains(&found.at) {
             hosts.push(found.at);
         }
     }
-    (hosts, prefix.unwrap_or_default())
+    (hosts, prefix.unwrap_or_default(), tls.unwrap_or_default())
 }
 
 /// Servers with OpenAI's API are named by the base URL of its SDKs, whose `/v1` stands in every path anyway.

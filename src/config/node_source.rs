@@ -76,7 +76,7 @@ impl NodeSource {
         let mut layers = Layers::new(&self.args, &self.env);
         self.stamp = self.file().map(Stamp::of).unwrap_or_default();
         layers.dotenv.clone_from(&self.dotenv);
-        let listen = merge::listen(&mut layers);
+        let listen = merge::listen(&mut layers, &self.working_dir);
         let file = match &self.file {
             // Without their file its nodes would only seem to be gone.
             Some(path) if !path.is_file() => {

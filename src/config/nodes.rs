@@ -64,7 +64,8 @@ fn upstreams(layers: &mut Layers<'_>, listen: &Listen, file: &NodeFile) -> Named
     let asked = layers.asked(&settings::OLLAMA_URL);
     if let Some((url, layer)) = ollama_host(layers, listen, asked) {
         let origin = format!("{layer} OLLAMA_HOST");
-        restate(layers, &format!("http://{}{}", url.at, url.prefix), &origin);
+        let scheme = if url.tls { "https" } else { "http" };
+        restate(layers, &format!("{scheme}://{}{}", url.at, url.prefix), &origin);
         return Named { urls: vec![url], origin, incomplete: false };
     }
     if !asked && file.nodes.iter().any(|node| !node.config.hosts.is_empty()) {
@@ -79,7 +80,7 @@ fn upstreams(layers: &mut Layers<'_>, listen: &Listen, file: &NodeFile) -> Named
         restate(layers, "none", "default");
         named.urls.clear();
     }
-    for url in named.urls.iter().filter(|url| !url.port_named) {
+    for url in named.urls.iter().filter(|url| !url.port_named && !url.tls) {
         layers.notes.push(format!(
             "--ollama-url: `http://{}` names no port, so port 80 is used; Ollama's own is {OLLAMA_PORT}",
             url.at.host
@@ -151,6 +152,7 @@ fn place(drafts: &mut Vec<Draft>, index: usize, url: &Upstream, named: &Named) -
     if let Some(at) = drafts.iter().position(|draft| draft.config.hosts.is_empty() && draft.config.name.as_str() == name) {
         drafts[at].config.hosts.push(url.at.clone());
         drafts[at].config.path_prefix = base_path(url.prefix.clone(), drafts[at].config.kind);
+        drafts[at].config.tls = url.tls;
         drafts[at].origin.clone_from(&named.origin);
         return at;
     }
@@ -172,6 +174,7 @@ fn bare(name: &str, url: &Upstream) -> NodeConfig {
         name: NodeName::new(name),
         hosts: vec![url.at.clone()],
         path_prefix: url.prefix.clone(),
+        tls: url.tls,
         always_on: false,
         enabled: true,
         weight: 1.0,
@@ -241,8 +244,9 @@ fn refuse_shared_addresses(layers: &mut Layers<'_>, drafts: &[Draft]) {
 fn row(draft: &Draft) -> Origin {
     let node = &draft.config;
     let hosts: Vec<String> = node.hosts.iter().map(HostPort::to_string).collect();
+    let scheme = if node.tls { "https://" } else { "" };
     let mut value =
-        format!("{}{}, {}", hosts.join(" "), node.path_prefix, if node.always_on { "always on" } else { "may sleep" });
+        format!("{scheme}{}{}, {}", hosts.join(" "), node.path_prefix, if node.always_on { "always on" } else { "may sleep" });
     if let Some(mac) = node.wake.mac {
         value.push_str(", wake-up to ");
         value.push_str(&mac.to_string());

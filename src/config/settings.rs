@@ -220,6 +220,22 @@ pub(super) static HOST: Setting =
     setting("host", &["HOST"], "", "Address to listen on, an IP or localhost; every address if left out");
 pub(super) static PORT: Setting =
     setting("port", &["PORT", "GATEWAY_PORT"], "11434", "Ports to listen on; repeat or separate by commas").list(",");
+pub(super) static TLS_CERT: Setting = setting(
+    "tls-cert",
+    &["TLS_CERT"],
+    "",
+    "Certificate chain (PEM) to show: the ports then speak https; read again when it changes",
+);
+pub(super) static TLS_KEY: Setting = setting("tls-key", &["TLS_KEY"], "", "Private key (PEM) of --tls-cert");
+pub(super) static TLS_PORT: Setting = setting(
+    "tls-port",
+    &["TLS_PORT"],
+    "",
+    "Ports that speak https; --port then stays plain. Without it every --port speaks https",
+)
+.list(",");
+pub(super) static CA_CERT: Setting =
+    setting("ca-cert", &["CA_CERT"], "", "Certificates (PEM) to trust beside the system's, for nodes, providers and wake URLs");
 pub(super) static CORS_ORIGINS: Setting = setting(
     "cors-origins",
     &["OLLAMA_ORIGINS", "CORS_ORIGINS"],
@@ -294,7 +310,7 @@ pub(super) static NOTIFY_NTFY: Setting =
 
 /// Every setting under its heading, in the order of `--help`.
 pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
-    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY, &DEFAULT_MODEL, &PULL_DEFAULT_MODEL, &REPAIR_V1]),
+    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY, &CA_CERT, &DEFAULT_MODEL, &PULL_DEFAULT_MODEL, &REPAIR_V1]),
     (
         "Waking",
         &[
@@ -344,7 +360,7 @@ pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
             &HEALTH_INTERVAL,
         ],
     ),
-    ("Listening and state", &[&HOST, &PORT, &CORS_ORIGINS, &DATA_DIR]),
+    ("Listening and state", &[&HOST, &PORT, &TLS_CERT, &TLS_KEY, &TLS_PORT, &CORS_ORIGINS, &DATA_DIR]),
     ("Access", &[&API_KEY, &API_KEY_FILE, &ADMIN_KEY, &OPEN_METRICS, &ALLOW, &DENY, &TRUSTED_PROXY, &ALLOWED_HOSTS]),
     ("Limits", &[&CLIENT_RATE, &CLIENT_CONCURRENT, &WAKE_BUDGET, &MAX_HELD, &MAX_BODY, &MAX_BUFFER, &MAX_CONNECTIONS]),
     ("Notifications", &[&NOTIFY_WEBHOOK, &NOTIFY_NTFY]),

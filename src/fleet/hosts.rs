@@ -13,6 +13,8 @@ use crate::upstream::{self, Link, Trouble, Way};
 pub(super) struct Hosts {
     /// Each with its `Host` header.
     all: Vec<(HostPort, HeaderValue)>,
+    /// They speak TLS.
+    tls: bool,
     /// The place of the one that worked last.
     working: AtomicUsize,
     /// That place has changed, and nobody was told yet.
@@ -21,10 +23,10 @@ pub(super) struct Hosts {
 
 impl Hosts {
     /// `last` is the last good address of the node.
-    pub(super) fn new(hosts: &[HostPort], last: Option<IpAddr>) -> Result<Self, InvalidHeaderValue> {
+    pub(super) fn new(hosts: &[HostPort], tls: bool, last: Option<IpAddr>) -> Result<Self, InvalidHeaderValue> {
         let named = |host: &HostPort| Ok((host.clone(), HeaderValue::from_str(&host.to_string())?));
         let all = hosts.iter().map(named).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { all, working: AtomicUsize::new(working(hosts, last)), moved: AtomicBool::new(false) })
+        Ok(Self { all, tls, working: AtomicUsize::new(working(hosts, last)), moved: AtomicBool::new(false) })
     }
 
     /// The `host:port` of the one that worked last.
@@ -42,7 +44,7 @@ impl Hosts {
         let places: Vec<usize> = std::iter::once(first).chain((0..self.all.len()).filter(|place| *place != first)).collect();
         let way = |place: &usize| {
             let (at, _) = self.all.get(*place)?;
-            Some(Way { host: at.host.clone(), port: at.port, last: last.filter(|_| *place == first) })
+            Some(Way { host: at.host.clone(), port: at.port, last: last.filter(|_| *place == first), tls: self.tls })
         };
         let (chosen, link) = upstream::connect_in_order(places.iter().filter_map(way).collect(), limit).await?;
         let Some(place) = places.get(chosen).filter(|place| **place != first) else { return Ok((link, None)) };

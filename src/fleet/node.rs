@@ -117,7 +117,7 @@ impl Node {
         traffic: Arc<Traffic>,
         metrics: NodeMetrics,
     ) -> Result<Self, hyper::header::InvalidHeaderValue> {
-        let hosts = Hosts::new(&config.hosts, view.borrow().address)?;
+        let hosts = Hosts::new(&config.hosts, config.tls, view.borrow().address)?;
         let (retired, idle, inferences, listings) = (AtomicBool::new(false), Idle::default(), Gate::default(), Gate::default());
         let shared = Arc::new(Shared { hosts, view, traffic, retired, idle, metrics, inferences, listings });
         Ok(Self(Arc::new(Handle { slot, config, inbox: None, shared })))

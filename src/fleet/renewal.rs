@@ -266,7 +266,7 @@ fn settled(power: &Power) -> Power {
 
 /// Whether both are reached in the same way, so that what was learnt of one holds for the other.
 fn is_same_machine(a: &NodeConfig, b: &NodeConfig) -> bool {
-    a.hosts == b.hosts && a.path_prefix == b.path_prefix
+    a.hosts == b.hosts && a.path_prefix == b.path_prefix && a.tls == b.tls
 }
 
 /// Whether a keeper of one may keep the other: it reads nothing of the settings in which they may differ.
@@ -276,6 +276,7 @@ fn is_same_service(a: &NodeConfig, b: &NodeConfig) -> bool {
         name,
         hosts: _,
         path_prefix: _,
+        tls: _,
         always_on,
         enabled,
         weight: _,

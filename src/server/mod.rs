@@ -1,4 +1,4 @@
-//! The accept loop over hyper's HTTP/1.1 connection: bounds, limits on slow heads, graceful end. Knows no Ollama.
+//! The accept loop over hyper's HTTP/1.1 connection: bounds, limits on slow heads, TLS, graceful end. Knows no Ollama.
 //!
 //! `http1`, not `auto`: the version sniffing of `auto` has no timeout, so a silent client would stay for ever.
 
@@ -12,8 +12,9 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -22,6 +23,9 @@ use crate::http::{Body, Quietly};
 use linger::Lingering;
 
 mod linger;
+mod tls;
+
+pub use tls::Identity;
 
 /// Limits of the listener.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +37,33 @@ pub struct Bounds {
     pub head: Duration,
     /// What running answers get after the end was asked for.
     pub grace: Duration,
+}
+
+/// A listener, and how its clients speak: plainly, or TLS under this identity.
+#[derive(Debug)]
+pub struct Door {
+    listener: TcpListener,
+    identity: Option<Identity>,
+}
+
+impl Door {
+    /// One that speaks TLS if it has an identity.
+    pub fn new(listener: TcpListener, identity: Option<Identity>) -> Self {
+        Self { listener, identity }
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What its clients are shown; `None`: they speak plainly.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
 }
 
 /// What answers a request. The address is the client's.
@@ -53,15 +84,15 @@ impl Open {
 }
 
 /// As [`serve_counted`], and nobody looks.
-pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, handler: H, end: watch::Receiver<bool>) -> usize {
-    serve_counted(listeners, bounds, handler, end, Open::default()).await
+pub async fn serve<H: Handler>(doors: Vec<Door>, bounds: Bounds, handler: H, end: watch::Receiver<bool>) -> usize {
+    serve_counted(doors, bounds, handler, end, Open::default()).await
 }
 
 /// Serves until `end` turns true; then lets running answers finish for `bounds.grace`.
 ///
 /// Returns how many connections were still busy after that and were cut.
 pub async fn serve_counted<H: Handler>(
-    listeners: Vec<TcpListener>,
+    doors: Vec<Door>,
     bounds: Bounds,
     handler: H,
     end: watch::Receiver<bool>,
@@ -69,7 +100,7 @@ pub async fn serve_counted<H: Handler>(
 ) -> usize {
     let places = Arc::new(Semaphore::new(bounds.connections));
     let mut loops = JoinSet::new();
-    for listener in listeners {
+    for door in doors {
         let accept = Accept {
             bounds,
             handler: handler.clone(),
@@ -77,7 +108,7 @@ pub async fn serve_counted<H: Handler>(
             places: places.clone(),
             open: open.clone(),
         };
-        loops.spawn(accept.run(listener, end.clone()));
+        loops.spawn(accept.run(door, end.clone()));
     }
     let mut ends = JoinSet::new();
     while let Some(graceful) = loops.join_next().await {
@@ -104,11 +135,11 @@ struct Accept<H> {
 
 impl<H: Handler> Accept<H> {
     /// Accepts until the end is asked for; then hands out what still runs.
-    async fn run(self, listener: TcpListener, mut end: watch::Receiver<bool>) -> GracefulShutdown {
+    async fn run(self, door: Door, mut end: watch::Receiver<bool>) -> GracefulShutdown {
         loop {
             let accepted = tokio::select! {
                 _ = end.wait_for(|asked| *asked) => return self.graceful,
-                accepted = listener.accept() => accepted,
+                accepted = door.listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, client)) => {
@@ -118,7 +149,12 @@ impl<H: Handler> Accept<H> {
                         place = self.places.clone().acquire_owned() => place,
                     };
                     let Ok(place) = place else { return self.graceful };
-                    self.connection(stream, client, place);
+                    find_out_departures(&stream);
+                    let held = (place, Counted::new(&self.open));
+                    match &door.identity {
+                        None => self.plain(stream, client, held),
+                        Some(identity) => self.secured(identity.clone(), stream, client, held, end.clone()),
+                    }
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
@@ -130,29 +166,59 @@ impl<H: Handler> Accept<H> {
         }
     }
 
-    fn connection(&self, stream: TcpStream, client: SocketAddr, place: OwnedSemaphorePermit) {
-        find_out_departures(&stream);
-        let handler = self.handler.clone();
-        let service = service_fn(move |request| {
-            let handler = handler.clone();
-            // Boxed, so that a stream or a resting connection does not keep the room of the steps that led to it.
-            Box::pin(async move { Ok::<_, Infallible>(handler.handle(request, client).await) })
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.bounds.head)
-            .max_buf_size(64 * 1024)
-            .serve_connection(TokioIo::new(Lingering::new(stream)), service);
-        let connection = self.graceful.watch(connection);
-        let counted = Counted::new(&self.open);
+    fn plain(&self, stream: TcpStream, client: SocketAddr, held: Held) {
+        let connection = self.graceful.watch(speak(Lingering::new(stream), client, self.handler.clone(), self.bounds.head));
         tokio::spawn(async move {
-            let _held = (place, counted);
+            let _held = held;
             // The connection and its requests are one task, and wake each other all the time.
             if let Err(error) = Quietly::new(connection).await {
                 tracing::debug!(%client, %error, "connection ended");
             }
         });
     }
+
+    /// The handshake is in the connection's own task: a client that stalls in it keeps nobody else waiting.
+    fn secured(&self, identity: Identity, stream: TcpStream, client: SocketAddr, held: Held, mut end: watch::Receiver<bool>) {
+        let (watcher, handler, head) = (self.graceful.watcher(), self.handler.clone(), self.bounds.head);
+        tokio::spawn(async move {
+            let _held = held;
+            let shaken = tokio::select! {
+                _ = end.wait_for(|asked| *asked) => return,
+                shaken = Box::pin(identity.handshake(stream)) => shaken,
+            };
+            let stream = match shaken {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::debug!(%client, %error, "no TLS came about");
+                    return;
+                }
+            };
+            if let Err(error) = Quietly::new(watcher.watch(speak(stream, client, handler, head))).await {
+                tracing::debug!(%client, %error, "connection ended");
+            }
+        });
+    }
+}
+
+/// What a connection holds as long as it lives: its place, and its count.
+type Held = (OwnedSemaphorePermit, Counted);
+
+/// HTTP/1.1 over a stream that stands.
+fn speak<S, H>(stream: S, client: SocketAddr, handler: H, head: Duration) -> impl GracefulConnection<Error = hyper::Error> + Send
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let service = service_fn(move |request| {
+        let handler = handler.clone();
+        // Boxed, so that a stream or a resting connection does not keep the room of the steps that led to it.
+        Box::pin(async move { Ok::<_, Infallible>(handler.handle(request, client).await) })
+    });
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), service)
 }
 
 /// A client that is cut off or suspended says no goodbye. Without this its half-sent upload, or the answer that it takes no

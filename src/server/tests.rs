@@ -22,7 +22,7 @@ async fn start(bounds: Bounds) -> (SocketAddr, watch::Sender<bool>, tokio::task:
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (end, ended) = watch::channel(false);
-    (address, end, tokio::spawn(serve(vec![listener], bounds, Echo, ended)))
+    (address, end, tokio::spawn(serve(vec![Door::new(listener, None)], bounds, Echo, ended)))
 }
 
 async fn ask(address: SocketAddr, text: &str) -> TcpStream {
@@ -101,7 +101,12 @@ async fn a_listener_without_clients_takes_no_place_from_the_others() {
     let listeners = [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
     let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
     let (_end, ended) = watch::channel(false);
-    let _serving = tokio::spawn(serve(listeners.into(), Bounds { connections: 1, ..BOUNDS }, Echo, ended));
+    let _serving = tokio::spawn(serve(
+        listeners.into_iter().map(|listener| Door::new(listener, None)).collect(),
+        Bounds { connections: 1, ..BOUNDS },
+        Echo,
+        ended,
+    ));
     for address in [addresses[0], addresses[1], addresses[1], addresses[0], addresses[0]] {
         let asking = async { rest(ask(address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await).await };
         let answer = tokio::time::timeout(Duration::from_secs(5), asking).await.expect("it waits for ever");

@@ -2,14 +2,17 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::Trouble;
+use super::{Socket, Trouble};
+use crate::http::outward;
 
 /// Slower name resolution than this uses the last good address instead: a sleeping host answers no mDNS.
 const RESOLVE: Duration = Duration::from_millis(300);
@@ -21,9 +24,33 @@ const ADDRESSES: usize = 4;
 #[derive(Debug)]
 pub struct Link {
     /// The socket, with the limits of a live upstream connection set.
-    pub stream: TcpStream,
+    pub stream: Socket,
     /// The node's address.
     pub peer: SocketAddr,
+}
+
+impl Link {
+    /// Speaks TLS to the node, which must prove that it is `host`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// This machine's authorities cannot be loaded, or the name can be nobody's.
+    pub fn secured(self, host: &str) -> Result<Self, Trouble> {
+        self.secured_by(host, outward::tls())
+    }
+
+    /// As [`Self::secured`] to a proxy of ours on this very machine, whose certificate names other addresses.
+    ///
+    /// # Errors
+    /// The name can be nobody's.
+    pub fn secured_to_ourselves(self, host: &str) -> Result<Self, Trouble> {
+        self.secured_by(host, outward::tls_to_ourselves())
+    }
+
+    fn secured_by(self, host: &str, config: io::Result<Arc<ClientConfig>>) -> Result<Self, Trouble> {
+        let stream = config.and_then(|config| self.stream.secured(host, config));
+        let stream = stream.map_err(|error| Trouble::Broken(format!("no TLS to {host}: {error}")))?;
+        Ok(Self { stream, peer: self.peer })
+    }
 }
 
 /// The addresses of a host. `last` is its last good address, used when resolution fails or is slow.
@@ -87,7 +114,7 @@ async fn connect_one(address: SocketAddr, limit: Duration) -> Result<Link, Troub
         Ok(Err(error)) => Err(Trouble::of_connect(error, started.elapsed())),
         Ok(Ok(stream)) => {
             guard_against_silence(&stream);
-            Ok(Link { stream, peer: address })
+            Ok(Link { stream: stream.into(), peer: address })
         }
     }
 }

@@ -13,12 +13,11 @@ use bytes::{Bytes, BytesMut};
 use hyper::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
 use super::framing::Framing;
 use super::head::{self, Answer};
 use super::upload::{Failure, Upload};
-use super::{Idle, Link, Trouble};
+use super::{Idle, Link, Socket, Trouble};
 
 /// What is read at once, at least and at most: twice of what came last, so that a stream of tokens keeps little memory.
 const READ: (usize, usize) = (8 * 1024, 64 * 1024);
@@ -58,7 +57,7 @@ impl Ready {
 
 /// A socket with what came of it and was not handed on yet.
 struct Wire {
-    stream: TcpStream,
+    stream: Socket,
     peer: SocketAddr,
     buffer: BytesMut,
     wanted: usize,
@@ -226,7 +225,7 @@ mod tests {
     use hyper::{Method, Uri};
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     /// A node that reads one head and then says `said`, waiting for a word between the parts.
     async fn node(said: Vec<&'static str>) -> (Link, tokio::task::JoinHandle<bool>) {
@@ -241,7 +240,7 @@ mod tests {
             }
             stream.read(&mut head).await.is_ok_and(|n| n == 0)
         });
-        (Link { stream: TcpStream::connect(peer).await.unwrap(), peer }, server)
+        (Link { stream: TcpStream::connect(peer).await.unwrap().into(), peer }, server)
     }
 
     fn request() -> Upload {
@@ -252,7 +251,7 @@ mod tests {
     async fn on_the_wire(request: Upload, expected: &str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = listener.local_addr().unwrap();
-        let link = Link { stream: TcpStream::connect(peer).await.unwrap(), peer };
+        let link = Link { stream: TcpStream::connect(peer).await.unwrap().into(), peer };
         let asking = tokio::spawn(exchange(Ready::over(link, None), request));
         let mut read = vec![0; expected.len()];
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -329,7 +328,7 @@ mod tests {
         let (mut accepted, _) = listener.accept().await.unwrap();
         accepted.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc").await.unwrap();
         drop(accepted);
-        let answer = exchange(Ready::over(Link { stream, peer }, None), request()).await.unwrap();
+        let answer = exchange(Ready::over(Link { stream: stream.into(), peer }, None), request()).await.unwrap();
         assert!(answer.into_body().collect().await.is_err());
     }
 }

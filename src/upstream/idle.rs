@@ -65,7 +65,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = listener.local_addr().unwrap();
         let stream = TcpStream::connect(peer).await.unwrap();
-        (Link { stream, peer }, listener.accept().await.unwrap().0)
+        (Link { stream: stream.into(), peer }, listener.accept().await.unwrap().0)
     }
 
     /// Answers one request on the node's side.

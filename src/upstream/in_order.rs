@@ -20,6 +20,8 @@ pub struct Way {
     pub port: u16,
     /// Its last good address, used when the name does not resolve.
     pub last: Option<IpAddr>,
+    /// It speaks TLS.
+    pub tls: bool,
 }
 
 /// Connects to the first of them that answers; its place among them comes with the connection. A host that refuses hands
@@ -55,7 +57,8 @@ pub async fn connect_in_order(ways: Vec<Way>, limit: Duration) -> Result<(usize,
 }
 
 async fn one(way: &Way, limit: Duration) -> Result<Link, Trouble> {
-    connect(&resolve(&way.host, way.port, way.last).await?, limit).await
+    let link = connect(&resolve(&way.host, way.port, way.last).await?, limit).await?;
+    if way.tls { link.secured(&way.host) } else { Ok(link) }
 }
 
 fn more_telling(known: Option<Trouble>, found: Trouble) -> Trouble {
@@ -74,12 +77,12 @@ fn more_telling(known: Option<Trouble>, found: Trouble) -> Trouble {
 mod tests {
     use super::*;
     use std::net::SocketAddr;
-    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::net::{TcpListener, TcpSocket};
 
     const LIMIT: Duration = Duration::from_secs(5);
 
     fn way(address: SocketAddr) -> Way {
-        Way { host: address.ip().to_string(), port: address.port(), last: None }
+        Way { host: address.ip().to_string(), port: address.port(), last: None, tls: false }
     }
 
     async fn open() -> (TcpListener, Way) {
@@ -93,14 +96,14 @@ mod tests {
     }
 
     /// A port whose backlog is full: the kernel drops further SYNs, as a host does that is not there.
-    async fn silent() -> (TcpListener, Vec<TcpStream>, Way) {
+    async fn silent() -> (TcpListener, Vec<Link>, Way) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(1).unwrap();
         let address = listener.local_addr().unwrap();
         let mut queued = Vec::new();
         while let Ok(stream) = connect(&[address], Duration::from_millis(200)).await {
-            queued.push(stream.stream);
+            queued.push(stream);
         }
         (listener, queued, way(address))
     }
@@ -135,7 +138,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_without_an_address_hands_over_to_the_next() {
         let (_listener, good) = open().await;
-        let nowhere = Way { host: "gone.invalid".to_owned(), port: 1, last: None };
+        let nowhere = Way { host: "gone.invalid".to_owned(), port: 1, last: None, tls: false };
         assert_eq!(connect_in_order(vec![nowhere, good], LIMIT).await.unwrap().0, 1);
     }
 
@@ -146,7 +149,7 @@ mod tests {
         let silence = connect_in_order(vec![silent.clone(), silent.clone(), silent.clone()], limit).await;
         assert!(matches!(silence, Err(Trouble::NoAnswer)), "{silence:?}");
         assert!(began.elapsed() < limit * 2, "{:?}", began.elapsed());
-        let nowhere = Way { host: "gone.invalid".to_owned(), port: 1, last: None };
+        let nowhere = Way { host: "gone.invalid".to_owned(), port: 1, last: None, tls: false };
         let refused = connect_in_order(vec![silent, closed().await, nowhere], limit).await;
         assert!(matches!(refused, Err(Trouble::Refused(_))), "{refused:?}");
     }

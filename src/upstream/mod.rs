@@ -10,6 +10,7 @@ mod framing;
 mod head;
 mod idle;
 mod in_order;
+mod socket;
 mod trouble;
 mod upload;
 
@@ -22,5 +23,6 @@ pub use exchange::{AnswerBody, Ready, exchange};
 pub use head::RequestHead;
 pub use idle::Idle;
 pub use in_order::{Way, connect_in_order};
+pub use socket::Socket;
 pub use trouble::Trouble;
 pub use upload::Upload;

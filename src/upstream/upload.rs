@@ -8,9 +8,8 @@ use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
 use hyper::body::Body as _;
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 
-use super::Trouble;
+use super::{Socket, Trouble};
 use crate::http::Body;
 
 /// Head or chunk size, data, and what stands behind it: written together.
@@ -59,7 +58,7 @@ impl Upload {
     }
 
     /// Writes what can be written now. `Ready`: all of it was.
-    pub(super) fn poll(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    pub(super) fn poll(&mut self, stream: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
             while self.piece.has_remaining() {
                 let mut slices = [IoSlice::new(&[]); 3];

@@ -219,7 +219,7 @@ async fn a_damaged_journal_is_set_aside_and_the_proxy_starts() {
         let aside = std::fs::read(format!("{data}/journal.jsonl.damaged-1")).unwrap();
         assert_eq!(aside, damage);
         proxy.end().await;
-        assert!(std::fs::read_to_string(format!("{data}/journal.jsonl")).unwrap().starts_with("{\"version\":1"));
+        assert!(std::fs::read_to_string(format!("{data}/journal.jsonl")).unwrap().starts_with("{\"version\":2"));
     }
 }
 

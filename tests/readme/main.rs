@@ -41,9 +41,14 @@ const WINDOWS: &str = "a Windows PC's own command, which shows or changes its po
 const MACHINE: &str = "shows or changes what this machine does, not the proxy";
 
 /// Lines that no test here runs, each with its reason.
-const NOT_RUN: [(&str, &str); 30] = [
+const NOT_RUN: [(&str, &str); 32] = [
     ("NODE_NAME=node1 target/release/ollama-proxy exporter --port 9101", "`tests/exporter` runs it on a free port"),
     ("tests/all", "it runs this very test"),
+    (
+        "OLLAMA_URL=http://192.168.1.20:11434 target/release/ollama-proxy --tls-cert fullchain.pem --tls-key privkey.pem",
+        "`tests/tls` runs it with a certificate of its own",
+    ),
+    ("tailscale serve --bg http://127.0.0.1:11434", "needs a Tailscale network"),
     ("cargo build --release", "the program under test has just been built, without the long optimisation"),
     ("docker build -f docker/Dockerfile -t ollama-proxy .", CONTAINER),
     (

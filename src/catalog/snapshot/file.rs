@@ -1,11 +1,11 @@
-//! `state.json` on the disk. A damaged file is set aside, never an end.
+//! `state.json` on the disk. A damaged file gives way to the one before it, never an end.
 
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
 use super::super::times;
-use super::{FORMAT, Snapshot};
+use super::{FORMAT, Snapshot, UNSEALED};
 use crate::storage::{self, Note};
 
 pub(super) const FILE: &str = "state.json";
@@ -13,38 +13,30 @@ pub(super) const FILE: &str = "state.json";
 pub(super) const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// Reads the state file of a data directory. A missing file is an empty snapshot; one that cannot be read, or whose
-/// content is not ours, too, with a note. Times that lie ahead of `now` count as now.
+/// content is not ours, gives way to the one before it, with a note. Times that lie ahead of `now` count as now.
 pub fn load(dir: &Path, now: SystemTime) -> (Snapshot, Option<Note>) {
-    let path = dir.join(FILE);
-    let text = match storage::read(&path, LARGEST) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return (Snapshot::default(), None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return (Snapshot::default(), Some(storage::set_aside(&path, &error)));
-        }
-        Err(error) => {
-            let note = format!("{} cannot be read, so what was learnt is not known: {error}", path.display());
-            return (Snapshot::default(), Some(Note(note)));
-        }
-    };
-    match serde_json::from_slice::<Snapshot>(&text) {
-        Ok(snapshot) if snapshot.version != FORMAT => {
-            let why = format!("its format is {}, this program reads {FORMAT}", snapshot.version);
-            (Snapshot::default(), Some(storage::set_aside(&path, &why)))
-        }
-        Ok(mut snapshot) => {
-            snapshot.nodes.values_mut().for_each(|node| node.clamp(times::unix(now)));
-            (snapshot, None)
-        }
-        Err(error) => (Snapshot::default(), Some(storage::set_aside(&path, &error))),
+    let (loaded, notes) = storage::load(&dir.join(FILE), LARGEST, read);
+    let mut snapshot = loaded.unwrap_or_default();
+    snapshot.nodes.values_mut().for_each(|node| node.clamp(times::unix(now)));
+    let told: Vec<String> = notes.iter().map(ToString::to_string).collect();
+    (snapshot, (!told.is_empty()).then(|| Note(told.join("; "))))
+}
+
+fn read(text: &[u8], sealed: bool) -> Result<Snapshot, String> {
+    let snapshot: Snapshot = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    match snapshot.version {
+        FORMAT if sealed => Ok(snapshot),
+        FORMAT => Err("its end with the checksum is missing".to_owned()),
+        UNSEALED => Ok(Snapshot { version: FORMAT, ..snapshot }),
+        other => Err(format!("its format is {other}, this program reads {UNSEALED} and {FORMAT}")),
     }
 }
 
-/// Writes the state file: whole or not at all, readable by its owner only. The directory must exist.
+/// Writes the state file: whole or not at all, readable by its owner only. The directory must exist. `known` is asked when
+/// no other write is under way.
 ///
 /// # Errors
 /// What the file system says; the old file stays then.
-pub fn save(dir: &Path, snapshot: &Snapshot) -> io::Result<()> {
-    let text = serde_json::to_vec(snapshot).map_err(io::Error::other)?;
-    storage::write(&dir.join(FILE), &text)
+pub fn save(dir: &Path, known: impl FnOnce() -> Snapshot) -> io::Result<()> {
+    storage::write(&dir.join(FILE), || serde_json::to_vec(&known()).map_err(io::Error::other))
 }

@@ -11,8 +11,10 @@ use tokio::time::Instant;
 
 use super::file::{FILE, LARGEST};
 use super::*;
+use crate::storage::sealed;
 
 const UNFINISHED: &str = "state.json.new";
+const BEFORE: &str = "state.json.old";
 
 /// A directory of this test's own, removed at its end.
 struct Dir(PathBuf);
@@ -80,7 +82,7 @@ fn sample() -> Snapshot {
 #[test]
 fn what_was_saved_is_loaded() {
     let dir = Dir::new();
-    save(&dir.0, &sample()).unwrap();
+    save(&dir.0, sample).unwrap();
     assert_eq!(load(&dir.0, at(NOW)), (sample(), None));
     assert_eq!(dir.names(), [FILE]);
 }
@@ -88,8 +90,8 @@ fn what_was_saved_is_loaded() {
 #[test]
 fn a_later_save_replaces_the_earlier_one() {
     let dir = Dir::new();
-    save(&dir.0, &Snapshot::default()).unwrap();
-    save(&dir.0, &sample()).unwrap();
+    save(&dir.0, Snapshot::default).unwrap();
+    save(&dir.0, sample).unwrap();
     assert_eq!(load(&dir.0, at(NOW)).0, sample());
 }
 
@@ -134,17 +136,17 @@ fn unknown_fields_are_ignored_and_absent_ones_empty() {
 #[test]
 fn a_file_of_another_format_is_set_aside() {
     let dir = Dir::new();
-    fs::write(dir.file(), r#"{"version":2,"nodes":{"gpu":{}}}"#).unwrap();
+    fs::write(dir.file(), r#"{"version":3,"nodes":{"gpu":{}}}"#).unwrap();
     let (snapshot, note) = load(&dir.0, at(NOW));
     assert_eq!(snapshot, Snapshot::default());
-    assert!(note.unwrap().0.contains("format is 2"));
+    assert!(note.unwrap().0.contains("format is 3"));
     assert_eq!(dir.names(), ["state.json.damaged-1"]);
 }
 
 #[test]
 fn times_that_lie_ahead_count_as_now() {
     let dir = Dir::new();
-    save(&dir.0, &sample()).unwrap();
+    save(&dir.0, sample).unwrap();
     let early = NOW - 3600;
     let kept = load(&dir.0, at(early)).0.nodes["gpu"].clone();
     assert_eq!(kept.last_seen, Some(early));
@@ -168,27 +170,109 @@ fn absurd_times_and_durations_do_no_harm() {
     }
 }
 
+/// The two last files as [`save`] leaves them, with this text in the place of the last.
+fn cut(dir: &Dir, before: &[u8], last: &[u8]) {
+    fs::write(dir.0.join(BEFORE), before).unwrap();
+    fs::write(dir.file(), last).unwrap();
+}
+
+fn written(snapshot: &Snapshot) -> Vec<u8> {
+    sealed(serde_json::to_vec(snapshot).unwrap())
+}
+
+/// What is known before the last change.
+fn earlier() -> Snapshot {
+    let mut earlier = sample();
+    earlier.nodes.get_mut("gpu").unwrap().wake_seconds.pop();
+    earlier
+}
+
 #[test]
-fn a_file_cut_off_at_any_byte_is_set_aside() {
-    let text = serde_json::to_vec(&sample()).unwrap();
-    for end in 0..text.len() {
+fn a_file_cut_off_at_any_byte_gives_way_to_the_one_before_it() {
+    let (before, last) = (written(&earlier()), written(&sample()));
+    for end in 0..last.len() {
         let dir = Dir::new();
-        fs::write(dir.file(), &text[..end]).unwrap();
+        cut(&dir, &before, &last[..end]);
         let (snapshot, note) = load(&dir.0, at(NOW));
-        assert_eq!(snapshot, Snapshot::default(), "cut at {end}");
+        assert_eq!(snapshot, earlier(), "cut at {end}");
         assert!(note.is_some_and(|note| note.0.contains("set aside")), "cut at {end}");
-        assert_eq!(dir.names(), ["state.json.damaged-1"]);
-        assert_eq!(fs::read(dir.0.join("state.json.damaged-1")).unwrap(), text[..end]);
+        assert_eq!(fs::read(dir.0.join("state.json.damaged-1")).unwrap(), last[..end]);
+        // And it stays known when nothing is written before the next start.
+        assert_eq!(load(&dir.0, at(NOW)), (earlier(), None), "cut at {end}");
     }
+}
+
+#[test]
+fn a_write_cut_off_at_any_byte_leaves_what_was_known() {
+    let (before, next) = (written(&earlier()), written(&sample()));
+    for end in 0..=next.len() {
+        let dir = Dir::new();
+        fs::write(dir.file(), &before).unwrap();
+        fs::write(dir.0.join(UNFINISHED), &next[..end]).unwrap();
+        assert_eq!(load(&dir.0, at(NOW)), (earlier(), None), "cut at {end}");
+    }
+}
+
+#[test]
+fn when_both_files_are_cut_nothing_is_known_and_nothing_invented() {
+    let (before, last) = (written(&earlier()), written(&sample()));
+    for (first, second) in [(0, 0), (5, 80), (before.len() - 1, last.len() - 1), (before.len() - 90, last.len() - 90)] {
+        let dir = Dir::new();
+        cut(&dir, &before[..first], &last[..second]);
+        assert_eq!(load(&dir.0, at(NOW)).0, Snapshot::default(), "{first} {second}");
+    }
+}
+
+#[test]
+fn a_file_of_the_earlier_format_is_read_without_a_checksum() {
+    let dir = Dir::new();
+    let text = serde_json::to_string(&sample()).unwrap().replacen("\"version\":2", "\"version\":1", 1);
+    fs::write(dir.file(), &text).unwrap();
+    assert_eq!(load(&dir.0, at(NOW)), (sample(), None));
+}
+
+#[test]
+fn saves_that_overlap_leave_the_newest_knowledge() {
+    let dir = Dir::new();
+    let count = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let known = || {
+                    let mut newest = sample();
+                    newest.nodes.get_mut("gpu").unwrap().last_seen = Some(u64::from(count.fetch_add(1, Ordering::SeqCst)));
+                    // Whoever came later must not be overtaken.
+                    std::thread::yield_now();
+                    newest
+                };
+                save(&dir.0, known).unwrap();
+            });
+        }
+    });
+    assert_eq!(load(&dir.0, at(NOW)).0.nodes["gpu"].last_seen, Some(7));
+    assert_eq!(dir.names(), [FILE, BEFORE]);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_file_with_any_byte_changed_is_loaded_or_set_aside(at_byte in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+    fn a_file_with_any_byte_changed_gives_way_to_the_one_before_it(at_byte in any::<proptest::sample::Index>(), byte in any::<u8>()) {
         let dir = Dir::new();
-        let mut text = serde_json::to_vec(&sample()).unwrap();
+        let mut text = written(&sample());
+        let at_byte = at_byte.index(text.len());
+        let same = text[at_byte] == byte;
+        text[at_byte] = byte;
+        cut(&dir, &written(&earlier()), &text);
+        let (snapshot, note) = load(&dir.0, at(NOW));
+        assert_eq!(note.is_none(), same);
+        assert_eq!(snapshot, if same { sample() } else { earlier() });
+    }
+
+    #[test]
+    fn an_unsealed_file_with_any_byte_changed_is_loaded_or_set_aside(at_byte in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+        let dir = Dir::new();
+        let mut text = serde_json::to_string(&sample()).unwrap().replacen("\"version\":2", "\"version\":1", 1).into_bytes();
         let at_byte = at_byte.index(text.len());
         text[at_byte] = byte;
         fs::write(dir.file(), &text).unwrap();
@@ -219,9 +303,11 @@ fn the_file_is_its_owners_only_whatever_was_there_before() {
         fs::write(dir.0.join(leftover), "left over").unwrap();
         fs::set_permissions(dir.0.join(leftover), fs::Permissions::from_mode(0o666)).unwrap();
     }
-    save(&dir.0, &sample()).unwrap();
-    assert_eq!(fs::metadata(dir.file()).unwrap().mode() & 0o777, 0o600);
-    assert_eq!(dir.names(), [FILE]);
+    save(&dir.0, sample).unwrap();
+    for name in dir.names() {
+        assert_eq!(fs::metadata(dir.0.join(&name)).unwrap().mode() & 0o777, 0o600, "{name}");
+    }
+    assert_eq!(dir.names(), [FILE, BEFORE]);
 }
 
 #[test]
@@ -230,19 +316,19 @@ fn a_link_left_in_the_way_is_not_written_through() {
     let elsewhere = dir.0.join("elsewhere");
     fs::write(&elsewhere, "precious").unwrap();
     std::os::unix::fs::symlink(&elsewhere, dir.0.join(UNFINISHED)).unwrap();
-    save(&dir.0, &sample()).unwrap();
+    save(&dir.0, sample).unwrap();
     assert_eq!(fs::read(&elsewhere).unwrap(), b"precious");
 }
 
 #[test]
 fn a_directory_that_cannot_be_written_is_an_error_and_the_old_file_stays() {
     let dir = Dir::new();
-    assert_eq!(save(&dir.0.join("absent"), &sample()).unwrap_err().kind(), io::ErrorKind::NotFound);
-    save(&dir.0, &sample()).unwrap();
-    assert!(save(&dir.file(), &sample()).is_err());
+    assert_eq!(save(&dir.0.join("absent"), sample).unwrap_err().kind(), io::ErrorKind::NotFound);
+    save(&dir.0, sample).unwrap();
+    assert!(save(&dir.file(), sample).is_err());
     // A directory in the place of the new file stops even root, whom permissions do not.
     fs::create_dir(dir.0.join(UNFINISHED)).unwrap();
-    assert!(save(&dir.0, &Snapshot::default()).is_err());
+    assert!(save(&dir.0, Snapshot::default).is_err());
     assert_eq!(load(&dir.0, at(NOW)).0, sample());
 }
 
@@ -250,7 +336,7 @@ fn a_directory_that_cannot_be_written_is_an_error_and_the_old_file_stays() {
 fn a_file_that_cannot_be_replaced_leaves_no_half_file_behind() {
     let dir = Dir::new();
     fs::create_dir(dir.file()).unwrap();
-    assert!(save(&dir.0, &sample()).is_err());
+    assert!(save(&dir.0, sample).is_err());
     assert_eq!(dir.names(), [FILE]);
 }
 
@@ -267,7 +353,7 @@ fn a_file_that_cannot_be_read_stays_where_it_is_with_a_note() {
 #[test]
 fn a_file_far_too_large_is_set_aside_unread() {
     let dir = Dir::new();
-    File::create(dir.file()).unwrap().set_len(LARGEST + 1).unwrap();
+    File::create(dir.file()).unwrap().set_len(LARGEST + 1024).unwrap();
     assert!(load(&dir.0, at(NOW)).1.unwrap().0.contains("too large"));
     assert_eq!(dir.names(), ["state.json.damaged-1"]);
 }

@@ -21,13 +21,13 @@ pub(super) fn machine(env: &Env) -> Machine {
 /// Who holds each port that the settings name; port 0 is nobody's.
 pub(super) async fn ports(listen: &Listen, key: Option<&Secret>) -> Vec<(u16, Port)> {
     let mut found = Vec::new();
-    for port in listen.ports.iter().filter(|port| **port != 0) {
-        let only = Listen { ports: vec![*port], ..listen.clone() };
+    for (port, secured) in listen.all_ports().filter(|(port, _)| *port != 0) {
+        let only = listen.only(port, secured);
         let state = match app::bind(&only) {
             Ok(_) => Port::Free,
             Err(why) => holder(&only, key).await.unwrap_or_else(|| Port::Unusable(why.to_string())),
         };
-        found.push((*port, state));
+        found.push((port, state));
     }
     found
 }

@@ -127,7 +127,9 @@ impl Visit<'_> {
         let health = self.get(addresses, "/health").await.ok()?;
         let told = serde_json::from_slice::<Value>(&health.body).ok()?;
         told.get("total_nodes")?;
-        let ours = addresses.iter().any(|at| self.config.listen.ports.contains(&at.port()) && fleet::is_own_address(at.ip()));
+        let ours = addresses
+            .iter()
+            .any(|at| self.config.listen.all_ports().any(|(port, _)| port == at.port()) && fleet::is_own_address(at.ip()));
         let came_back =
             self.get(addresses, "/ollama-proxy-looks-for-a-loop").await.is_ok_and(|reply| reply.status.as_u16() == 508);
         Some(if ours || came_back { Chain::Ourselves } else { Chain::Another })
@@ -137,7 +139,10 @@ impl Visit<'_> {
         let path = format!("{}{path}", self.node.config().path_prefix);
         let call = Call { method: Method::GET, path, host: self.node.host().clone(), body: Bytes::new(), key: None };
         let timeouts = &self.config.timeouts;
-        upstream::call(addresses, timeouts.connect, timeouts.metadata, call).await
+        let link = upstream::connect(addresses, timeouts.connect).await?;
+        let host = self.node.config().hosts.first().filter(|_| self.node.config().tls);
+        let link = if let Some(at) = host { link.secured(&at.host)? } else { link };
+        upstream::call_over(link, timeouts.metadata, call).await
     }
 
     /// From the settings, the state file, or a running proxy that keeps its state elsewhere.

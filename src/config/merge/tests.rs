@@ -22,7 +22,7 @@ fn every_default_is_the_documented_one() {
         queue: 300 * SECOND,
     };
     assert_eq!(config.timeouts, timeouts);
-    assert_eq!(config.listen, Listen { host: None, ports: vec![11434], port_asked: false });
+    assert_eq!(config.listen, Listen { host: None, ports: vec![11434], port_asked: false, tls: None });
     assert_eq!((config.wake.interval, config.wake.keep_awake.clone()), (Some(600 * SECOND), KeepAwake::Off));
     assert_eq!((config.cache_ttl, config.health_interval), (1800 * SECOND, Some(30 * SECOND)));
     let limits = Limits { held: 256, body: 64 << 20, buffer: 64 << 20, connections: 1024, attempts: 3 };
@@ -80,7 +80,7 @@ fn bare_numbers_keep_their_unit_and_text_works_everywhere() {
 #[test]
 fn all_faults_are_named_at_once_with_setting_value_and_way_out() {
     let place = Place::new()
-        .flag("ollama-url", "https://gpu:11434,gpu2:11434")
+        .flag("ollama-url", "ftp://gpu:11434,gpu2:11434")
         .flag("wake-mac", "nonsense")
         .flag("host", "my-pi")
         .flag("max-body", "64 bananas")
@@ -92,7 +92,7 @@ fn all_faults_are_named_at_once_with_setting_value_and_way_out() {
         .file("node_config.json", "{\"nodes\":[{\"name\":\"a\",\"hosts\":[\"a\"],\"wake\":{\"mac\":\"zz\"},\"prot\":1}]}");
     let faults = place.load().unwrap_err().0;
     for (hints, count) in [
-        (["--ollama-url (flag)", "`https://gpu:11434`", "TLS"], 1),
+        (["--ollama-url (flag)", "`ftp://gpu:11434`", "http://"], 1),
         (["--ollama-url (flag)", "`gpu2:11434`", "http://gpu2:11434"], 1),
         (["--wake-mac", "`nonsense`", "a8:a1:59"], 1),
         (["--host (flag)", "`my-pi`", "localhost"], 1),
@@ -130,7 +130,7 @@ fn addresses_that_orchestrators_inject_are_ignored_with_a_note() {
     assert_eq!(config.listen.ports, [8080]);
     assert!(config.notes.iter().any(|note| note.contains("GATEWAY_PORT")), "{:?}", config.notes);
     let config = remote().env("PORT", "tcp://10.0.0.1:11434").config();
-    assert_eq!(config.listen, Listen { host: None, ports: vec![11434], port_asked: false });
+    assert_eq!(config.listen, Listen { host: None, ports: vec![11434], port_asked: false, tls: None });
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn every_fault_is_told_with_line_and_column() {
         r#"{
   "nodes": [
     {"hosts": ["a"]},
-    {"name": "b", "hosts": ["https://b"], "prot": 9},
+    {"name": "b", "hosts": ["socks://b"], "prot": 9},
     {"name": "c d", "hosts": [7], "port": 0},
     {"name": "e", "hosts": ["e"], "wake": {"mac": "ff:ff:ff:ff:ff:ff", "wait": 1}},
     {"name": "f", "hosts": ["f"], "weight": 0, "capacity": -1, "enabled": "maybe"},
@@ -130,7 +130,7 @@ fn every_fault_is_told_with_line_and_column() {
     );
     for (place, what) in [
         ("line 3, column 5", "no `name`"),
-        ("line 4, column 29", "TLS"),
+        ("line 4, column 29", "http://"),
         ("line 4, column 43", "unknown key `prot`"),
         ("line 5, column 14", "`c d`"),
         ("line 5, column 43", "1 to 65535"),

@@ -12,7 +12,11 @@ use super::{Entry, Journal, Pages, Today};
 /// The largest text that is written, and so the largest that is read.
 pub const LARGEST: usize = 1024 * 1024;
 
-const FORMAT: u32 = 1;
+/// With a checksum behind the lines; see [`Journal::restored`].
+const FORMAT: u32 = 2;
+
+/// What earlier versions wrote, without a checksum.
+const UNSEALED: u32 = 1;
 
 /// The first line.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -59,16 +63,21 @@ impl Journal {
         text
     }
 
-    /// A journal that goes on from this text, and what is wrong with the text. What can be read is kept; times ahead of
-    /// `now` count as now.
-    pub fn restored(text: &[u8], now: SystemTime) -> (Self, Option<String>) {
+    /// A journal that goes on from this text, and how many of its lines cannot be read. `sealed`: a checksum vouches for it;
+    /// earlier versions made none, and of their files what can be read is kept. Times ahead of `now` count as now.
+    ///
+    /// # Errors
+    /// It is no journal, or was cut.
+    pub fn restored(text: &[u8], sealed: bool, now: SystemTime) -> Result<(Self, usize), String> {
         let now = unix(now);
         let mut pages = Pages::default();
         let mut lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let head = lines.next().and_then(|line| serde_json::from_slice::<Head>(line).ok()).unwrap_or_default();
-        if head.version != FORMAT {
-            let why = format!("its first line is not that of a journal of format {FORMAT}");
-            return (Self::of(pages), Some(why));
+        match head.version {
+            FORMAT if sealed => {}
+            FORMAT => return Err("its end with the checksum is missing".to_owned()),
+            UNSEALED => {}
+            _ => return Err(format!("its first line is not that of a journal of format {UNSEALED} or {FORMAT}")),
         }
         let (mut seen, mut unreadable) = (HashSet::new(), 0_usize);
         for line in lines {
@@ -84,6 +93,6 @@ impl Journal {
         pages.last = pages.last.max(head.last);
         pages.kept_until = Some(head.written.min(now));
         pages.today = Today { date: head.date, requests: head.requests, failed: head.failed, wakes: head.wakes };
-        (Self::of(pages), (unreadable > 0).then(|| format!("{unreadable} of its lines cannot be read")))
+        Ok((Self::of(pages), unreadable))
     }
 }

@@ -61,8 +61,8 @@ fn what_is_written_is_read_again_and_counting_goes_on() {
     journal.note(Some("node1"), turn("asleep"));
     journal.note(Some("node1"), request("m"));
     journal.note(Some("node1"), Event::Sleep(Sleep { from: 1.5, until: 2.0, evidence: "found asleep".into() }));
-    let (again, fault) = Journal::restored(&journal.text(), SystemTime::now());
-    assert_eq!(fault, None);
+    let (again, unreadable) = Journal::restored(&journal.text(), true, SystemTime::now()).unwrap();
+    assert_eq!(unreadable, 0);
     assert_eq!(shown(&again), shown(&journal));
     assert_eq!((again.note(None, turn("awake")), again.today().requests), (5, 1));
     assert!(again.kept_until().is_some_and(|until| until > 1e9));
@@ -83,19 +83,21 @@ fn the_text_never_exceeds_its_bound_and_loses_the_oldest_first() {
 }
 
 #[test]
-fn of_a_damaged_text_the_sound_lines_are_kept() {
+fn of_a_damaged_text_without_a_checksum_the_sound_lines_are_kept() {
     let journal = Journal::default();
     for _ in 0..3 {
         journal.note(None, turn("asleep"));
     }
     let text = String::from_utf8(journal.text()).unwrap();
     let cut = &text[..text.len() - 20];
-    let (kept, fault) = Journal::restored(cut.as_bytes(), SystemTime::now());
-    assert_eq!((kept.since(0).len(), fault.as_deref()), (2, Some("1 of its lines cannot be read")));
+    let now = SystemTime::now();
+    assert!(Journal::restored(cut.as_bytes(), false, now).is_err(), "it should have a checksum");
+    let earlier = cut.replacen("\"version\":2", "\"version\":1", 1);
+    let (kept, unreadable) = Journal::restored(earlier.as_bytes(), false, now).unwrap();
+    assert_eq!((kept.since(0).len(), unreadable), (2, 1));
     assert_eq!(kept.note(None, turn("awake")), 4);
     for nonsense in [&b"{}"[..], b"\xff\xfe", b"[1,2", b"null\n"] {
-        let (empty, fault) = Journal::restored(nonsense, SystemTime::now());
-        assert!(empty.since(0).is_empty() && fault.is_some(), "{nonsense:?}");
+        assert!(Journal::restored(nonsense, true, now).is_err(), "{nonsense:?}");
     }
 }
 
@@ -104,7 +106,7 @@ fn times_ahead_of_the_clock_count_as_now() {
     let journal = Journal::default();
     journal.note(None, turn("asleep"));
     let earlier = SystemTime::now() - Duration::from_secs(3600);
-    let (again, _) = Journal::restored(&journal.text(), earlier);
+    let (again, _) = Journal::restored(&journal.text(), true, earlier).unwrap();
     assert!(again.since(0)[0].at <= unix(earlier));
 }
 
