@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::http::request::Parts;
 
 use super::send::Payload;
@@ -25,7 +25,7 @@ impl Proxy {
     pub(super) async fn take_in(&self, head: &Parts, incoming: Incoming, trace: &mut Trace) -> Result<(Payload, Bytes), Fault> {
         let (limit, budget) = (self.0.settings.limits.body, &self.0.budget);
         if classify::streams_up(&head.method, head.uri.path()) {
-            return Ok((Payload::streaming(Upload { beginning: None, rest: incoming }), Bytes::new()));
+            return Ok((Payload::streaming(Passing { beginning: None, rest: incoming }), Bytes::new()));
         }
         if !classify::is_form(&head.method, head.uri.path(), &head.headers) {
             let buffered = body::read(incoming, limit, budget).await?;
@@ -51,17 +51,17 @@ impl Proxy {
             trace.brought(bytes.len());
             return Ok((Payload::Buffered(buffered), bytes));
         }
-        Ok((Payload::streaming(Upload { beginning: Some(buffered), rest }), bytes))
+        Ok((Payload::streaming(Passing { beginning: Some(buffered), rest }), bytes))
     }
 }
 
 /// A body that passes through, with what was read of it already.
-pub(super) struct Upload {
+pub(super) struct Passing {
     beginning: Option<Buffered>,
     rest: Incoming,
 }
 
-impl Body for Upload {
+impl Body for Passing {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -70,6 +70,11 @@ impl Body for Upload {
             Some(beginning) => Poll::Ready(Some(Ok(Frame::data(beginning.bytes().clone())))),
             None => Pin::new(&mut self.rest).poll_frame(cx),
         }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let beginning = self.beginning.as_ref().map_or(0, |beginning| beginning.bytes().len() as u64);
+        self.rest.size_hint().exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(beginning + rest))
     }
 }
 

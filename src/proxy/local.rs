@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Proxy;
 use super::metrics::Recall;
-use crate::catalog::{self, Cached, Lookup, ModelKey};
+use crate::catalog::{self, Cached, Lookup};
 use crate::classify::{self, Ask, Class, Metadata, Shape};
 use crate::fleet::Node;
 use crate::http::{Body, body, headers, reply};
@@ -41,8 +41,8 @@ impl Proxy {
 
     /// Whether nodes hold the model, none of which is an Ollama: those have no words for much that is asked of Ollama.
     fn is_beyond_ollama(&self, ask: &Ask) -> bool {
-        let Some(name) = ask.model.as_deref() else { return false };
-        let (nodes, holders) = (self.0.fleet.nodes(), self.0.fleet.holders(&ModelKey::of(name)));
+        let Some(key) = &ask.key else { return false };
+        let (nodes, holders) = (self.0.fleet.nodes(), self.0.fleet.holders(key));
         let holders = nodes.among(&holders);
         !holders.is_empty() && !holders.into_iter().any(Node::is_ollama)
     }

@@ -17,6 +17,7 @@ mod account;
 mod admit;
 mod cloud;
 mod cloud_body;
+mod cloud_lists;
 mod everywhere;
 mod explain;
 mod failover;
@@ -43,7 +44,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 
-use crate::classify::{self, Ask, Class};
+use crate::classify::{self, Ask, Class, Mutation};
 use crate::config::{FallbackWait, Limits, Timeouts, WakeRules};
 use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, headers, reply};
@@ -103,6 +104,7 @@ pub struct Settings {
 /// A request that needs a node.
 struct Job<'a> {
     head: &'a Parts,
+    id: HeaderValue,
     payload: Payload,
     ask: Ask,
     client: SocketAddr,
@@ -158,8 +160,7 @@ impl Proxy {
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        let (mut head, incoming) = request.into_parts();
-        head.headers.insert(headers::REQUEST_ID, trace.id().clone());
+        let (head, incoming) = request.into_parts();
         self.refuse_loops(&head)?;
         let (payload, bytes) = self.take_in(&head, incoming, trace).await?;
         let mut ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
@@ -170,7 +171,7 @@ impl Proxy {
         if others.is_empty() {
             return self.answer_one(question, None, trace).await;
         }
-        self.answer_or_stand_in(question, others, trace).await
+        Box::pin(self.answer_or_stand_in(question, others, trace)).await
     }
 
     async fn answer_one(
@@ -180,16 +181,20 @@ impl Proxy {
         trace: &mut Trace,
     ) -> Result<Response<Body>, Fault> {
         let Question { head, ask, payload, bytes, client } = question;
-        if let Some(answer) = self.answer_from_cloud(&ask, head, bytes, trace).await? {
+        // Ways that few requests go are boxed, lest all others carry the room for them about.
+        if !self.0.settings.providers.all().is_empty() {
+            if let Some(answer) = Box::pin(self.answer_from_cloud(&ask, head, bytes, trace)).await? {
+                return Ok(answer);
+            }
+        }
+        if let Some(answer) = Box::pin(self.answer_from_catalog(&ask, head, bytes)).await? {
             return Ok(answer);
         }
-        if let Some(answer) = self.answer_from_catalog(&ask, head, bytes).await? {
-            return Ok(answer);
-        }
-        let job = Job { head, payload, ask, client, patience };
+        let job = Job { head, id: trace.id().clone(), payload, ask, client, patience };
         let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => {
-                tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit)))
+                let served = tokio::time::timeout(limit, Box::pin(self.serve(&job, trace))).await;
+                served.unwrap_or_else(|_| Err(over_the_limit(limit)))
             }
             None => self.serve(&job, trace).await,
         };
@@ -197,14 +202,17 @@ impl Proxy {
             (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing | Kind::WakeFailed) => {
                 Ok(local::unloaded(*shape, &job.ask))
             }
+            (Class::Metadata(_), Ok(list)) => self.with_cloud_models_behind(&job.ask, &head.method, list).await,
             (_, served) => served,
         }
     }
 
     /// Attempts until one succeeds, one fails for good, or nobody is left; then the last answer, or the reasons of all.
     async fn serve(&self, job: &Job<'_>, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        if let Some(answer) = self.everywhere(job, trace).await {
-            return answer;
+        if let Class::Mutation(Mutation::Copy | Mutation::Delete) = job.ask.class {
+            if let Some(answer) = Box::pin(self.everywhere(job, trace)).await {
+                return answer;
+            }
         }
         let mut tries = Tries::default();
         // The last answer that another node is to better.

@@ -6,26 +6,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Frame;
+use hyper::body::{Body as _, Frame};
 use hyper::header::{self, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::{Response, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::admit::Permission;
 use super::failover::Ending;
-use super::intake::Upload;
+use super::intake::Passing;
 use super::relay::{Relay, Tail, form_of};
 use super::source::Source;
 use super::wording::Wording;
 use super::{Job, Proxy, Trace};
 use crate::classify::{Class, Metadata};
 use crate::fleet::{InFlight, Node, UpstreamError};
-use crate::http::{Body, Buffered, body, headers};
+use crate::http::{Body, Buffered, headers};
 use crate::schedule::Lease;
 use crate::telemetry::metrics::Counter;
 use crate::translate::Form;
-use crate::upstream::{self, Idle, Ready, Trouble};
+use crate::upstream::{self, Idle, Ready, RequestHead, Trouble, Upload};
 use crate::values::{Fault, Kind, Retry};
 
 /// The body of a request on its way to a node.
@@ -33,12 +32,12 @@ pub(super) enum Payload {
     /// In memory: may be sent again.
     Buffered(Buffered),
     /// A blob or a large form, passing through with flat memory: taken once.
-    Streaming(Mutex<Option<Upload>>),
+    Streaming(Mutex<Option<Passing>>),
 }
 
 impl Payload {
-    pub(super) fn streaming(upload: Upload) -> Self {
-        Self::Streaming(Mutex::new(Some(upload)))
+    pub(super) fn streaming(passing: Passing) -> Self {
+        Self::Streaming(Mutex::new(Some(passing)))
     }
 
     /// Whether no byte of it can have reached a node.
@@ -49,23 +48,23 @@ impl Payload {
         }
     }
 
-    /// Its bytes are counted as they go.
-    fn body(&self, sent: &Counter) -> Body {
+    /// Behind its head. Its bytes are counted as they go.
+    fn behind(&self, head: RequestHead, sent: &Counter) -> Upload {
         match self {
             Self::Buffered(buffered) => {
                 sent.add(buffered.bytes().len() as u64);
-                body::full(buffered.bytes().clone())
+                head.with(buffered.bytes().clone())
             }
             Self::Streaming(incoming) => match incoming.lock().ok().and_then(|mut incoming| incoming.take()) {
                 Some(incoming) => {
-                    let sent = sent.clone();
+                    let (sent, length) = (sent.clone(), incoming.size_hint().exact());
                     let counted = incoming.map_frame(move |frame| {
                         sent.add(frame.data_ref().map_or(0, Bytes::len) as u64);
                         frame
                     });
-                    counted.map_err(Into::into).boxed_unsync()
+                    head.streaming(counted.map_err(Into::into).boxed_unsync(), length)
                 }
-                None => body::empty(),
+                None => head.with(Bytes::new()),
             },
         }
     }
@@ -187,7 +186,7 @@ impl Proxy {
             node.lacks(model);
         }
         if changed_lists(job, &head) {
-            node.mutated().await;
+            Box::pin(node.mutated()).await;
         }
         Ok(Begun { head, first, rest, in_flight, lease: Some(lease) })
     }
@@ -213,13 +212,10 @@ impl Proxy {
                 begun => return Ok(Try { peer, began, begun }),
             }
         }
-        let link = self.reach(node, permission, job, trace).await?;
+        let link = Box::pin(self.reach(node, permission, job, trace)).await?;
         lease.begins();
         let (peer, began) = (link.peer.ip(), Instant::now());
-        let begun = match Ready::over(link, node.idle().cloned()).await {
-            Ok(ready) => self.begin(node, ready, said).await,
-            Err(trouble) => Err(Ended::Trouble(trouble)),
-        };
+        let begun = self.begin(node, Ready::over(link, node.idle().cloned()), said).await;
         Ok(Try { peer, began, begun })
     }
 
@@ -227,7 +223,7 @@ impl Proxy {
     /// status or another attempt.
     async fn begin(&self, node: &Node, ready: Ready, said: Saying<'_>) -> Result<Beginning, Ended> {
         let job = said.job;
-        let request = self.request(node, said).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
+        let request = self.upload(node, said).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
         let mut beginning = std::pin::pin!(async {
             let (head, mut rest) = upstream::exchange(ready, request).await?.into_parts();
             if let Some(reading) = said.wording.and_then(|wording| wording.reading.as_ref()) {
@@ -267,39 +263,34 @@ impl Proxy {
         self.0.settings.no_own_calls || node.alive().await
     }
 
-    fn request(&self, node: &Node, said: Saying<'_>) -> Result<Request<Body>, String> {
-        let job = said.job;
-        if let Some(wording) = said.wording {
-            return self.reworded(node, job, wording);
+    /// The request as the client put it, or in other words.
+    fn upload(&self, node: &Node, said: Saying<'_>) -> Result<Upload, String> {
+        let Saying { job, wording } = said;
+        let method = wording.map_or(&job.head.method, |wording| &wording.method);
+        let path = wording.and_then(|wording| wording.path).map(Uri::from_static);
+        let mut head = RequestHead::new(method, &target(&node.config().path_prefix, path.as_ref().unwrap_or(&job.head.uri))?);
+        // What is whole in memory waits for no leave to be sent; where the beginning was read, leave was given.
+        let waits = matches!(&job.payload, Payload::Streaming(_)) && job.ask.class != Class::Inference;
+        for (name, value) in headers::toward_node(&job.head.headers, node.host(), &self.0.via) {
+            if (waits || *name != header::EXPECT) && wording.is_none_or(|wording| wording.leaves(name)) {
+                head.header(name, value);
+            }
         }
-        let mut request = Request::new(job.payload.body(node.metrics().sent()));
-        *request.method_mut() = job.head.method.clone();
-        *request.uri_mut() = target(&node.config().path_prefix, &job.head.uri)?;
-        *request.headers_mut() = self.headers_for(node, job.head);
-        if job.head.method == Method::POST && job.ask.class == Class::Inference {
-            // What it asked for has been granted: its beginning was read.
-            request.headers_mut().remove(header::EXPECT);
+        if wording.is_some_and(|wording| wording.reading.is_some()) {
+            head.header(&header::CONTENT_TYPE, &HeaderValue::from_static("application/json"));
         }
-        if matches!(job.payload, Payload::Buffered(_)) {
-            reframe(request.headers_mut(), &job.payload, &job.head.method);
+        // Servers of other kinds refuse a request because of an id that is no UUID.
+        if node.is_ollama() || headers::is_uuid(&job.id) {
+            head.header(&headers::REQUEST_ID, &job.id);
         }
-        Ok(request)
-    }
-
-    /// The request in other words.
-    fn reworded(&self, node: &Node, job: &Job<'_>, wording: &Wording) -> Result<Request<Body>, String> {
-        node.metrics().sent().add(wording.body.len() as u64);
-        let mut request = Request::new(body::full(wording.body.clone()));
-        request.method_mut().clone_from(&wording.method);
-        let path = wording.path.map(Uri::from_static);
-        *request.uri_mut() = target(&node.config().path_prefix, path.as_ref().unwrap_or(&job.head.uri))?;
-        *request.headers_mut() = self.headers_for(node, job.head);
-        wording.reframe(request.headers_mut());
-        Ok(request)
-    }
-
-    fn headers_for(&self, node: &Node, head: &Parts) -> HeaderMap {
-        headers::toward_node(head.headers.clone(), node.host(), &self.0.via)
+        let sent = node.metrics().sent();
+        Ok(match wording {
+            Some(wording) => {
+                sent.add(wording.body.len() as u64);
+                head.with(wording.body.clone())
+            }
+            None => job.payload.behind(head, sent),
+        })
     }
 
     /// Hands the answer on, with all that the request holds inside its body.
@@ -386,17 +377,6 @@ fn target(prefix: &str, uri: &Uri) -> Result<Uri, String> {
     }
     let asked = uri.path_and_query().map_or("/", |path| path.as_str());
     format!("{prefix}{asked}").parse().map_err(|_| format!("{prefix}{asked} is no path"))
-}
-
-/// The body is whole in memory, whatever framing it came in. A `GET` that came without one leaves without one.
-fn reframe(headers: &mut HeaderMap, payload: &Payload, method: &Method) {
-    headers.remove(header::EXPECT);
-    let Payload::Buffered(buffered) = payload else { return };
-    if buffered.bytes().is_empty() && matches!(*method, Method::GET | Method::HEAD) {
-        headers.remove(header::CONTENT_LENGTH);
-    } else {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(buffered.bytes().len()));
-    }
 }
 
 #[cfg(test)]

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use super::send::Payload;
 use super::{Proxy, Question, Trace};
-use crate::catalog::ModelKey;
+
 use crate::classify::{self, Ask, Class};
 use crate::config::FallbackWait;
 use crate::fleet::power::Power;
 use crate::http::{Body, Buffered, headers};
 use crate::translate;
-use crate::values::{Fault, Kind, Retry, Whose};
+use crate::values::{Fault, Kind, ModelKey, Retry, Whose};
 
 /// How long a request waits for its model while another could stand in.
 #[derive(Clone, Copy, Debug)]
@@ -83,8 +83,8 @@ impl Proxy {
         if off || ask.class != Class::Inference || head.headers.contains_key(headers::NODE) {
             return Vec::new();
         }
-        let Some(key) = ask.model.as_deref().map(ModelKey::of) else { return Vec::new() };
-        let known = rules.stand_ins.iter().find(|(model, _)| ModelKey::of(model) == key);
+        let Some(key) = ask.key.as_ref() else { return Vec::new() };
+        let known = rules.stand_ins.iter().find(|(model, _)| ModelKey::of(model) == *key);
         known.map(|(_, others)| others.clone()).unwrap_or_default()
     }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::response;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
@@ -162,17 +162,11 @@ impl Wording {
         Self { method: Method::GET, path: Some("/health"), body: Bytes::new(), reading: Some(reading) }
     }
 
-    /// The client's headers, made those of this request.
-    pub(super) fn reframe(&self, headers: &mut HeaderMap) {
-        headers.remove(header::EXPECT);
-        headers.remove(header::CONTENT_ENCODING);
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
-        if self.reading.is_some() {
-            // The answer is to be read here, so it may not be compressed.
-            headers.remove(header::ACCEPT_ENCODING);
-            headers.remove(header::ACCEPT);
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
+    /// Whether a header of the client's holds for these words too.
+    pub(super) fn leaves(&self, name: &HeaderName) -> bool {
+        // What is read here may not be compressed, and is JSON both ways.
+        let of_reading = [header::ACCEPT_ENCODING, header::ACCEPT, header::CONTENT_TYPE];
+        *name != header::CONTENT_ENCODING && (self.reading.is_none() || !of_reading.contains(name))
     }
 }
 

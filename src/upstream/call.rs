@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::header::HeaderValue;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Response, StatusCode, Uri};
 use tokio::time::{Instant, timeout};
 
-use super::{AnswerBody, Link, Ready, Trouble, connect, exchange};
-use crate::http::body;
+use super::{AnswerBody, Link, Ready, RequestHead, Trouble, connect, exchange};
 
 /// The largest answer we read for ourselves; a verbose show has a few MiB.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -70,10 +69,9 @@ pub async fn call_over(link: Link, limit: Duration, call: Call) -> Result<Reply,
 /// # Errors
 /// What was observed.
 pub async fn begin_over(link: Link, call: Call) -> Result<Response<AnswerBody>, Trouble> {
-    let mut request = Request::new(body::full(call.body));
-    *request.method_mut() = call.method;
-    *request.uri_mut() = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
-    request.headers_mut().insert(hyper::header::HOST, call.host);
-    request.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
-    exchange(Ready::over(link, None).await?, request).await
+    let target: Uri = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
+    let mut head = RequestHead::new(&call.method, &target);
+    head.header(&header::HOST, &call.host);
+    head.header(&header::CONNECTION, &HeaderValue::from_static("close"));
+    exchange(Ready::over(link, None), head.with(call.body)).await
 }

@@ -67,7 +67,7 @@ async fn its_models_stand_in_every_list_and_it_is_asked_for_one_list_only() {
     let house = House::start().await;
     let tags = client::get(house.proxy.address, "/api/tags").await.json();
     let names: Vec<&str> = tags["models"].as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 3, "{tags}");
+    assert_eq!(names.len(), 4, "{tags}");
     assert!(names.contains(&MODEL) && names.contains(&"whisper-1"));
     for body in [json!({ "model": MODEL }), json!({ "model": "gpt-4o-mini:latest", "verbose": true })] {
         let show = house.post("/api/show", &body).await;
@@ -80,7 +80,7 @@ async fn its_models_stand_in_every_list_and_it_is_asked_for_one_list_only() {
     let nodes = client::get(house.proxy.address, "/nodes").await.json();
     let node = &nodes["nodes"][0];
     assert_eq!((&node["name"], &node["kind"], &node["power"]["state"]), (&json!("studio"), &json!("openai"), &json!("awake")));
-    assert_eq!(node["models"].as_array().unwrap().len(), 3);
+    assert_eq!(node["models"].as_array().unwrap().len(), 4);
     assert_eq!(client::get(house.proxy.address, "/api/ps").await.json(), json!({ "models": [] }));
     assert_eq!(house.asked().len(), 0, "{:?}", house.asked());
 }
@@ -334,4 +334,20 @@ async fn with_the_repair_an_openai_chat_is_put_to_ollama_in_its_own_words() {
     let events = events(&answer);
     assert_eq!(events[0]["choices"][0]["delta"]["content"], "hi", "{}", answer.text());
     assert!(answer.text().contains("the GPU is gone") && !answer.text().contains("[DONE]"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_uuid_is_kept_from_a_server_that_may_refuse_it() {
+    let house = House::start().await;
+    for (given, expected) in [(Some("abc-1"), None), (Some("6f9619ff-8b86-4011-b42d-00c04fc964ff"), Some(36)), (None, Some(36))] {
+        let headers: Vec<(&str, &str)> = given.iter().map(|id| ("X-Request-ID", *id)).collect();
+        let body = chat("Hi", false).to_string();
+        let answer = client::ask(house.proxy.address, "POST /v1/chat/completions", &headers, body).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let told = answer.head.get("x-request-id");
+        assert_eq!(given.or(told), told, "the client gets its own back");
+        let heard = house.server.heard().pop().unwrap();
+        let heard = Some(heard.header("x-request-id").len()).filter(|length| *length > 0);
+        assert_eq!(heard, expected, "{given:?}");
+    }
 }

@@ -12,9 +12,10 @@ use tokio::time::{Instant, timeout};
 
 use super::calls::Caller;
 use super::{Done, Keeper};
-use crate::catalog::{Listed, ModelKey};
+use crate::catalog::Listed;
 use crate::config::NodeConfig;
 use crate::translate::LineFramer;
+use crate::values::ModelKey;
 
 /// After a pull that failed the next one waits for this long: it goes on where that one stopped.
 const AGAIN: Duration = Duration::from_secs(600);
