@@ -65,7 +65,8 @@ pub fn answer(heard: &Heard) -> Say {
     if key != if azure { AZURE_KEY } else { KEY } {
         return refuse(401, &format!("Incorrect API key provided: {key}."), Some("invalid_api_key"));
     }
-    if heard.asked.starts_with("POST") && !heard.header("content-type").starts_with("application/json") {
+    let wanted = if heard.asked.contains("/audio/") { "multipart/form-data" } else { "application/json" };
+    if heard.asked.starts_with("POST") && !heard.header("content-type").starts_with(wanted) {
         return refuse(400, "Unsupported content type.", None);
     }
     spoken(heard, &key, azure)
