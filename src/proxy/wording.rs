@@ -2,13 +2,14 @@
 //!
 //! Worked out anew for each attempt: the next node may be of another kind.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::response;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
-use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::cloud::{ACCEL, DROPPED, id_of, now};

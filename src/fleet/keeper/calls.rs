@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Response};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -75,15 +75,13 @@ impl Caller {
 
     /// Whether HTTP is spoken there: the proof that a wake is over.
     ///
-    /// What is not Ollama has no version. Whatever it says of its health is an answer, but for the 503 by which llama.cpp
-    /// tells that it still loads. Its list of models is no sign of life: some servers stop a generation for that question.
+    /// What is not Ollama has no version; whatever it says of its health is an answer. Its list of models is no sign of life: some servers stop a generation for that question.
     pub(super) async fn version(mut self) -> Result<Reply, Trouble> {
         self.connect = self.connect.min(DIAL);
         if self.node.is_ollama() {
             return self.get("/api/version", VERSION).await;
         }
-        let reply = self.get("/health", VERSION).await?;
-        if reply.status == StatusCode::SERVICE_UNAVAILABLE && !self.node.works() { Err(Trouble::Silent) } else { Ok(reply) }
+        self.get("/health", VERSION).await
     }
 
     /// Waits until the node does nothing. `false`: it works on and on.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use hyper::StatusCode;
 use tokio::time::Instant;
 
 use super::records::{Record, Told};
@@ -164,6 +165,8 @@ impl Keeper {
 
     pub(super) fn polled(&mut self, result: Result<Reply, Trouble>, began: Instant) {
         match result {
+            // So llama.cpp tells that it still loads; Ollama's own polls never see it.
+            Ok(reply) if reply.status == StatusCode::SERVICE_UNAVAILABLE && !self.node.is_ollama() => {}
             Ok(reply) => self.answered(&reply),
             // Connected without an answer: the service is starting, which the deadline bounds.
             Err(trouble) => {
