@@ -16,6 +16,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::cluster::Controller;
 use crate::dashboard::{self, Dashboard, pages};
 use crate::http::{Body, body, reply};
 use crate::proxy::Proxy;
@@ -36,6 +37,8 @@ struct Shared {
     origins: Origins,
     /// Why the node file could not be used when it was last read.
     config_error: watch::Receiver<Option<String>>,
+    /// Takes workers in, where they may register.
+    controller: Option<Controller>,
 }
 
 impl Front {
@@ -46,13 +49,18 @@ impl Front {
         registry: Registry,
         origins: Origins,
         config_error: watch::Receiver<Option<String>>,
+        controller: Option<Controller>,
     ) -> Self {
-        Self(Arc::new(Shared { proxy, dashboard, metrics: metrics::Metrics::new(registry), origins, config_error }))
+        let metrics = metrics::Metrics::new(registry);
+        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, config_error, controller }))
     }
 
     /// What the owner still has to set, in words.
     fn missing(&self) -> Option<&'static str> {
         let nobody = self.0.proxy.fleet().nodes().is_empty();
+        if self.0.controller.is_some() {
+            return nobody.then_some("No worker has registered yet: start `ollama-proxy worker` beside an Ollama with CONTROLLER_URL=http://<address of this machine>:8000.");
+        }
         nobody.then_some("No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.")
     }
 
@@ -78,6 +86,9 @@ impl Front {
         // A tunnel or an echo is nothing that a node offers; a node's 2xx to CONNECT would even end HTTP on this connection.
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        }
+        if Controller::has(request.uri().path()) {
+            return self.internal(request, client).await;
         }
         let mut response = match self.own(&request, client).await {
             Some(response) => response,
@@ -122,6 +133,14 @@ impl Front {
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
         Some(response)
+    }
+
+    /// Of workers and for workers; never passed on to a node.
+    async fn internal(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        match &self.0.controller {
+            Some(controller) => controller.answer(request, client).await,
+            None => refused(Kind::NotFound, "no worker can register here: start this program as `ollama-proxy controller`"),
+        }
     }
 
     /// One address, three readers: browsers, programs, and everybody who compares with Ollama's words.
