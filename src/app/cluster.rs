@@ -14,7 +14,9 @@ use crate::schedule::Scheduler;
 /// The workers that are known from before, where workers may register.
 pub(super) fn registry(config: &Config, addresses: &[SocketAddr], snapshot: &Snapshot) -> Option<Registry> {
     let rules = config.registration.as_ref()?;
-    Some(Registry::new(rules.timeout, addresses.to_vec(), &snapshot.workers))
+    let registry = Registry::new(rules.timeout, addresses.to_vec(), &snapshot.workers);
+    registry.settle(&config.nodes);
+    Some(registry)
 }
 
 /// The nodes of the settings, and those that workers are.

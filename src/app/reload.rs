@@ -141,6 +141,9 @@ impl Reloader {
             tracing::warn!("{note}");
         }
         self.notes = notes;
+        if let Some(workers) = &self.workers {
+            workers.settle(&nodes);
+        }
         self.settled = nodes;
         self.price.send_replace(price_per_kwh);
         let strategy = self.scheduler.rules().strategy;

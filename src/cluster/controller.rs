@@ -85,8 +85,7 @@ impl Controller {
 
     async fn register(&self, told: Registration, peer: IpAddr) -> Response<Body> {
         let asleep = told.is_sleeping();
-        let from_settings = |name: &str| self.0.fleet.find(name).is_some_and(|node| !self.is_worker(node.name().as_str()));
-        let registered = match self.0.registry.register(told, peer, from_settings) {
+        let registered = match self.0.registry.register(told, peer) {
             Ok(registered) => registered,
             Err(why) => return not_taken(&why),
         };
@@ -105,10 +104,6 @@ impl Controller {
         let status = if registered.is_new { StatusCode::CREATED } else { StatusCode::OK };
         let told = json!({ "worker_id": registered.id, "status": "registered", "node": registered.node.as_str() });
         reply::json(status, &told)
-    }
-
-    fn is_worker(&self, node: &str) -> bool {
-        self.0.registry.all().iter().any(|(_, worker)| worker.name.as_str() == node)
     }
 
     fn heartbeat(&self, said: Heartbeat, peer: IpAddr) -> Response<Body> {

@@ -31,6 +31,8 @@ struct Shared {
     timeout: Duration,
     /// Our own listeners, which no worker can be.
     own: Vec<SocketAddr>,
+    /// Names of nodes that stand in the settings.
+    settled: Mutex<Vec<NodeName>>,
     /// Counts the changes of nodes.
     changed: watch::Sender<u64>,
     /// The last change that is in force.
@@ -101,7 +103,8 @@ impl Registry {
             workers.insert(id.clone(), worker);
         }
         let (changed, in_force) = (watch::channel(0).0, watch::channel(0).0);
-        Self(Arc::new(Shared { workers: Mutex::new(workers), timeout, own, changed, in_force }))
+        let (workers, settled) = (Mutex::new(workers), Mutex::default());
+        Self(Arc::new(Shared { workers, timeout, own, settled, changed, in_force }))
     }
 
     /// What is worth keeping over a restart.
@@ -128,6 +131,11 @@ impl Registry {
         self.workers().iter().map(|(id, worker)| worker.node(id)).collect()
     }
 
+    /// These nodes stand in the settings now: their names are no worker's.
+    pub fn settle(&self, nodes: &[NodeConfig]) {
+        *self.settled() = nodes.iter().map(|node| node.name.clone()).collect();
+    }
+
     /// All changes up to this one are in force.
     pub fn is_in_force(&self, number: u64) {
         self.0.in_force.send_replace(number);
@@ -144,13 +152,7 @@ impl Registry {
     }
 
     /// Takes a worker in, in the place of what it was before. A name that belongs to another living one gets a suffix.
-    /// `is_taken` says whether a node of that name stands in the settings.
-    pub(super) fn register(
-        &self,
-        told: Registration,
-        peer: IpAddr,
-        is_taken: impl Fn(&str) -> bool,
-    ) -> Result<Registered, NotTaken> {
+    pub(super) fn register(&self, told: Registration, peer: IpAddr) -> Result<Registered, NotTaken> {
         let peer = peer.to_canonical();
         let (told, port) = told.checked(peer).map_err(NotTaken::Refused)?;
         let at = SocketAddr::new(peer, port);
@@ -166,8 +168,11 @@ impl Registry {
             return Err(NotTaken::Full);
         }
         let wanted = told.node_name.clone().unwrap_or_else(|| id.clone());
-        let name_is_taken =
-            |name: &str| is_taken(name) || workers.iter().any(|(other, worker)| *other != id && worker.name.as_str() == name);
+        let settled = self.settled();
+        let name_is_taken = |name: &str| {
+            settled.iter().any(|known| known.as_str() == name)
+                || workers.iter().any(|(other, worker)| *other != id && worker.name.as_str() == name)
+        };
         let name = NodeName::new(&unique(&wanted, name_is_taken));
         if name.as_str() != wanted || id != told.worker_id {
             tracing::warn!(worker = %told.worker_id, as = %id, node = %name, "its name is another's, so it got a suffix");
@@ -275,6 +280,10 @@ impl Registry {
     fn change(&self) -> u64 {
         self.0.changed.send_modify(|changes| *changes += 1);
         *self.0.changed.borrow()
+    }
+
+    fn settled(&self) -> MutexGuard<'_, Vec<NodeName>> {
+        self.0.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn workers(&self) -> MutexGuard<'_, BTreeMap<String, Worker>> {
