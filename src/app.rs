@@ -26,6 +26,7 @@ use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds};
+use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics;
 use reload::{Counts, Hangups, Reloader};
 
@@ -132,13 +133,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, end: watch::Rece
     let workers = cluster::registry(&config, &addresses, &snapshot);
     let journal = records::load(config.data_dir.as_deref()).await;
     let (mut tasks, mut keepers) = (JoinSet::new(), JoinSet::new());
-    let rules = Rules {
-        timeouts: config.timeouts.clone(),
-        wake: config.wake.clone(),
-        health_interval: config.health_interval,
-        cache_ttl: config.cache_ttl,
-        journal: journal.clone(),
-    };
+    let rules = keeper_rules(&config, journal.clone());
     let registry = metrics::Registry::default();
     let nodes = cluster::with_workers(&config.nodes, workers.as_ref());
     let fleet = Fleet::start(&nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
@@ -198,6 +193,16 @@ fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Res
         tasks.spawn(Notifier::new(fleet.clone(), targets).run());
     }
     Ok(())
+}
+
+fn keeper_rules(config: &Config, journal: Journal) -> Rules {
+    Rules {
+        timeouts: config.timeouts.clone(),
+        wake: config.wake.clone(),
+        health_interval: config.health_interval,
+        cache_ttl: config.cache_ttl,
+        journal,
+    }
 }
 
 fn schedule_rules(config: &Config) -> schedule::Rules {

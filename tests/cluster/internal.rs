@@ -54,30 +54,15 @@ fn the_first_worker_program_s_words_are_understood() {
     );
 }
 
-#[test]
-fn strangers_and_bad_input_are_refused_and_change_nothing() {
-    let (server, controller) = keyed(&[]);
-    let before = listed(&controller);
-    let good = registration("two", &server).to_string();
-    for key in ["", "Bearer", "Bearer wrong", "Bearer the-ke", "Basic the-key"] {
-        for (method, path, body) in [
-            ("POST", "/register", good.as_str()),
-            ("POST", "/heartbeat", &beat("one", "draining")),
-            ("DELETE", "/one?force=1", ""),
-            ("GET", "", ""),
-        ] {
-            let refused = controller.internal(method, path, key, body);
-            assert_eq!(refused.status, 401, "{key:?} {method} {path}: {refused:?}");
-            assert!(!refused.body.contains("the-key"), "{refused:?}");
-        }
-    }
+/// Bodies that register nobody, each with the status it gets.
+fn bad_registrations(server: &Node, own_port: u16) -> Vec<(u16, String)> {
     let with = |field: &str, value: Value| {
-        let mut told = registration("two", &server);
+        let mut told = registration("two", server);
         told[field] = value;
         told.to_string()
     };
     let huge = "x".repeat(1 << 20);
-    let bad = [
+    vec![
         (400, String::new()),
         (400, "{".to_owned()),
         (400, "[]".to_owned()),
@@ -97,11 +82,30 @@ fn strangers_and_bad_input_are_refused_and_change_nothing() {
         (400, with("endpoint", json!("http://metadata.internal:80"))),
         (400, with("endpoint", json!("https://localhost:1"))),
         (400, with("endpoint", json!("http://user:word@localhost:1/x"))),
-        (400, with("endpoint", json!(format!("http://localhost:{}", controller.proxy.address.port())))),
+        (400, with("endpoint", json!(format!("http://localhost:{}", own_port)))),
         (413, with("worker_id", json!(huge))),
         (413, with("metadata", json!({ "x": huge }))),
-    ];
-    for (status, body) in bad {
+    ]
+}
+
+#[test]
+fn strangers_and_bad_input_are_refused_and_change_nothing() {
+    let (server, controller) = keyed(&[]);
+    let before = listed(&controller);
+    let good = registration("two", &server).to_string();
+    for key in ["", "Bearer", "Bearer wrong", "Bearer the-ke", "Basic the-key"] {
+        for (method, path, body) in [
+            ("POST", "/register", good.as_str()),
+            ("POST", "/heartbeat", &beat("one", "draining")),
+            ("DELETE", "/one?force=1", ""),
+            ("GET", "", ""),
+        ] {
+            let refused = controller.internal(method, path, key, body);
+            assert_eq!(refused.status, 401, "{key:?} {method} {path}: {refused:?}");
+            assert!(!refused.body.contains("the-key"), "{refused:?}");
+        }
+    }
+    for (status, body) in bad_registrations(&server, controller.proxy.address.port()) {
         let refused = controller.internal("POST", "/register", KEY, &body);
         assert_eq!(refused.status, status, "{refused:?} to {}", &body[..body.len().min(200)]);
         assert!(json(&refused)["error"].is_string());
