@@ -1,9 +1,11 @@
 //! What the internal routes refuse, and that a refusal changes nothing; the words of seed workers and later versions.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use crate::house::{Controller, assert_whole, json, quick, served_by, until};
-use crate::rig::{Node, say};
+use crate::rig::{Node, connect, say};
 
 const KEY: &str = "Bearer the-key";
 
@@ -152,6 +154,28 @@ fn a_worker_that_announces_sleep_is_asleep_and_not_lost() {
     assert!(told.contains("\"status\":\"sleeping\""), "{told}");
     // Its models are still listed while it sleeps.
     assert!(crate::rig::get(controller.proxy.address, "/api/tags").body.contains("llama3.2:3b"));
+}
+
+#[test]
+fn a_machine_that_falls_asleep_in_the_midst_of_a_word_has_said_nothing() {
+    let (_server, controller) = keyed(&[]);
+    let before = listed(&controller);
+    let word = beat("one", "sleeping");
+    let head = format!(
+        "POST /internal/workers/heartbeat HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\nContent-Length: {}\r\n\r\n",
+        word.len()
+    );
+    // One connection stands there half said, the other breaks off.
+    let half = format!("{head}{}", &word[..word.len() / 2]);
+    let mut stands = connect(controller.proxy.address);
+    stands.write_all(half.as_bytes()).unwrap();
+    let mut breaks = connect(controller.proxy.address);
+    breaks.write_all(half.as_bytes()).unwrap();
+    drop(breaks);
+    assert_eq!(controller.internal("POST", "/heartbeat", KEY, &beat("one", "healthy")).status, 200);
+    assert_eq!(listed(&controller), before);
+    until("it is awake", || controller.node("one")["power"]["state"] == "awake");
+    drop(stands);
 }
 
 #[test]
