@@ -72,7 +72,8 @@ async fn measure(nodes: usize) -> anyhow::Result<()> {
     let mut keepers = JoinSet::new();
     let fleet = fleet(&settings, &mut keepers)?;
     all_awake(&fleet).await?;
-    let rules = schedule::Rules { strategy: settings.strategy, fallback: settings.fallback, sizes: settings.sizes.clone() };
+    let (strategy, fallback) = (settings.strategy, settings.fallback);
+    let rules = schedule::Rules { strategy, fallback, sizes: settings.sizes.clone(), ..schedule::Rules::default() };
     let scheduler = Scheduler::new(&fleet, rules);
     let models = (nodes * MODELS).div_ceil(COPIES.min(nodes));
     let few: Vec<String> = (0..models).map(model_name).collect();

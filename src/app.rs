@@ -19,7 +19,7 @@ use crate::catalog::{self, Snapshot};
 use crate::cluster::Registry;
 use crate::config::{Config, Listen, NodeConfig};
 use crate::dashboard::Dashboard;
-use crate::fleet::{self, Fleet, Rules};
+use crate::fleet::{self, FirstModel, Fleet, Rules};
 use crate::front::{Front, Origins};
 use crate::notify::{Notifier, Targets};
 use crate::provider::Providers;
@@ -142,6 +142,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, end: watch::Rece
     let nodes = cluster::with_workers(&config.nodes, workers.as_ref());
     let fleet = Fleet::start(&nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
     say_hello(&config, &fleet, &addresses);
+    wish(&config, &fleet);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
     let requests = proxy::Metrics::register(&registry);
     let (price, price_now) = watch::channel(config.price_per_kwh);
@@ -209,8 +210,17 @@ fn keeper_rules(config: &Config, journal: Journal) -> Rules {
     }
 }
 
+/// The model that is to be there from the first day, on a node that is meant for its size.
+fn wish(config: &Config, fleet: &Fleet) {
+    let Some(name) = config.first_model.clone() else { return };
+    let size = schedule::size::Asked::of(&name, &config.sizes).size(None);
+    let fits = Box::new(move |node: &NodeConfig| schedule::size::fit(size, &node.model_ranges).is_some());
+    fleet.wish_for(FirstModel { name, fits });
+}
+
 fn schedule_rules(config: &Config) -> schedule::Rules {
-    schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes: config.sizes.clone() }
+    let (sizes, stand_ins) = (config.sizes.clone(), config.stand_ins.clone());
+    schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes, stand_ins }
 }
 
 fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
@@ -226,6 +236,7 @@ fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
         list_cloud_models: config.list_cloud_models,
         nobody: if config.registration.is_some() { NO_WORKER } else { NO_NODE },
         repair_v1: config.repair_v1,
+        fallback_wait: config.fallback_wait,
         instance,
     }
 }

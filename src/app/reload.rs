@@ -131,7 +131,8 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || (source.read(), source)).await;
         let (read, source) = read.map_err(|ended| ended.to_string())?;
         self.source = source;
-        let NodeSettings { nodes, sizes, fallback, price_per_kwh, notes } = read.map_err(|faults| faults.0.join("; "))?;
+        let NodeSettings { nodes, sizes, fallback, stand_ins, price_per_kwh, notes } =
+            read.map_err(|faults| faults.0.join("; "))?;
         let faults = ourselves(&nodes, &self.addresses);
         if !faults.is_empty() {
             return Err(faults.join("; "));
@@ -147,7 +148,7 @@ impl Reloader {
         self.settled = nodes;
         self.price.send_replace(price_per_kwh);
         let strategy = self.scheduler.rules().strategy;
-        Ok(self.adopt(plan, schedule::Rules { strategy, fallback, sizes }, keepers))
+        Ok(self.adopt(plan, schedule::Rules { strategy, fallback, sizes, stand_ins }, keepers))
     }
 
     /// Workers have come or gone, or are others than before.

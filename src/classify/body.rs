@@ -55,7 +55,7 @@ pub(super) fn read<'a>(path: &str, headers: &HeaderMap, body: &'a Bytes) -> Read
     if !path.starts_with("/v1/") || encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
         // On `/api` Ollama takes the bytes as they are, whatever encoding is claimed.
         if media && multipart::is_form(kind) {
-            return Reading::Form(multipart::model(kind, body));
+            return Reading::Form(multipart::model(kind, body).map(|(model, _)| model));
         }
         return Reading::Text(peek::text(body));
     }
@@ -93,6 +93,6 @@ pub(super) fn needs_json(method: &Method, found: Found, reading: &Reading<'_>) -
     }
 }
 
-fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h str {
+pub(super) fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

@@ -3,7 +3,10 @@
 //! Pure: no waiting, no clock, no log. Bodies are only peeked at and never changed; a body that cannot be read still
 //! gives an ask, so that the node itself may refuse it in its own words.
 
+use std::ops::Range;
+
 use bytes::Bytes;
+use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Method};
 
 use crate::values::{Dialect, ModelKey, ModelName};
@@ -153,6 +156,17 @@ impl Preload {
 pub fn streams_up(method: &Method, path: &str) -> bool {
     let found = routes::decode(path).map(|path| routes::find(method, &path));
     matches!(found, Some(Found::Route(_, Means::Change(Mutation::BlobUpload))))
+}
+
+/// Whether the body is a form in parts, on a route where the node takes such: speech and pictures may be large.
+pub fn is_form(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+    let found = routes::decode(path).map(|path| routes::find(method, &path));
+    matches!(found, Some(Found::Route(_, Means::Media))) && multipart::is_form(body::header(headers, &CONTENT_TYPE))
+}
+
+/// The model of a form, and where its name stands; the form need not have come to its end.
+pub fn form_model(headers: &HeaderMap, form: &[u8]) -> Option<(String, Range<usize>)> {
+    multipart::model(body::header(headers, &CONTENT_TYPE), form)
 }
 
 /// A body without the encoding that it came in; `None` if that is not known, or broken.

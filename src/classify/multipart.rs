@@ -1,7 +1,9 @@
-//! The `model` of a multipart form, read from the buffered body.
+//! The `model` of a multipart form, read from the buffered body or its beginning.
 
-/// The value of the first part named `model`. `None` if there is none, or the body is no such form.
-pub(super) fn model(content_type: &str, body: &[u8]) -> Option<String> {
+use std::ops::Range;
+
+/// The value of the first part named `model`, and where it stands. `None` if there is none, or the body is no such form.
+pub(super) fn model(content_type: &str, body: &[u8]) -> Option<(String, Range<usize>)> {
     let boundary = format!("--{}", boundary(content_type)?);
     let mut rest = &body[find(body, boundary.as_bytes())? + boundary.len()..];
     loop {
@@ -12,7 +14,8 @@ pub(super) fn model(content_type: &str, body: &[u8]) -> Option<String> {
         if names_model(head) {
             let value = content[..end].strip_suffix(b"\n").unwrap_or(&content[..end]);
             let value = std::str::from_utf8(value.strip_suffix(b"\r").unwrap_or(value)).ok()?;
-            return Some(value.to_owned()).filter(|value| !value.is_empty());
+            let at = body.len() - content.len();
+            return Some((value.to_owned(), at..at + value.len())).filter(|(value, _)| !value.is_empty());
         }
         rest = &content[end + boundary.len()..];
     }
@@ -88,7 +91,8 @@ mod tests {
              RIFF\r\n\r\n--x-\r\n--x-y\r\ncontent-disposition: form-data; name=model\r\n\r\nwhisper:1b\r\n--x-y--\r\n",
             "preamble\n--x-y\nContent-Disposition: form-data; name=\"model\"\n\nwhisper:1b\n--x-y--\n",
         ] {
-            assert_eq!(model(FORM, body.as_bytes()).as_deref(), Some("whisper:1b"), "{body}");
+            let (name, at) = model(FORM, body.as_bytes()).unwrap();
+            assert_eq!((name.as_str(), &body[at]), ("whisper:1b", "whisper:1b"), "{body}");
         }
     }
 

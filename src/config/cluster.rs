@@ -12,7 +12,7 @@ use crate::config::role::Role;
 use crate::config::settings::{self, Setting, setting};
 use crate::config::{
     Config, ControllerArgs, Env, Fallback, Faults, HostPort, KeepAwake, NodeConfig, NodeSource, NotifyConfig, ProxyUrl, Secret,
-    SizeRules, WakeRules, WorkerArgs,
+    SizeRules, StandIns, WakeRules, WorkerArgs,
 };
 use crate::values::{NodeName, Strategy};
 
@@ -181,6 +181,7 @@ pub fn load_worker(args: &WorkerArgs, env: &Env, working_dir: &Path) -> Result<C
         providers: Vec::new(),
         list_cloud_models: false,
         repair_v1: false,
+        first_model: None,
         timeouts: merge::timeouts(&mut layers),
         wake: WakeRules {
             interval: None,
@@ -199,6 +200,8 @@ pub fn load_worker(args: &WorkerArgs, env: &Env, working_dir: &Path) -> Result<C
         worker: Some(worker),
         sizes: SizeRules::default(),
         fallback: Fallback::default(),
+        stand_ins: StandIns::default(),
+        fallback_wait: None,
         strategy: Strategy::default(),
         price_per_kwh: None,
         origins: layers.sorted_origins(),

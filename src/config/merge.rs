@@ -10,10 +10,10 @@ use crate::config::layers::Layers;
 use crate::config::node_file::NodeFile;
 use crate::config::settings::{self, Setting};
 use crate::config::{
-    Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp, Timeouts,
-    WakeRules, address, cluster, env_file, files, node_file, nodes, providers,
+    Config, Env, FallbackWait, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp,
+    StandIns, Timeouts, WakeRules, address, cluster, env_file, files, node_file, nodes, providers,
 };
-use crate::values::Strategy;
+use crate::values::{ModelName, Strategy};
 
 /// Every fault of the settings; each names the setting, the value and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,9 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         file: path,
         fixed: None,
     };
-    let (sizes, fallback, price_per_kwh) = (file.sizes.clone(), file.fallback, file.price_per_kwh);
+    let (sizes, fallback, stand_ins) = (file.sizes.clone(), file.fallback, file.stand_ins.clone());
+    let price_per_kwh = file.price_per_kwh;
+    let fallback_wait = fallback_wait(&mut layers, &stand_ins);
     let nodes = nodes::assemble(&mut layers, &listen, file);
     let providers = providers::providers(&mut layers, &listen);
     let config = Config {
@@ -54,6 +56,7 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         nodes,
         source,
         providers,
+        first_model: first_model(&mut layers),
         repair_v1: layers.read(&settings::REPAIR_V1, yes_or_no),
         list_cloud_models: layers.read(&settings::LIST_CLOUD_MODELS, yes_or_no),
         timeouts: timeouts(&mut layers),
@@ -68,6 +71,8 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         worker: None,
         sizes,
         fallback,
+        stand_ins,
+        fallback_wait,
         strategy: layers
             .read(&settings::STRATEGY, |text| text.parse::<Strategy>().map_err(|why| format!("is no strategy: {why}"))),
         price_per_kwh,
@@ -187,6 +192,29 @@ pub(super) fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
         quiet_after: layers.read(&settings::QUIET_AFTER, seconds),
         queue: layers.read(&settings::QUEUE_WAIT, positive_seconds),
     }
+}
+
+/// `DEFAULT_MODEL` alone is what scripts read; only both together ask for a download of gigabytes.
+fn first_model(layers: &mut Layers<'_>) -> Option<String> {
+    let model = layers.read_optional(&settings::DEFAULT_MODEL, |text| match ModelName::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("is no name of a model: write one such as llama3.2:3b".to_owned()),
+    });
+    let pull = layers.read(&settings::PULL_DEFAULT_MODEL, yes_or_no);
+    if pull && model.is_none() {
+        layers.notes.push("--pull-default-model has no effect: --default-model (DEFAULT_MODEL) names none".to_owned());
+    }
+    model.filter(|_| pull)
+}
+
+/// Models that stand in for others do so only after a wait that somebody set.
+fn fallback_wait(layers: &mut Layers<'_>, stand_ins: &StandIns) -> Option<FallbackWait> {
+    let asleep = layers.read(&settings::FALLBACK_ASLEEP, yes_or_no);
+    let wait = layers.read(&settings::FALLBACK_WAIT, |text| duration::duration_or_off(text, Unit::Seconds));
+    if wait.is_none() && !stand_ins.is_empty() {
+        layers.notes.push("the models in `fallback` stand in for no other: set --fallback-wait, such as 20s".to_owned());
+    }
+    wait.map(|wait| FallbackWait { wait, asleep })
 }
 
 fn wake_rules(layers: &mut Layers<'_>) -> WakeRules {

@@ -29,6 +29,7 @@ mod nodes;
 mod providers;
 mod role;
 mod settings;
+mod stand_ins;
 mod wake_flags;
 mod wake_values;
 
@@ -44,6 +45,7 @@ pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
 pub use node_source::{NodeSettings, NodeSource, Stamp};
 pub use providers::{ProviderConfig, ProviderKind, Secret};
+pub use stand_ins::{FallbackWait, StandIns};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Config {
     pub source: NodeSource,
     /// Cloud providers; empty unless the user has a key.
     pub providers: Vec<ProviderConfig>,
+    /// The model that is to be pulled when no node has it.
+    pub first_model: Option<String>,
     /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
     pub repair_v1: bool,
     /// Whether the providers' models stand in the lists of models.
@@ -86,6 +90,10 @@ pub struct Config {
     pub sizes: SizeRules,
     /// Which nodes may serve when none fits.
     pub fallback: Fallback,
+    /// Which models stand in for others, and from when on.
+    pub stand_ins: StandIns,
+    /// How long a model is waited for before another stands in; `None`: none ever does.
+    pub fallback_wait: Option<FallbackWait>,
     /// How requests are shared among equally good nodes.
     pub strategy: Strategy,
     /// Price of a kilowatt-hour in the owner's currency, for the pages.

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use crate::config::address::{self, OLLAMA_PORT};
 use crate::config::document::{Document, Object};
 use crate::config::duration::{self, Unit};
+use crate::config::stand_ins::{self, StandIns};
 use crate::config::wake_values::{header, ipv4, mac, method, secure_on, usual_method};
 use crate::config::{
     Fallback, HostPort, ModelRange, NodeConfig, NodeKind, PowerConfig, SizeRules, SleepConfig, WakeConfig, WakeUrl,
@@ -19,6 +20,7 @@ pub(super) struct NodeFile {
     pub(super) nodes: Vec<FileNode>,
     pub(super) sizes: SizeRules,
     pub(super) fallback: Fallback,
+    pub(super) stand_ins: StandIns,
     pub(super) price_per_kwh: Option<f64>,
     pub(super) faults: Vec<String>,
     pub(super) notes: Vec<String>,
@@ -52,8 +54,8 @@ pub(super) fn parse(text: &str, file: &str, variable: &dyn Fn(&str) -> Option<St
         if let Some(at) = top.take("model_name_mapping") {
             read.sizes.mapping = sizes(&mut document, at, "model_name_mapping");
         }
-        if let Some(fallback) = top.take("fallback").and_then(|at| document.parsed(at, "fallback", fallback)) {
-            read.fallback = fallback;
+        if let Some(at) = top.take("fallback") {
+            (read.fallback, read.stand_ins) = stand_ins::read(&mut document, at);
         }
         read.price_per_kwh = top.take("price_per_kwh").and_then(|at| document.number(at, "price_per_kwh", 0.0));
         note_later_keys(&mut document, &mut top, &["default_model_size_b"]);
@@ -286,15 +288,6 @@ fn kind(text: &str) -> Result<NodeKind, String> {
         "ollama" => Ok(NodeKind::Ollama),
         "openai" => Ok(NodeKind::OpenAi),
         _ => Err("must be ollama or openai".to_owned()),
-    }
-}
-
-fn fallback(text: &str) -> Result<Fallback, String> {
-    match text.to_ascii_lowercase().replace('-', "_").as_str() {
-        "any" => Ok(Fallback::Any),
-        "have_model" => Ok(Fallback::HaveModel),
-        "none" => Ok(Fallback::None),
-        _ => Err("must be any, have_model or none".to_owned()),
     }
 }
 

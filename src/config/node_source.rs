@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::config::layers::Layers;
-use crate::config::{Env, Fallback, Faults, NodeConfig, ServeArgs, SizeRules, merge, nodes};
+use crate::config::{Env, Fallback, Faults, NodeConfig, ServeArgs, SizeRules, StandIns, merge, nodes};
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +46,8 @@ pub struct NodeSettings {
     pub sizes: SizeRules,
     /// Which nodes may serve when none fits.
     pub fallback: Fallback,
+    /// Which models stand in for others.
+    pub stand_ins: StandIns,
     /// Price of a kilowatt-hour in the owner's currency.
     pub price_per_kwh: Option<f64>,
     /// Things the operator should know that are no faults.
@@ -80,8 +82,8 @@ impl NodeSource {
     /// All its faults; that it has gone is one.
     pub fn read(&mut self) -> Result<NodeSettings, Faults> {
         if let Some(nodes) = &self.fixed {
-            let (sizes, fallback) = (SizeRules::default(), Fallback::default());
-            return Ok(NodeSettings { nodes: nodes.clone(), sizes, fallback, price_per_kwh: None, notes: Vec::new() });
+            let (sizes, fallback, stand_ins) = (SizeRules::default(), Fallback::default(), StandIns::default());
+            return Ok(NodeSettings { nodes: nodes.clone(), sizes, fallback, stand_ins, price_per_kwh: None, notes: Vec::new() });
         }
         let mut layers = Layers::new(&self.args, &self.env);
         self.stamp = self.file().map(Stamp::of).unwrap_or_default();
@@ -100,10 +102,11 @@ impl NodeSource {
                 file
             }
         };
-        let (sizes, fallback, price_per_kwh) = (file.sizes.clone(), file.fallback, file.price_per_kwh);
+        let (sizes, fallback, stand_ins) = (file.sizes.clone(), file.fallback, file.stand_ins.clone());
+        let price_per_kwh = file.price_per_kwh;
         let nodes = nodes::assemble(&mut layers, &listen, file);
         let notes = std::mem::take(&mut layers.notes);
-        merge::checked(NodeSettings { nodes, sizes, fallback, price_per_kwh, notes }, layers.faults)
+        merge::checked(NodeSettings { nodes, sizes, fallback, stand_ins, price_per_kwh, notes }, layers.faults)
     }
 }
 

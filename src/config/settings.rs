@@ -164,6 +164,15 @@ pub(super) static AZURE_OPENAI_API_VERSION: Setting = setting(
     "v1",
     "Azure's api-version for resources older than its v1",
 );
+pub(super) static DEFAULT_MODEL: Setting =
+    setting("default-model", &["DEFAULT_MODEL"], "", "The model that --pull-default-model pulls");
+pub(super) static PULL_DEFAULT_MODEL: Setting = setting(
+    "pull-default-model",
+    &["PULL_DEFAULT_MODEL"],
+    "false",
+    "Pull --default-model onto a fitting node that is awake anyway, once, if no node has it",
+)
+.switch();
 pub(super) static REPAIR_V1: Setting = setting(
     "repair-v1",
     &["REPAIR_V1"],
@@ -194,6 +203,15 @@ pub(super) static QUIET_AFTER: Setting =
     setting("quiet-after", &["QUIET_AFTER"], "2m", "For this long after its last traffic a node counts as probably awake");
 pub(super) static QUEUE_WAIT: Setting =
     setting("queue-wait", &["QUEUE_WAIT"], "5m", "How long a request waits while every node that could serve it is full");
+pub(super) static FALLBACK_WAIT: Setting = setting(
+    "fallback-wait",
+    &["FALLBACK_WAIT"],
+    "off",
+    "After this wait for its own model a request goes to the next in the node file's `fallback`",
+);
+pub(super) static FALLBACK_ASLEEP: Setting =
+    setting("fallback-asleep", &["FALLBACK_ASLEEP"], "false", "Whether waiting for a PC to wake counts for --fallback-wait")
+        .switch();
 pub(super) static CACHE_TTL: Setting = setting("cache-ttl", &["CACHE_TTL"], "30m", "How long a cached answer counts as fresh");
 pub(super) static HEALTH_INTERVAL: Setting =
     setting("health-interval", &["HEALTH_INTERVAL"], "30s", "How often always-on nodes are checked; 0 stops all own calls");
@@ -213,7 +231,12 @@ pub(super) static DATA_DIR: Setting =
     setting("data-dir", &["DATA_DIR"], "", "Where state is kept; else $STATE_DIRECTORY, /data, or the user's ~/.local/state");
 
 pub(super) static MAX_HELD: Setting = setting("max-held", &["MAX_HELD"], "256", "Requests held while nodes wake or are full");
-pub(super) static MAX_BODY: Setting = setting("max-body", &["MAX_BODY"], "64MiB", "Largest request body; blobs are not bounded");
+pub(super) static MAX_BODY: Setting = setting(
+    "max-body",
+    &["MAX_BODY"],
+    "64MiB",
+    "Largest request body; blobs, and forms that name their model first, are not bounded",
+);
 pub(super) static MAX_BUFFER: Setting = setting("max-buffer", &["MAX_BUFFER"], "64MiB", "All buffered request bodies together");
 pub(super) static MAX_CONNECTIONS: Setting =
     setting("max-connections", &["MAX_CONNECTIONS"], "1024", "Client connections at once");
@@ -235,7 +258,7 @@ pub(super) static NOTIFY_NTFY: Setting =
 
 /// Every setting under its heading, in the order of `--help`.
 pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
-    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY, &REPAIR_V1]),
+    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY, &DEFAULT_MODEL, &PULL_DEFAULT_MODEL, &REPAIR_V1]),
     (
         "Waking",
         &[
@@ -272,7 +295,18 @@ pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
     ),
     (
         "Times",
-        &[&TIMEOUT, &MODEL_TIMEOUT, &CONNECT_TIMEOUT, &REQUEST_LIMIT, &QUIET_AFTER, &QUEUE_WAIT, &CACHE_TTL, &HEALTH_INTERVAL],
+        &[
+            &TIMEOUT,
+            &MODEL_TIMEOUT,
+            &CONNECT_TIMEOUT,
+            &REQUEST_LIMIT,
+            &QUIET_AFTER,
+            &QUEUE_WAIT,
+            &FALLBACK_WAIT,
+            &FALLBACK_ASLEEP,
+            &CACHE_TTL,
+            &HEALTH_INTERVAL,
+        ],
     ),
     ("Listening and state", &[&HOST, &PORT, &CORS_ORIGINS, &DATA_DIR]),
     ("Limits", &[&MAX_HELD, &MAX_BODY, &MAX_BUFFER, &MAX_CONNECTIONS]),

@@ -30,6 +30,7 @@ use crate::config::{NodeConfig, Timeouts, WakeRules};
 use crate::telemetry::journal::Journal;
 use crate::values::ModelKey;
 
+pub use keeper::FirstModel;
 pub use metrics::{Metrics, NodeMetrics, UpstreamError};
 pub use node::{Node, Trigger, Want};
 pub use renewal::{Changes, Plan};
@@ -38,6 +39,7 @@ pub use traffic::InFlight;
 pub use view::{KnownMac, MacSource, View};
 
 use holders::Holders;
+use keeper::Wish;
 use renewal::Memory;
 
 /// The nodes, as the settings name them now. Cheap to clone; clones share it.
@@ -57,6 +59,8 @@ struct Common {
     holders: Holders,
     /// Rung when something worth keeping on disk has changed.
     changed: Arc<Notify>,
+    /// The model that is to be there from the first day.
+    wish: Wish,
 }
 
 /// What all keepers go by.
@@ -87,12 +91,18 @@ impl Fleet {
         tasks: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<Self> {
         let (rules, metrics) = (rules.clone(), metrics.clone());
-        let common = Common { rules, metrics, shows: Shows::default(), holders: Holders::default(), changed: Arc::default() };
+        let (shows, holders, wish) = (Shows::default(), Holders::default(), Wish::default());
+        let common = Common { rules, metrics, shows, holders, changed: Arc::default(), wish };
         let memory = Arc::new(Mutex::new(Memory::of(snapshot)));
         let fleet = Self { roster: Arc::default(), memory, common };
         let plan = fleet.plan(configs)?;
         fleet.adopt(plan, tasks);
         Ok(fleet)
+    }
+
+    /// Has a model pulled onto the first fitting node that is awake anyway, if no node has it. Wakes none.
+    pub fn wish_for(&self, model: FirstModel) {
+        self.common.wish.make(model);
     }
 
     /// The nodes in the order of the settings, as they are now. Ask again for the next step: a reload may come between.

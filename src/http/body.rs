@@ -1,5 +1,6 @@
 //! One body type, its constructors, and the bounded reading of request bodies.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,11 @@ pub struct Buffered {
 }
 
 impl Buffered {
+    /// A body made of one whose share is still held.
+    pub fn beside(bytes: Bytes) -> Self {
+        Self { bytes, _share: None }
+    }
+
     /// The bytes; cloning them is free, so a replay costs nothing.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
@@ -74,12 +80,29 @@ where
     B: hyper::body::Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
-    let declared = body.size_hint().exact();
-    if declared.is_some_and(|length| length > limit as u64) {
+    if body.size_hint().exact().is_some_and(|length| length > limit as u64) {
         return Err(too_large(limit));
     }
-    let mut body = std::pin::pin!(body);
+    let body = std::pin::pin!(body);
+    Ok(read_until(body, limit, budget, |_| false).await?.0)
+}
+
+/// As [`read`], but only until what has come is `enough`. Says whether that was all.
+///
+/// # Errors
+/// As [`read`]; the limit holds only for what is read here.
+pub async fn read_until<B>(
+    mut body: Pin<&mut B>,
+    limit: usize,
+    budget: &Budget,
+    mut enough: impl FnMut(&[u8]) -> bool,
+) -> Result<(Buffered, bool), Fault>
+where
+    B: hyper::body::Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
     let started = Instant::now();
+    let mut ended = true;
     let mut share: Option<OwnedSemaphorePermit> = None;
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
@@ -107,9 +130,13 @@ where
             }
             all.extend_from_slice(&data);
         }
+        if enough(if all.is_empty() { &first } else { &all }) {
+            ended = body.is_end_stream();
+            break;
+        }
     }
     let bytes = if all.is_empty() { first } else { all.freeze() };
-    Ok(Buffered { bytes, _share: share })
+    Ok((Buffered { bytes, _share: share }, ended))
 }
 
 fn take_share(budget: &Budget, share: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Fault> {

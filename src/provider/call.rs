@@ -63,8 +63,10 @@ pub struct Call<'a> {
     pub path: &'a str,
     /// The model at the provider, which Azure wants in the address.
     pub model: &'a str,
-    /// JSON; empty for none.
+    /// JSON, unless `content_type` says otherwise; empty for none.
     pub body: Bytes,
+    /// The type of a body that is no JSON.
+    pub content_type: Option<&'a HeaderValue>,
     /// The headers of the client; only harmless ones are passed on.
     pub client: Option<&'a HeaderMap>,
 }
@@ -95,7 +97,8 @@ impl Provider {
         let url = self.url(&call).map_err(|why| self.fault(Kind::Died, &why))?;
         let mut request = self.0.client.request(call.method, url).headers(self.headers(call.client));
         if !call.body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json")).body(call.body);
+            let kind = call.content_type.cloned().unwrap_or(HeaderValue::from_static("application/json"));
+            request = request.header(header::CONTENT_TYPE, kind).body(call.body);
         }
         let response = request.send().await.map_err(|error| self.unreached(error))?;
         let headers = response.headers();
@@ -252,7 +255,8 @@ mod tests {
         let api_version = version.map(str::to_owned);
         let config = ProviderConfig { kind, base: base.to_owned(), key: None, models: vec![], api_version };
         let providers = Providers::new(&[config]).unwrap();
-        let call = Call { method: Method::POST, path: "/chat/completions", model, body: Bytes::new(), client: None };
+        let call =
+            Call { method: Method::POST, path: "/chat/completions", model, body: Bytes::new(), content_type: None, client: None };
         providers.all()[0].url(&call).unwrap().to_string()
     }
 

@@ -93,7 +93,8 @@ async fn read(provider: &Provider) -> Result<Vec<Listed>, Fault> {
         ProviderKind::OpenAi | ProviderKind::Azure => "/models".to_owned(),
     };
     for _ in 0..MOST_PAGES {
-        let call = Call { method: Method::GET, path: &path, model: "", body: bytes::Bytes::new(), client: None };
+        let call =
+            Call { method: Method::GET, path: &path, model: "", body: bytes::Bytes::new(), content_type: None, client: None };
         let answer = provider.call(call).await?;
         if !answer.status.is_success() {
             return Err(answer.refusal().await.0);

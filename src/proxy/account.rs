@@ -123,6 +123,17 @@ impl Trace {
         }
     }
 
+    /// Another model is asked in place of its own.
+    pub fn stands_in(&mut self, ask: &Ask) {
+        self.model.clone_from(&ask.model);
+        (self.node, self.provider) = (None, None);
+    }
+
+    /// Whether its body accounts for it.
+    pub fn is_handed_on(&self) -> bool {
+        self.moved
+    }
+
     fn running(&self) -> Running {
         Running {
             id: self.id.to_str().unwrap_or_default().to_owned(),

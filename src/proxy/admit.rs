@@ -111,7 +111,7 @@ impl Proxy {
         if comes && queued.ahead() > 0 {
             return Ok(None);
         }
-        let Some(lease) = self.turn(queued, aim.spill_in, need).await? else { return Ok(None) };
+        let Some(lease) = self.turn(job, queued, aim.spill_in, need).await? else { return Ok(None) };
         let Some(node) = self.0.fleet.at(lease.index()) else {
             queued.rejoin();
             return Ok(None);
@@ -163,12 +163,24 @@ impl Proxy {
     }
 
     /// Waits for its turn; `None` when it is time to look at the nodes again.
-    async fn turn(&self, queued: &mut Queued, spill_in: Option<Duration>, need: &Need<'_>) -> Result<Option<Lease>, Fault> {
+    async fn turn(
+        &self,
+        job: &Job<'_>,
+        queued: &mut Queued,
+        spill_in: Option<Duration>,
+        need: &Need<'_>,
+    ) -> Result<Option<Lease>, Fault> {
         let limit = self.0.settings.timeouts.queue;
         let Some(left) = limit.checked_sub(queued.waited()) else {
             let limit = humantime::format_duration(limit);
             let text = format!("every node that could serve this was busy for {limit} (--queue-wait); try again later");
             return Err(Fault::ours(Kind::Busy, Retry::After(Duration::from_secs(10)), text));
+        };
+        let left = match job.patience {
+            Some(patience) => {
+                left.min(patience.left(queued.waited()).ok_or_else(|| patience.over("every node that has it is busy, and"))?)
+            }
+            None => left,
         };
         let look = Instant::now() + spill_in.unwrap_or(LOOK).min(LOOK).min(left);
         let mut end = self.0.end.clone();

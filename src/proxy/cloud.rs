@@ -39,6 +39,8 @@ pub(super) struct Errand<'a> {
     head: &'a Parts,
     /// Decoded.
     body: Bytes,
+    /// It is a form in parts, which has its provider's name of the model already.
+    form: bool,
     pub(super) choice: Choice,
     /// When it came.
     pub(super) began: Instant,
@@ -63,9 +65,15 @@ impl Proxy {
             Class::Metadata(_) | Class::Mutation(_) | Class::Other { .. } => return Ok(None),
         }
         trace.on_provider(choice.provider.word(), choice.label());
-        let body = classify::decoded(head.uri.path(), &head.headers, body)
-            .ok_or_else(|| Fault::client(Kind::BadRequest, "the request body is encoded in a way that cannot be read"))?;
-        let errand = Errand { ask, head, body, choice, began: trace.started() };
+        let form = classify::is_form(&head.method, head.uri.path(), &head.headers);
+        let named = if form { classify::form_model(&head.headers, body) } else { None };
+        let body = match named {
+            Some((_, at)) => Some([&body[..at.start], choice.target.model.as_bytes(), &body[at.end..]].concat().into()),
+            None => classify::decoded(head.uri.path(), &head.headers, body),
+        };
+        let body =
+            body.ok_or_else(|| Fault::client(Kind::BadRequest, "the request body is encoded in a way that cannot be read"))?;
+        let errand = Errand { ask, head, body, form, choice, began: trace.started() };
         let serve = async { if is_count { errand.count(trace).await } else { errand.infer(self, trace).await } };
         let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => tokio::time::timeout(limit, serve).await.unwrap_or_else(|_| Err(over_the_limit(limit))),
@@ -123,7 +131,8 @@ impl Errand<'_> {
         if !path.bytes().all(plain) {
             return Err(cannot("this path means nothing to a cloud provider"));
         }
-        let body = translate::with_model(&self.body, &self.choice.target.model)?;
+        let model = &self.choice.target.model;
+        let body = if self.form { self.body.clone() } else { translate::with_model(&self.body, model)?.into() };
         let answer = self.call(path, body).await?;
         if !answer.status.is_success() {
             return self.refused(answer).await;
@@ -282,7 +291,8 @@ impl Errand<'_> {
 
     async fn call(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, Fault> {
         let (model, client) = (self.choice.target.model.as_str(), Some(&self.head.headers));
-        self.provider().call(Call { method: Method::POST, path, model, body: body.into(), client }).await
+        let content_type = self.head.headers.get(header::CONTENT_TYPE).filter(|_| self.form);
+        self.provider().call(Call { method: Method::POST, path, model, body: body.into(), content_type, client }).await
     }
 
     async fn stream(

@@ -1,6 +1,6 @@
 //! The way of a request, as one list:
 //!
-//! 1. **read** the whole bounded body (413, 503), except blobs, which stream
+//! 1. **read** the whole bounded body (413, 503), except blobs and large forms, which stream
 //! 2. **classify** it into an ask (pure)
 //! 3. **answer from the cloud** what asks for a provider's model; no node is asked
 //!    else **from the catalog** what needs no GPU
@@ -21,12 +21,14 @@ mod cloud_lists;
 mod everywhere;
 mod explain;
 mod failover;
+mod intake;
 mod local;
 mod metrics;
 mod reach;
 mod relay;
 mod send;
 mod source;
+mod stand_in;
 mod tally;
 mod tries;
 mod wording;
@@ -43,9 +45,9 @@ use hyper::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 
 use crate::classify::{self, Ask, Class, Mutation};
-use crate::config::{Limits, Timeouts, WakeRules};
+use crate::config::{FallbackWait, Limits, Timeouts, WakeRules};
 use crate::fleet::{Fleet, Node};
-use crate::http::{Body, Budget, body, headers, reply};
+use crate::http::{Body, Budget, headers, reply};
 use crate::provider::Providers;
 use crate::schedule::{Lease, Scheduler};
 use crate::values::{Dialect, Fault, Kind, Retry, Whose};
@@ -55,6 +57,7 @@ use everywhere::Blobs;
 use failover::{Consequence, Ending};
 pub use metrics::Metrics;
 use send::{Begun, Failed, Payload};
+use stand_in::Patience;
 use tries::Tries;
 
 /// The proxy, shared by all requests.
@@ -94,6 +97,8 @@ pub struct Settings {
     pub nobody: &'static str,
     /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
     pub repair_v1: bool,
+    /// How long a model is waited for before another stands in; `None`: none ever does.
+    pub fallback_wait: Option<FallbackWait>,
     /// Names this process in `Via`, to recognise loops.
     pub instance: String,
 }
@@ -104,6 +109,17 @@ struct Job<'a> {
     id: HeaderValue,
     payload: Payload,
     ask: Ask,
+    client: SocketAddr,
+    /// Set while another model could stand in.
+    patience: Option<Patience>,
+}
+
+/// A request that was read and classified.
+struct Question<'a> {
+    head: &'a Parts,
+    ask: Ask,
+    payload: Payload,
+    bytes: &'a Bytes,
     client: SocketAddr,
 }
 
@@ -148,26 +164,35 @@ impl Proxy {
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr, trace: &mut Trace) -> Result<Response<Body>, Fault> {
         let (head, incoming) = request.into_parts();
         self.refuse_loops(&head)?;
-        let (payload, bytes) = if classify::streams_up(&head.method, head.uri.path()) {
-            (Payload::streaming(incoming), Bytes::new())
-        } else {
-            let buffered = body::read(incoming, self.0.settings.limits.body, &self.0.budget).await?;
-            let bytes = buffered.bytes().clone();
-            trace.brought(bytes.len());
-            (Payload::Buffered(buffered), bytes)
-        };
-        let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
+        let (payload, bytes) = self.take_in(&head, incoming, trace).await?;
+        let mut ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
+        ask.replayable &= matches!(payload, Payload::Buffered(_));
         trace.classified(&ask);
+        let others = self.stand_ins(&ask, &head);
+        let question = Question { head: &head, ask, payload, bytes: &bytes, client };
+        if others.is_empty() {
+            return self.answer_one(question, None, trace).await;
+        }
+        Box::pin(self.answer_or_stand_in(question, others, trace)).await
+    }
+
+    async fn answer_one(
+        &self,
+        question: Question<'_>,
+        patience: Option<Patience>,
+        trace: &mut Trace,
+    ) -> Result<Response<Body>, Fault> {
+        let Question { head, ask, payload, bytes, client } = question;
         // Ways that few requests go are boxed, lest all others carry the room for them about.
         if !self.0.settings.providers.all().is_empty() {
-            if let Some(answer) = Box::pin(self.answer_from_cloud(&ask, &head, &bytes, trace)).await? {
+            if let Some(answer) = Box::pin(self.answer_from_cloud(&ask, head, bytes, trace)).await? {
                 return Ok(answer);
             }
         }
-        if let Some(answer) = Box::pin(self.answer_from_catalog(&ask, &head, &bytes)).await? {
+        if let Some(answer) = Box::pin(self.answer_from_catalog(&ask, head, bytes)).await? {
             return Ok(answer);
         }
-        let job = Job { head: &head, id: trace.id().clone(), payload, ask, client };
+        let job = Job { head, id: trace.id().clone(), payload, ask, client, patience };
         let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => {
                 let served = tokio::time::timeout(limit, Box::pin(self.serve(&job, trace))).await;
@@ -233,6 +258,10 @@ impl Proxy {
         }
         if let Some((node, begun)) = kept {
             trace.on_node(&node);
+            if job.patience.is_some() {
+                let text = format!("node {} answered {}", node.name(), begun.status());
+                return Err(Fault::node(Kind::Died, Retry::Now, text));
+            }
             return Ok(self.relay(&node, job, begun, trace));
         }
         Err(self.nobody_left(job, tries))

@@ -110,6 +110,10 @@ impl Proxy {
         let waited = tokio::select! {
             seen = watch.wait_for(|view| !must_wait(view, job)) => seen.map(|view| view.clone()).ok(),
             _ = end.wait_for(|ending| *ending) => None,
+            fault = over(node, job) => {
+                trace.was_held(Reason::Wake, wait.so_far());
+                return Err(fault);
+            }
         };
         trace.was_held(Reason::Wake, wait.so_far());
         let Some(view) = waited else {
@@ -132,6 +136,18 @@ impl Proxy {
 /// What a request wants of a node that it needs.
 pub(super) fn want(job: &Job<'_>, trace: &Trace) -> Want {
     Want { cause: trace.cause(), preload: job.ask.preload.clone(), ..Want::default() }
+}
+
+/// When it has been waited for long enough, because another model could stand in.
+async fn over(node: &Node, job: &Job<'_>) -> Fault {
+    let down = matches!(node.view().power, Power::ServiceDown(_));
+    match job.patience.and_then(|patience| Some((patience, patience.ends(down)?))) {
+        Some((patience, end)) => {
+            tokio::time::sleep_until(end).await;
+            patience.over(&who(node))
+        }
+        None => std::future::pending().await,
+    }
 }
 
 async fn woken(watch: &mut watch::Receiver<Arc<View>>) {

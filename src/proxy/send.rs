@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::{Body as _, Frame};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::admit::Permission;
 use super::failover::Ending;
+use super::intake::Passing;
 use super::relay::{Relay, Tail, form_of};
 use super::source::Source;
 use super::wording::Wording;
@@ -30,13 +31,13 @@ use crate::values::{Fault, Kind, Retry};
 pub(super) enum Payload {
     /// In memory: may be sent again.
     Buffered(Buffered),
-    /// A blob, passing through with flat memory: taken once.
-    Streaming(Mutex<Option<Incoming>>),
+    /// A blob or a large form, passing through with flat memory: taken once.
+    Streaming(Mutex<Option<Passing>>),
 }
 
 impl Payload {
-    pub(super) fn streaming(incoming: Incoming) -> Self {
-        Self::Streaming(Mutex::new(Some(incoming)))
+    pub(super) fn streaming(passing: Passing) -> Self {
+        Self::Streaming(Mutex::new(Some(passing)))
     }
 
     /// Whether no byte of it can have reached a node.
@@ -268,8 +269,8 @@ impl Proxy {
         let method = wording.map_or(&job.head.method, |wording| &wording.method);
         let path = wording.and_then(|wording| wording.path).map(Uri::from_static);
         let mut head = RequestHead::new(method, &target(&node.config().path_prefix, path.as_ref().unwrap_or(&job.head.uri))?);
-        // What is whole in memory waits for no leave to be sent.
-        let waits = matches!(job.payload, Payload::Streaming(_));
+        // What is whole in memory waits for no leave to be sent; where the beginning was read, leave was given.
+        let waits = matches!(&job.payload, Payload::Streaming(_)) && job.ask.class != Class::Inference;
         for (name, value) in headers::toward_node(&job.head.headers, node.host(), &self.0.via) {
             if (waits || *name != header::EXPECT) && wording.is_none_or(|wording| wording.leaves(name)) {
                 head.header(name, value);

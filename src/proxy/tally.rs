@@ -131,6 +131,7 @@ mod tests {
     #[test]
     fn words_of_the_model_are_no_figures() {
         assert_eq!(figures(r#"{"message":{"content":"say \"eval_count\":7 and prompt_tokens: 9"}}"#), Figures::default());
+        assert_eq!(figures(r#"{"the key \"eval_count":7}"#), Figures::default());
         assert_eq!(figures(r#"{"eval_count":"7","prompt_eval_count":-1,"load_duration":1e99999}"#).output, None);
     }
 

@@ -15,7 +15,7 @@ use super::strategies::Turns;
 use super::survey::Need;
 use super::waiting::{Queue, Queued};
 use super::warm::{Runner, Warm};
-use crate::config::{Fallback, NodeConfig, SizeRules};
+use crate::config::{Fallback, NodeConfig, SizeRules, StandIns};
 use crate::fleet::{Fleet, Node, Plan};
 use crate::values::{ModelName, Strategy};
 
@@ -37,6 +37,8 @@ pub struct Rules {
     pub fallback: Fallback,
     /// What the owner says about sizes.
     pub sizes: SizeRules,
+    /// Which models stand in for others.
+    pub stand_ins: StandIns,
 }
 
 /// Chooses nodes and hands out their places. Cheap to clone.

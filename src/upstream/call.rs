@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::header::{self, HeaderValue};
-use hyper::{Method, StatusCode, Uri};
+use hyper::{Method, Response, StatusCode, Uri};
 use tokio::time::{Instant, timeout};
 
-use super::{Link, Ready, RequestHead, Trouble, connect, exchange};
+use super::{AnswerBody, Link, Ready, RequestHead, Trouble, connect, exchange};
 
 /// The largest answer we read for ourselves; a verbose show has a few MiB.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -57,18 +57,26 @@ pub async fn call(addresses: &[SocketAddr], dial: Duration, limit: Duration, cal
 pub async fn call_over(link: Link, limit: Duration, call: Call) -> Result<Reply, Trouble> {
     let (peer, connected) = (link.peer, Instant::now());
     let whole = async {
-        let target: Uri = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
-        let mut head = RequestHead::new(&call.method, &target);
-        head.header(&header::HOST, &call.host);
-        if let Some(authorization) = &call.authorization {
-            head.header(&header::AUTHORIZATION, authorization);
-        }
-        head.header(&header::CONNECTION, &HeaderValue::from_static("close"));
-        let answer = exchange(Ready::over(link, None), head.with(call.body)).await?;
+        let answer = begin_over(link, call).await?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
         let body = body.map_err(|error| Trouble::Broken(error.to_string()))?.to_bytes();
         Ok(Reply { status, body, peer, connected })
     };
     timeout(limit, whole).await.unwrap_or(Err(Trouble::Silent))
+}
+
+/// Makes one call over a connection that stands, and waits for the head of its answer, for as long as it takes.
+///
+/// # Errors
+/// What was observed.
+pub async fn begin_over(link: Link, call: Call) -> Result<Response<AnswerBody>, Trouble> {
+    let target: Uri = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
+    let mut head = RequestHead::new(&call.method, &target);
+    head.header(&header::HOST, &call.host);
+    if let Some(authorization) = &call.authorization {
+        head.header(&header::AUTHORIZATION, authorization);
+    }
+    head.header(&header::CONNECTION, &HeaderValue::from_static("close"));
+    exchange(Ready::over(link, None), head.with(call.body)).await
 }

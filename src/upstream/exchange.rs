@@ -294,6 +294,10 @@ mod tests {
                 head(Method::POST).streaming(streamed(&["abc", "0123456789abcdef"]), None),
                 begun("POST", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"),
             ),
+            (
+                head(Method::POST).streaming(crate::http::body::full("hello"), None),
+                begun("POST", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+            ),
             (head(Method::POST).streaming(streamed(&[]), None), begun("POST", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n")),
         ] {
             assert_eq!(on_the_wire(request, &expected).await, expected);

@@ -16,7 +16,7 @@ mod upload;
 #[cfg(test)]
 mod reading_tests;
 
-pub use call::{Call, Reply, call, call_over};
+pub use call::{Call, Reply, begin_over, call, call_over};
 pub use dial::{Link, connect, resolve};
 pub use exchange::{AnswerBody, Ready, exchange};
 pub use head::RequestHead;

@@ -14,6 +14,7 @@ mod connections;
 mod departure;
 mod end;
 mod events;
+mod first_model;
 mod headers;
 #[cfg(target_os = "linux")]
 mod idle;

@@ -141,6 +141,36 @@ async fn upload(address: SocketAddr, mebibytes: usize) -> u16 {
     client.answer("POST").await.status()
 }
 
+/// The same as a form for a transcription, whose model stands in front of its file.
+async fn transcribe(address: SocketAddr, mebibytes: usize) -> u16 {
+    let mut client = Wire::connect(address).await;
+    let begin = "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-large-v3\r\n\
+                 --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n";
+    let end = "\r\n--b--\r\n";
+    let length = begin.len() + (mebibytes << 20) + end.len();
+    let kind = "Content-Type: multipart/form-data; boundary=b";
+    client
+        .say(format!("POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{begin}"))
+        .await;
+    let piece = vec![0; 1 << 20];
+    for _ in 0..mebibytes {
+        client.say(&piece).await;
+    }
+    client.say(end).await;
+    client.answer("POST").await.status()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn two_hundred_megabytes_of_speech_pass_with_flat_memory() {
+    let (node, scratch) = (Node::swallowing(), Scratch::new());
+    let url = node.url();
+    let proxy = program::Proxy::start(&scratch, &["--ollama-url", &url, "--health-interval", "0"]);
+    assert_eq!(transcribe(proxy.address, 200).await, 201);
+    let peak = proxy.peak_memory();
+    assert!(peak < 40 * 1024, "{peak} KiB");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn two_hundred_megabytes_pass_with_flat_memory() {

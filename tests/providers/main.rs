@@ -8,9 +8,11 @@
 mod choice;
 mod counted;
 mod failures;
+mod fallback;
 mod keys;
 mod learnt;
 mod lists;
+mod media;
 mod nodes;
 mod relayed;
 mod rig;

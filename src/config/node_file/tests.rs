@@ -61,6 +61,25 @@ fn the_v1_of_a_server_with_openais_api_stands_in_its_paths_already() {
 }
 
 #[test]
+fn a_fallback_is_a_word_or_names_the_models_that_stand_in_for_others() {
+    let file = sound(r#"{"fallback":{"llama3:70b":["llama3:8b","openai/gpt-4o-mini"],"a":"b"}}"#);
+    let chain = ["llama3:8b", "openai/gpt-4o-mini"].map(str::to_owned).to_vec();
+    assert_eq!(file.stand_ins, [("llama3:70b".to_owned(), chain), ("a".to_owned(), vec!["b".to_owned()])]);
+    assert_eq!(file.fallback, Fallback::HaveModel);
+    let none = |_: &str| None;
+    for (text, why) in [
+        (r#"{"fallback":{"a":["a"]}}"#, "stands in for itself"),
+        (r#"{"fallback":{"a":["b","b"]}}"#, "named twice"),
+        (r#"{"fallback":{"a":[""]}}"#, "names of models"),
+        (r#"{"fallback":{"a":["b","c","d","e","f","g"]}}"#, "more than 5"),
+        (r#"{"fallback":"some"}"#, "must be any"),
+    ] {
+        let faults = parse(text, "f.json", &none).faults;
+        assert!(faults.len() == 1 && faults[0].contains(why), "{text}: {faults:?}");
+    }
+}
+
+#[test]
 fn every_key_finds_its_place() {
     let file = sound(
         r#"{"nodes":[{"name":"rack","hosts":["192.168.1.5","rack.local:9","fd00::5"],"port":11435,"weight":2.5,"enabled":false,

@@ -30,7 +30,8 @@ fn hub() -> (Hub, Journal, watch::Sender<bool>) {
     };
     let metrics = Metrics::register(&Registry::default());
     let fleet = Fleet::start(&[], &rules, &Snapshot::default(), &metrics, &mut JoinSet::new()).unwrap();
-    let rules = schedule::Rules { strategy: config.strategy, fallback: config.fallback, sizes: config.sizes };
+    let (strategy, fallback, stand_ins) = (config.strategy, config.fallback, config.stand_ins);
+    let rules = schedule::Rules { strategy, fallback, sizes: config.sizes, stand_ins };
     let scheduler = Scheduler::new(&fleet, rules);
     let (end, ended) = watch::channel(false);
     let house = Arc::new(House { fleet, scheduler, price: watch::channel(None).1, started: 1_000.0 });

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::{Method, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Done, Keeper};
 use crate::fleet::node::{Node, event_of};
-use crate::upstream::{self, Call, Reply, Trouble};
+use crate::upstream::{self, AnswerBody, Call, Reply, Trouble};
+use crate::values::NodeName;
 
 /// A connect of ours while waking: longer would let the kernel's back-off hide the wake.
 const DIAL: Duration = Duration::from_secs(1);
@@ -40,9 +41,28 @@ impl Caller {
 
     async fn call(&self, method: Method, path: &str, body: Bytes, limit: Duration) -> Result<Reply, Trouble> {
         let link = self.node.connect(self.connect).await?;
+        upstream::call_over(link, limit, self.asked(method, path, body)).await
+    }
+
+    fn asked(&self, method: Method, path: &str, body: Bytes) -> Call {
         let path = format!("{}{path}", self.node.config().path_prefix);
-        let call = Call { method, path, host: self.node.host().clone(), authorization: None, body };
-        upstream::call_over(link, limit, call).await
+        Call { method, path, host: self.node.host().clone(), authorization: None, body }
+    }
+
+    /// A call whose answer takes as long as it takes.
+    pub(super) async fn begin(&self, method: Method, path: &str, body: Bytes) -> Result<Response<AnswerBody>, Trouble> {
+        let link = self.node.connect(self.connect).await?;
+        upstream::begin_over(link, self.asked(method, path, body)).await
+    }
+
+    /// The node gave a sign of life.
+    pub(super) fn heard(&self) {
+        self.node.seen_now();
+    }
+
+    /// Whose it is.
+    pub(super) fn name(&self) -> &NodeName {
+        self.node.name()
     }
 
     pub(super) async fn get(&self, path: &str, limit: Duration) -> Result<Reply, Trouble> {

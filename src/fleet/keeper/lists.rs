@@ -161,6 +161,9 @@ impl Keeper {
             return;
         }
         self.publish();
+        if outcome.is_ok() {
+            self.pull_first_model();
+        }
         for tell in self.reading.waiting.drain(..) {
             let _ = tell.send(outcome.clone());
         }

@@ -4,6 +4,7 @@
 //! time runs in its own [`JoinSet`], so that no request's departure ends it (law 4), and comes back as [`Done`].
 
 mod calls;
+mod first_model;
 mod lists;
 mod records;
 mod waking;
@@ -26,6 +27,8 @@ use crate::catalog::Shows;
 use crate::config::NodeConfig;
 use crate::upstream::{Reply, Trouble};
 use calls::Caller;
+pub use first_model::FirstModel;
+pub(super) use first_model::Wish;
 use records::Before;
 pub(super) use waking::means;
 
@@ -48,6 +51,7 @@ pub(super) struct Keeper {
     holders: Holders,
     shows: Shows,
     changed: Arc<Notify>,
+    wish: Wish,
     jobs: JoinSet<(Instant, Done)>,
     reading: lists::Reading,
     waking: waking::Waking,
@@ -69,6 +73,7 @@ enum Done {
     Loaded { key: String, model: String, result: Result<Reply, Trouble> },
     OnGpu(Result<Reply, Trouble>),
     Alive(Result<Reply, Trouble>),
+    Pulled(Result<(), String>),
 }
 
 impl Keeper {
@@ -97,6 +102,7 @@ impl Keeper {
             holders: common.holders.clone(),
             shows: common.shows.clone(),
             changed: common.changed.clone(),
+            wish: common.wish.clone(),
             jobs: JoinSet::new(),
             reading: lists::Reading::default(),
             waking,
@@ -184,6 +190,7 @@ impl Keeper {
             Done::Loaded { key, model, result } => self.loaded(&key, &model, result, began),
             Done::OnGpu(result) => self.seen_on_gpu(result),
             Done::Alive(result) => self.life_checked(result, began),
+            Done::Pulled(result) => self.have_first_model(result),
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::catalog::{Kept, NodeSnapshot, RawJson, Snapshot};
-use crate::config::{Env, Fallback, ModelRange, ServeArgs, SizeRules, load};
+use crate::config::{Env, Fallback, ModelRange, ServeArgs, load};
 use crate::fleet::{self, Metrics};
 use crate::schedule::choose::{Choice, Order, Terms};
 use crate::schedule::desk::Lease;
@@ -190,7 +190,7 @@ fn rig_of(nodes: &[Traits], fallback: Fallback) -> Rig {
         config.model_ranges = stated.iter().map(range).collect();
     }
     let lists = nodes.iter().map(|(names, ..)| names.as_deref().map(list)).collect();
-    Rig::of(&all, lists, Rules { strategy: Strategy::RoundRobin, fallback, sizes: SizeRules::default() })
+    Rig::of(&all, lists, Rules { strategy: Strategy::RoundRobin, fallback, ..Rules::default() })
 }
 
 proptest! {
