@@ -1,6 +1,7 @@
 //! The only wiring: from settings to listeners, keepers, proxy, front and back to an orderly end.
 
 mod certificates;
+mod cluster;
 mod file_watch;
 mod records;
 mod reload;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::catalog::{self, Snapshot};
+use crate::cluster::Registry;
 use crate::config::{Config, Listen, NodeConfig};
 use crate::dashboard::Dashboard;
 use crate::fleet::{self, FirstModel, Fleet, Rules};
@@ -27,7 +29,7 @@ use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds, Door, Identity};
 use crate::telemetry::journal::Journal;
-use crate::telemetry::metrics::Registry;
+use crate::telemetry::metrics;
 use reload::{Counts, Hangups, Reloader};
 
 /// What running answers get after the end was asked for; the container's grace must be longer.
@@ -38,6 +40,10 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// An SD card is not written more often than this.
 const BETWEEN_WRITES: Duration = Duration::from_secs(10);
+
+const NO_NODE: &str = "no Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434";
+const NO_WORKER: &str =
+    "no worker has registered yet: start `ollama-proxy worker` beside an Ollama, with this controller as CONTROLLER_URL";
 
 /// Why the program cannot go on; each has its exit code.
 #[derive(Debug)]
@@ -128,52 +134,53 @@ fn bind_one(address: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// Settings that point at ourselves, and the first failure of a keeper.
-pub async fn serve(config: Config, doors: Vec<Door>, mut end: watch::Receiver<bool>) -> Result<(), Failure> {
+pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>) -> Result<(), Failure> {
     let addresses: Vec<SocketAddr> = doors.iter().filter_map(|door| door.local_addr().ok()).collect();
     outward::also_trust(&config.roots.0);
     refuse_ourselves(&config, &addresses)?;
     let hangups = Hangups::heard()?;
     let snapshot = load_state(config.data_dir.as_deref()).await;
+    let workers = cluster::registry(&config, &addresses, &snapshot);
     let journal = records::load(config.data_dir.as_deref()).await;
     let (mut tasks, mut keepers) = (JoinSet::new(), JoinSet::new());
-    let rules = Rules {
-        timeouts: config.timeouts.clone(),
-        wake: config.wake.clone(),
-        health_interval: config.health_interval,
-        cache_ttl: config.cache_ttl,
-        journal: journal.clone(),
-    };
-    let registry = Registry::default();
-    let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
+    let rules = keeper_rules(&config, journal.clone());
+    let registry = metrics::Registry::default();
+    let nodes = cluster::with_workers(&config.nodes, workers.as_ref());
+    let fleet = Fleet::start(&nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
     say_hello(&config, &fleet, &doors);
     wish(&config, &fleet);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
-    let metrics = proxy::Metrics::register(&registry);
+    let requests = proxy::Metrics::register(&registry);
     let (price, price_now) = watch::channel(config.price_per_kwh);
+    let mut end = cluster::worker(&config, &addresses, &fleet, end, &mut tasks);
     let dashboard = Dashboard::new(fleet.clone(), scheduler.clone(), price_now, end.clone());
+    let controller = cluster::controller(&config, workers.as_ref(), &fleet, &scheduler, &mut tasks);
     let (error, config_error) = watch::channel(None);
     let reloader = Reloader {
         source: config.source.clone(),
         addresses,
         fleet: fleet.clone(),
         scheduler: scheduler.clone(),
-        requests: metrics.clone(),
+        requests: requests.clone(),
         registry: registry.clone(),
         counts: Counts::register(&registry),
         price,
         error,
         notes: config.notes.clone(),
+        settled: config.nodes.clone(),
+        worker_changes: workers.as_ref().map(Registry::changes),
+        workers: workers.clone(),
     };
     tasks.spawn(reloader.run(keepers, hangups));
     let providers = Providers::new(&config.providers).map_err(anyhow::Error::from)?;
     if !providers.all().is_empty() {
         tasks.spawn(providers.clone().keep_lists(config.cache_ttl));
     }
-    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
+    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), requests, end.clone());
     notifications(&config, &fleet, &mut tasks)?;
     let open = server::Open::default();
-    let front = Front::new(proxy, dashboard, registry, front_rules(&config, &open), config_error);
-    keep_data(&config, &fleet, snapshot, &journal, &mut tasks);
+    let front = Front::new(proxy, dashboard, registry, front_rules(&config, &open), config_error, controller);
+    keep_data(&config, &fleet, workers.as_ref(), snapshot, &journal, &mut tasks);
     renew_certificate(&config, &doors, &mut tasks)?;
     let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
     let cut = tokio::select! {
@@ -183,16 +190,23 @@ pub async fn serve(config: Config, doors: Vec<Door>, mut end: watch::Receiver<bo
     let _ = end.wait_for(|asked| *asked).await;
     tracing::info!(cut, "ended");
     if let Some(dir) = config.data_dir {
-        save_state(&dir, &fleet).await;
+        save_state(&dir, &fleet, workers).await;
         records::save(&dir, &journal).await;
     }
     Ok(())
 }
 
 /// Writes down what is learnt and what happens, if there is a place for it.
-fn keep_data(config: &Config, fleet: &Fleet, snapshot: Snapshot, journal: &Journal, tasks: &mut JoinSet<anyhow::Result<()>>) {
+fn keep_data(
+    config: &Config,
+    fleet: &Fleet,
+    workers: Option<&Registry>,
+    snapshot: Snapshot,
+    journal: &Journal,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) {
     if let Some(dir) = config.data_dir.clone() {
-        tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
+        tasks.spawn(keep_state(fleet.clone(), workers.cloned(), dir.clone(), snapshot));
         tasks.spawn(records::keep(journal.clone(), dir));
     }
 }
@@ -217,6 +231,16 @@ fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Res
 fn front_rules<'a>(config: &'a Config, open: &server::Open) -> front::Rules<'a> {
     let (open, most) = (open.clone(), config.limits.connections);
     front::Rules { origins: Origins::new(&config.cors_origins), access: &config.access, open, most_connections: most }
+}
+
+fn keeper_rules(config: &Config, journal: Journal) -> Rules {
+    Rules {
+        timeouts: config.timeouts.clone(),
+        wake: config.wake.clone(),
+        health_interval: config.health_interval,
+        cache_ttl: config.cache_ttl,
+        journal,
+    }
 }
 
 /// The model that is to be there from the first day, on a node that is meant for its size.
@@ -244,6 +268,7 @@ fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
         no_own_calls: config.health_interval.is_none(),
         providers,
         list_cloud_models: config.list_cloud_models,
+        nobody: if config.registration.is_some() { NO_WORKER } else { NO_NODE },
         repair_v1: config.repair_v1,
         fallback_wait: config.fallback_wait,
         instance,
@@ -316,7 +341,7 @@ fn say_hello(config: &Config, fleet: &Fleet, doors: &[Door]) {
         }
         tracing::info!("node {}: wakes by {}", node.name(), fleet::wake_path(node));
     }
-    if fleet.nodes().is_empty() {
+    if fleet.nodes().is_empty() && config.registration.is_none() {
         tracing::warn!("no node is set: set OLLAMA_URL=http://<address of the GPU PC>:11434");
     }
     let page = doors.first().and_then(|door| url(door, reachable)).unwrap_or_default();
@@ -338,13 +363,13 @@ async fn load_state(dir: Option<&Path>) -> Snapshot {
 }
 
 /// Writes the state when something worth keeping has changed; never ends.
-async fn keep_state(fleet: Fleet, dir: PathBuf, mut saved: Snapshot) -> anyhow::Result<()> {
+async fn keep_state(fleet: Fleet, workers: Option<Registry>, dir: PathBuf, mut saved: Snapshot) -> anyhow::Result<()> {
     loop {
         fleet.changed().await;
         tokio::time::sleep(SETTLE).await;
-        let snapshot = fleet.snapshot();
+        let snapshot = cluster::snapshot(&fleet, workers.as_ref());
         if !snapshot.same_knowledge(&saved) {
-            save_state(&dir, &fleet).await;
+            save_state(&dir, &fleet, workers.clone()).await;
             saved = snapshot;
             tokio::time::sleep(BETWEEN_WRITES).await;
         }
@@ -352,9 +377,10 @@ async fn keep_state(fleet: Fleet, dir: PathBuf, mut saved: Snapshot) -> anyhow::
 }
 
 /// A full or read-only disk costs the memory of it, not the service.
-async fn save_state(dir: &Path, fleet: &Fleet) {
+async fn save_state(dir: &Path, fleet: &Fleet, workers: Option<Registry>) {
     let (into, fleet) = (dir.to_owned(), fleet.clone());
-    let written = tokio::task::spawn_blocking(move || catalog::save(&into, || fleet.snapshot())).await.context("saving");
+    let now = move || cluster::snapshot(&fleet, workers.as_ref());
+    let written = tokio::task::spawn_blocking(move || catalog::save(&into, now)).await.context("saving");
     if let Err(error) = written.and_then(|result| Ok(result?)) {
         tracing::warn!(dir = %dir.display(), %error, "the state cannot be saved; it is kept in memory");
     }

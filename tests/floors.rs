@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("front", 7),
     ("proxy", 6),
     ("dashboard", 6),
+    ("cluster", 6),
     ("notify", 6),
     ("schedule", 5),
     ("fleet", 4),

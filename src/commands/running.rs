@@ -193,7 +193,8 @@ impl Running {
     async fn ask(&self, method: Method, path: &str, limit: Duration) -> Result<Reply, Trouble> {
         let addresses: Vec<SocketAddr> = upstream::resolve(&self.at.host, self.at.port, None).await?;
         let host = HeaderValue::from_str(&self.at.to_string()).map_err(|error| Trouble::Broken(error.to_string()))?;
-        let call = Call { method, path: format!("{}{path}", self.prefix), host, body: Bytes::new(), key: self.key.clone() };
+        let call =
+            Call { method, path: format!("{}{path}", self.prefix), host, authorization: self.key.clone(), body: Bytes::new() };
         let link = upstream::connect(&addresses, LIMIT).await?;
         let link = match self.speech {
             Speech::Plain => link,

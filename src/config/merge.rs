@@ -11,7 +11,7 @@ use crate::config::node_file::NodeFile;
 use crate::config::settings::{self, Setting};
 use crate::config::{
     Config, Env, FallbackWait, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, Roots, ServeArgs,
-    Stamp, StandIns, Timeouts, WakeRules, access, address, env_file, files, node_file, nodes, providers, tls,
+    Stamp, StandIns, Timeouts, WakeRules, access, address, cluster, env_file, files, node_file, nodes, providers, tls,
 };
 use crate::values::{ModelName, Strategy};
 
@@ -47,6 +47,7 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         data_dir: data.path.clone(),
         stamp,
         file: path,
+        fixed: None,
     };
     let (sizes, fallback, stand_ins) = (file.sizes.clone(), file.fallback, file.stand_ins.clone());
     let price_per_kwh = file.price_per_kwh;
@@ -73,6 +74,8 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         access,
         notify: notify(&mut layers),
         log: log(&mut layers),
+        registration: cluster::registration(&mut layers),
+        worker: None,
         sizes,
         fallback,
         stand_ins,
@@ -198,7 +201,7 @@ pub(super) fn listen(layers: &mut Layers<'_>, working_dir: &Path) -> Listen {
     Listen { host, ports, port_asked: layers.asked(&settings::PORT), tls }
 }
 
-fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
+pub(super) fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
     Timeouts {
         metadata: layers.read(&settings::TIMEOUT, positive_seconds),
         silence: layers.read(&settings::MODEL_TIMEOUT, positive_seconds),
@@ -250,7 +253,7 @@ fn globs(layers: &mut Layers<'_>, setting: &Setting) -> Vec<Glob> {
     layers.read_list(setting, |text| Ok(Glob::new(text)))
 }
 
-fn limits(layers: &mut Layers<'_>) -> Limits {
+pub(super) fn limits(layers: &mut Layers<'_>) -> Limits {
     let limits = Limits {
         held: layers.read(&settings::MAX_HELD, count),
         body: layers.read(&settings::MAX_BODY, duration::size),
@@ -307,7 +310,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     duration::duration(text, Unit::Seconds)
 }
 
-fn positive_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn positive_seconds(text: &str) -> Result<Duration, String> {
     duration::positive(text, Unit::Seconds)
 }
 
@@ -319,7 +322,7 @@ pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     }
 }
 
-fn count(text: &str) -> Result<usize, String> {
+pub(super) fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "must be a whole number from 1 on".to_owned())
 }
 

@@ -125,7 +125,7 @@ fn elsewhere(layers: &mut Layers<'_>, listen: &Listen, setting: &Setting, url: U
     Some(String::from(url).trim_end_matches('/').to_owned())
 }
 
-fn secret(text: &str) -> Result<Secret, String> {
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
     let fits = text.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| Secret(text.to_owned())).ok_or_else(|| "holds letters that no key has: copy it anew".to_owned())
 }

@@ -272,6 +272,26 @@ impl Node {
         }
     }
 
+    /// It says that it goes to sleep.
+    pub fn goes_to_sleep(&self) {
+        let words = Some("its worker said that it goes to sleep".to_owned());
+        self.tell(Message::Evidence { event: Event::GoesToSleep, words, peer: None });
+    }
+
+    /// Its host is up, and says that its Ollama does not answer.
+    pub fn service_is_down(&self) {
+        self.seen_now();
+        let words = Some("its worker says that its Ollama does not answer".to_owned());
+        self.tell(Message::Evidence { event: Event::Refused(Duration::ZERO), words, peer: None });
+    }
+
+    /// It said nothing any more. Costs its keeper nothing while it is known to sleep.
+    pub fn fell_silent(&self, words: &str) {
+        if matches!(self.0.shared.view.borrow().power, Power::Awake | Power::ServiceDown(_)) {
+            self.tell(Message::Evidence { event: Event::NoAnswer, words: Some(words.to_owned()), peer: None });
+        }
+    }
+
     /// It gave a sign of life.
     pub fn seen_now(&self) {
         self.0.shared.traffic.seen_now();
@@ -306,6 +326,11 @@ impl Node {
         let (tell, told) = oneshot::channel();
         self.tell(Message::Mutated(tell));
         let _ = tokio::time::timeout(PATIENCE, told).await;
+    }
+
+    /// Its worker says that it has another list than before. Never waits.
+    pub fn relisted(&self) {
+        self.tell(Message::Mutated(oneshot::channel().0));
     }
 
     /// Somebody looks at a list that is old or missing. Never waits.

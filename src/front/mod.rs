@@ -18,6 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::cluster::Controller;
 use crate::config::AccessConfig;
 use crate::dashboard::{self, Dashboard, pages};
 use crate::http::{Body, body, guarded, reply};
@@ -43,6 +44,8 @@ struct Shared {
     connections: (Open, usize),
     /// Why the node file could not be used when it was last read.
     config_error: watch::Receiver<Option<String>>,
+    /// Takes workers in, where they may register.
+    controller: Option<Controller>,
 }
 
 /// Who may come in, and how many.
@@ -65,16 +68,20 @@ impl Front {
         registry: Registry,
         rules: Rules<'_>,
         config_error: watch::Receiver<Option<String>>,
+        controller: Option<Controller>,
     ) -> Self {
         let Rules { origins, access, open, most_connections } = rules;
         let (metrics, access) = (metrics::Metrics::new(registry), Access::new(access, proxy.metrics().clone()));
         let connections = (open, most_connections);
-        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, access, connections, config_error }))
+        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, access, connections, config_error, controller }))
     }
 
     /// What the owner still has to set, in words.
     fn missing(&self) -> Option<&'static str> {
         let nobody = self.0.proxy.fleet().nodes().is_empty();
+        if self.0.controller.is_some() {
+            return nobody.then_some("No worker has registered yet: start `ollama-proxy worker` beside an Ollama with CONTROLLER_URL=http://<address of this machine>:8000.");
+        }
         nobody.then_some("No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.")
     }
 
@@ -113,6 +120,9 @@ impl Front {
         // A tunnel or an echo is nothing that a node offers; a node's 2xx to CONNECT would even end HTTP on this connection.
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        }
+        if Controller::has(request.uri().path()) {
+            return self.internal(request, client).await;
         }
         let door = self.door(&request);
         let mut response = match access.admit(door, client, request.headers_mut(), &origin).await {
@@ -211,6 +221,14 @@ impl Front {
             Standing::Open => pages::Visit::Open,
             Standing::Outside => pages::Visit::Outside,
             Standing::Inside => pages::Visit::Inside,
+        }
+    }
+
+    /// Of workers and for workers; never passed on to a node.
+    async fn internal(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        match &self.0.controller {
+            Some(controller) => controller.answer(request, client).await,
+            None => refused(Kind::NotFound, "no worker can register here: start this program as `ollama-proxy controller`"),
         }
     }
 

@@ -101,6 +101,8 @@ pub struct Settings {
     pub providers: Providers,
     /// Whether their models stand in the lists of models.
     pub list_cloud_models: bool,
+    /// What a client is told, and its owner can do, while there is no node.
+    pub nobody: &'static str,
     /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
     pub repair_v1: bool,
     /// How long a model is waited for before another stands in; `None`: none ever does.

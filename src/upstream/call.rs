@@ -23,10 +23,10 @@ pub struct Call {
     pub path: String,
     /// The node's `host:port`.
     pub host: HeaderValue,
+    /// What shows who we are, to a proxy; nodes ask for nothing.
+    pub authorization: Option<HeaderValue>,
     /// JSON, or empty.
     pub body: Bytes,
-    /// For a proxy that asks for one: `Bearer …`.
-    pub key: Option<HeaderValue>,
 }
 
 /// A whole answer to an own call.
@@ -74,9 +74,9 @@ pub async fn begin_over(link: Link, call: Call) -> Result<Response<AnswerBody>, 
     let target: Uri = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
     let mut head = RequestHead::new(&call.method, &target);
     head.header(&header::HOST, &call.host);
-    head.header(&header::CONNECTION, &HeaderValue::from_static("close"));
-    if let Some(key) = &call.key {
-        head.header(&header::AUTHORIZATION, key);
+    if let Some(authorization) = &call.authorization {
+        head.header(&header::AUTHORIZATION, authorization);
     }
+    head.header(&header::CONNECTION, &HeaderValue::from_static("close"));
     exchange(Ready::over(link, None), head.with(call.body)).await
 }

@@ -137,7 +137,7 @@ impl Visit<'_> {
 
     async fn get(&self, addresses: &[SocketAddr], path: &str) -> Result<Reply, Trouble> {
         let path = format!("{}{path}", self.node.config().path_prefix);
-        let call = Call { method: Method::GET, path, host: self.node.host().clone(), body: Bytes::new(), key: None };
+        let call = Call { method: Method::GET, path, host: self.node.host().clone(), authorization: None, body: Bytes::new() };
         let timeouts = &self.config.timeouts;
         let link = upstream::connect(addresses, timeouts.connect).await?;
         let host = self.node.config().hosts.first().filter(|_| self.node.config().tls);

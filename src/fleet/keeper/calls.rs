@@ -46,7 +46,7 @@ impl Caller {
 
     fn asked(&self, method: Method, path: &str, body: Bytes) -> Call {
         let path = format!("{}{path}", self.node.config().path_prefix);
-        Call { method, path, host: self.node.host().clone(), body, key: None }
+        Call { method, path, host: self.node.host().clone(), authorization: None, body }
     }
 
     /// A call whose answer takes as long as it takes.

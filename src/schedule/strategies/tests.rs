@@ -24,6 +24,7 @@ fn node(index: usize) -> Candidate {
         wakes_in: Duration::ZERO,
         service: None,
         active: 0,
+        elsewhere: 0.0,
         capacity: 4,
         weight: 1.0,
         idle_watts: None,
@@ -89,6 +90,20 @@ fn least_connections_and_least_loaded_take_the_emptiest() {
     let mut turns = Turns::default();
     assert_eq!(pick_of(Strategy::LeastConnections, &nodes, &[0, 1, 2], &mut turns), 1);
     assert_eq!(pick_of(Strategy::LeastLoaded, &nodes, &[0, 1, 2], &mut turns), 2);
+}
+
+#[test]
+fn what_others_have_at_a_node_counts_as_its_load() {
+    let nodes = [
+        Candidate { active: 1, elsewhere: 2.5, capacity: 4, ..node(0) },
+        Candidate { active: 3, capacity: 4, ..node(1) },
+        Candidate { elsewhere: 3.2, capacity: 4, ..node(2) },
+    ];
+    let mut turns = Turns::default();
+    for strategy in [Strategy::LeastConnections, Strategy::LeastLoaded] {
+        assert_eq!(pick_of(strategy, &nodes, &[0, 1, 2], &mut turns), 1);
+        assert_eq!(pick_of(strategy, &nodes, &[0, 2], &mut turns), 2);
+    }
 }
 
 #[test]
