@@ -147,6 +147,17 @@ pub struct SleepConfig {
     pub url: Option<String>,
     /// A command to run on this machine.
     pub command: Option<String>,
+    /// The worker on the machine; it goes before the others, since it knows what goes on there.
+    pub worker: Option<WorkerHand>,
+}
+
+/// A worker that can be asked to put its machine to sleep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerHand {
+    /// Gets an empty POST.
+    pub url: String,
+    /// The internal key, as its bearer.
+    pub key: Option<Secret>,
 }
 
 /// What one node draws from the wall, for energy figures and the `least_energy` strategy.

@@ -214,7 +214,7 @@ fn read_sleep<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> Sleep
     let url = url.and_then(|at| document.parsed(at, "url", |text| address::wake_target(text).map(|_| text.to_owned())));
     let command = take_text(document, &mut sleep, "command");
     document.refuse_rest(&sleep, "`sleep`");
-    SleepConfig { url, command }
+    SleepConfig { url, command, worker: None }
 }
 
 fn read_power<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> PowerConfig {

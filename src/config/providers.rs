@@ -48,6 +48,11 @@ impl ProviderKind {
 pub struct Secret(String);
 
 impl Secret {
+    /// A key that was read elsewhere.
+    pub fn new(key: String) -> Self {
+        Self(key)
+    }
+
     /// The key itself, to be sent to its provider and nowhere else.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -13,8 +13,10 @@ use super::View;
 use super::energy::Seconds;
 use super::gate::Gate;
 use super::hosts::Hosts;
+use super::keeper::Told;
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
+use super::sleep::{self, NoSleep};
 use super::traffic::{Held, InFlight, Traffic};
 use crate::classify::Preload;
 use crate::config::NodeConfig;
@@ -72,6 +74,10 @@ pub(super) enum Message {
     ListRefuted,
     /// A person wants the lists read now.
     Refresh(oneshot::Sender<Result<(), String>>),
+    /// A person wants it to sleep.
+    PutToSleep(Told),
+    /// Its worker says how it stands.
+    Says(Event),
 }
 
 /// Why a node is wanted.
@@ -336,6 +342,35 @@ impl Node {
             return Err("it takes no part now: it is disabled, or the proxy is shutting down".to_owned());
         }
         told.await.map_err(|_| "the proxy is shutting down".to_owned())?
+    }
+
+    /// Whether something here can put it to sleep.
+    pub fn is_sleepable(&self) -> bool {
+        let config = self.config();
+        config.enabled && !config.always_on && sleep::any_means(&config.sleep)
+    }
+
+    /// Puts it to sleep, as a person wants; ready when the means has done its part. A node that sleeps stays so.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn put_to_sleep(&self) -> Result<(), NoSleep> {
+        let (tell, told) = oneshot::channel();
+        if !self.send(Message::PutToSleep(tell)).await {
+            return Err(NoSleep::Gone);
+        }
+        told.await.unwrap_or(Err(NoSleep::Gone))
+    }
+
+    /// The worker on it says that it goes to sleep now.
+    pub async fn goes_to_sleep(&self) {
+        self.send(Message::Says(Event::GoesToSleep)).await;
+    }
+
+    /// The worker on it says that it is awake.
+    pub async fn is_up(&self) {
+        self.seen_now();
+        self.send(Message::Says(Event::Stays)).await;
     }
 
     /// Evidence that finds the inbox full is dropped: sixty-four others say the same.

@@ -162,12 +162,12 @@ impl Front {
                 Err(why) => reply::json(StatusCode::BAD_GATEWAY, &json!({ "node": name, "error": why })),
             };
         }
-        if action == "sleep" {
-            return nodes::sleep(&node);
-        }
         let by_form = accepts(request.headers(), "text/html");
         let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
-        let answer = nodes::wake(&node, cause(request.headers(), client), waits).await;
+        let answer = match action {
+            "sleep" => nodes::sleep(&node, waits).await,
+            _ => nodes::wake(&node, cause(request.headers(), client), waits).await,
+        };
         // The plain form of the page: whoever has no scripts gets the page again, not JSON.
         if by_form && answer.status().is_success() { back_to("../../") } else { answer }
     }

@@ -6,6 +6,7 @@
 mod calls;
 mod lists;
 mod records;
+mod sleeping;
 mod waking;
 
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ use crate::config::NodeConfig;
 use crate::upstream::{Reply, Trouble};
 use calls::Caller;
 use records::Before;
+pub(super) use sleeping::Told;
 pub(super) use waking::means;
 
 /// Evidence and wants wait here; more than this many at once say nothing new.
@@ -58,6 +60,8 @@ pub(super) struct Keeper {
     refused: Option<Instant>,
     /// When it was said to go to sleep.
     announced: Option<Instant>,
+    /// Who wants it to sleep.
+    sleeping: Vec<Told>,
 }
 
 /// What a job of the keeper brings back.
@@ -69,6 +73,8 @@ enum Done {
     Loaded { key: String, model: String, result: Result<Reply, Trouble> },
     OnGpu(Result<Reply, Trouble>),
     Alive(Result<Reply, Trouble>),
+    Unloaded(Result<(), Trouble>),
+    Slept(Result<(), String>),
 }
 
 impl Keeper {
@@ -105,6 +111,7 @@ impl Keeper {
             last_inference: None,
             refused: None,
             announced: None,
+            sleeping: Vec::new(),
         };
         Ok((node.telling(tell), keeper))
     }
@@ -158,6 +165,8 @@ impl Keeper {
             Message::ListAsked => self.list_asked(),
             Message::ListRefuted => self.list_refuted(),
             Message::Refresh(tell) => self.refresh(tell),
+            Message::PutToSleep(tell) => self.put_to_sleep(tell),
+            Message::Says(event) => self.observe(event, None),
         }
     }
 
@@ -184,6 +193,8 @@ impl Keeper {
             Done::Loaded { key, model, result } => self.loaded(&key, &model, result, began),
             Done::OnGpu(result) => self.seen_on_gpu(result),
             Done::Alive(result) => self.life_checked(result, began),
+            Done::Unloaded(result) => self.unloaded(result),
+            Done::Slept(result) => self.slept(result),
         }
     }
 

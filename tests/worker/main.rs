@@ -1,0 +1,9 @@
+//! Machines that are held awake while they work, and put to sleep when they do not: by the proxy, and by their worker.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
+#![cfg(target_os = "linux")]
+
+mod by_hand;
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../shared/program.rs"]
+mod rig;
