@@ -30,6 +30,7 @@
 pub mod app;
 pub mod catalog;
 pub mod classify;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod dashboard;

@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("app", 8),
     ("front", 7),
     ("proxy", 6),
+    ("cluster", 6),
     ("dashboard", 6),
     ("notify", 6),
     ("schedule", 5),

@@ -10,11 +10,13 @@ mod estimate;
 #[cfg(target_os = "linux")]
 mod linux;
 mod listings;
+mod machine;
 mod proc_net;
 mod sock_diag;
 mod states;
 mod tally;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,8 +69,12 @@ impl Exporter {
     /// The page for Prometheus. `None`: the system did not tell within the limit.
     pub async fn page(&self, format: Format) -> Option<String> {
         let look = self.look().await?;
+        // Beside a look at sockets this takes nothing, but for the tool of some GPUs.
+        let machine = tokio::task::spawn_blocking(|| machine::look(Path::new("/")));
+        let machine = tokio::time::timeout(LIMIT, machine).await.ok().and_then(Result::ok).unwrap_or_default();
         let mut page = Page::new(format);
         print(&look, &self.0.node, &mut page);
+        machine.print(&self.0.node, &mut page);
         self.0.process.print(&mut page);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         page.family("ollama_proxy_build_info", "What runs here", Kind::Gauge).whole("", &version, 1);
@@ -79,6 +85,11 @@ impl Exporter {
     pub async fn listening_and_exact(&self) -> Option<(bool, bool)> {
         let look = self.look().await?;
         Some((look.counts.get("LISTEN") > 0, !look.estimated))
+    }
+
+    /// Open connections to the port now, ours included. `None`: the system did not tell.
+    pub async fn open_connections(&self) -> Option<u64> {
+        Some(self.look().await?.counts.get("ESTABLISHED"))
     }
 
     /// In a thread of its own: the kernel's tables take a millisecond, other systems' tools a second.
