@@ -4,6 +4,10 @@
 #![cfg(target_os = "linux")]
 
 mod by_hand;
+mod holds;
+mod house;
+mod logind;
+mod rests;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../shared/program.rs"]
 mod rig;
