@@ -1,5 +1,6 @@
 //! The only wiring: from settings to listeners, keepers, proxy, front and back to an orderly end.
 
+mod cluster;
 mod file_watch;
 mod records;
 mod reload;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::catalog::{self, Snapshot};
+use crate::cluster::Registry;
 use crate::config::{Config, Listen, NodeConfig};
 use crate::dashboard::Dashboard;
 use crate::fleet::{self, Fleet, Rules};
@@ -24,7 +26,7 @@ use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds};
-use crate::telemetry::metrics::Registry;
+use crate::telemetry::metrics;
 use reload::{Counts, Hangups, Reloader};
 
 /// What running answers get after the end was asked for; the container's grace must be longer.
@@ -122,11 +124,12 @@ fn bind_one(address: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// Settings that point at ourselves, and the first failure of a keeper.
-pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::Receiver<bool>) -> Result<(), Failure> {
+pub async fn serve(config: Config, listeners: Vec<TcpListener>, end: watch::Receiver<bool>) -> Result<(), Failure> {
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     refuse_ourselves(&config, &addresses)?;
     let hangups = Hangups::heard()?;
     let snapshot = load_state(config.data_dir.as_deref()).await;
+    let workers = cluster::registry(&config, &addresses, &snapshot);
     let journal = records::load(config.data_dir.as_deref()).await;
     let (mut tasks, mut keepers) = (JoinSet::new(), JoinSet::new());
     let rules = Rules {
@@ -136,36 +139,42 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         cache_ttl: config.cache_ttl,
         journal: journal.clone(),
     };
-    let registry = Registry::default();
-    let fleet = Fleet::start(&config.nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
+    let registry = metrics::Registry::default();
+    let nodes = cluster::with_workers(&config.nodes, workers.as_ref());
+    let fleet = Fleet::start(&nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
     say_hello(&config, &fleet, &addresses);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
-    let metrics = proxy::Metrics::register(&registry);
+    let requests = proxy::Metrics::register(&registry);
     let (price, price_now) = watch::channel(config.price_per_kwh);
+    let (mut end, door) = cluster::worker(&config, &addresses, &fleet, end, &mut tasks);
     let dashboard = Dashboard::new(fleet.clone(), scheduler.clone(), price_now, end.clone());
+    let controller = cluster::controller(&config, workers.as_ref(), &fleet, &scheduler, &mut tasks);
     let (error, config_error) = watch::channel(None);
     let reloader = Reloader {
         source: config.source.clone(),
         addresses,
         fleet: fleet.clone(),
         scheduler: scheduler.clone(),
-        requests: metrics.clone(),
+        requests: requests.clone(),
         registry: registry.clone(),
         counts: Counts::register(&registry),
         price,
         error,
         notes: config.notes.clone(),
+        settled: config.nodes.clone(),
+        worker_changes: workers.as_ref().map(Registry::changes),
+        workers: workers.clone(),
     };
     tasks.spawn(reloader.run(keepers, hangups));
     let providers = Providers::new(&config.providers).map_err(anyhow::Error::from)?;
     if !providers.all().is_empty() {
         tasks.spawn(providers.clone().keep_lists(config.cache_ttl));
     }
-    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), metrics, end.clone());
+    let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), requests, end.clone());
     notifications(&config, &fleet, &mut tasks)?;
-    let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), config_error);
+    let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), config_error, controller, door);
     if let Some(dir) = config.data_dir.clone() {
-        tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
+        tasks.spawn(keep_state(fleet.clone(), workers.clone(), dir.clone(), snapshot));
         tasks.spawn(records::keep(journal.clone(), dir));
     }
     let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
@@ -176,7 +185,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
     let _ = end.wait_for(|asked| *asked).await;
     tracing::info!(cut, "ended");
     if let Some(dir) = config.data_dir {
-        save_state(&dir, fleet.snapshot()).await;
+        save_state(&dir, cluster::snapshot(&fleet, workers.as_ref())).await;
         records::save(&dir, &journal).await;
     }
     Ok(())
@@ -272,7 +281,7 @@ fn say_hello(config: &Config, fleet: &Fleet, addresses: &[SocketAddr]) {
         }
         tracing::info!("node {}: wakes by {}", node.name(), fleet::wake_path(node));
     }
-    if fleet.nodes().is_empty() {
+    if fleet.nodes().is_empty() && config.registration.is_none() {
         tracing::warn!("no node is set: set OLLAMA_URL=http://<address of the GPU PC>:11434");
     }
     let page =
@@ -295,11 +304,11 @@ async fn load_state(dir: Option<&Path>) -> Snapshot {
 }
 
 /// Writes the state when something worth keeping has changed; never ends.
-async fn keep_state(fleet: Fleet, dir: PathBuf, mut saved: Snapshot) -> anyhow::Result<()> {
+async fn keep_state(fleet: Fleet, workers: Option<Registry>, dir: PathBuf, mut saved: Snapshot) -> anyhow::Result<()> {
     loop {
         fleet.changed().await;
         tokio::time::sleep(SETTLE).await;
-        let snapshot = fleet.snapshot();
+        let snapshot = cluster::snapshot(&fleet, workers.as_ref());
         if !snapshot.same_knowledge(&saved) {
             save_state(&dir, snapshot.clone()).await;
             saved = snapshot;

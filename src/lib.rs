@@ -9,7 +9,7 @@
 //! |---|---|
 //! | 8 | `main`, [`commands`], [`app`]: the only wiring |
 //! | 7 | [`front`]: own endpoints, access, else the proxy |
-//! | 6 | [`proxy`]: the way of a request · [`dashboard`]: pages, events and records · [`notify`]: tells the owner |
+//! | 6 | [`proxy`]: the way of a request · [`cluster`]: controllers and workers · [`dashboard`]: pages, events and records · [`notify`]: tells the owner |
 //! | 5 | [`schedule`]: which node, leases |
 //! | 4 | [`fleet`]: nodes, the power machine, keepers, waking |
 //! | 3 | [`catalog`]: what nodes hold · [`translate`]: dialects and their streams · [`upstream`]: clients of nodes · [`provider`]: the cloud · [`simulator`]: a PC for demo and tests |

@@ -8,13 +8,15 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+use super::cluster::with_workers;
 use super::file_watch::FileWatch;
 use super::ourselves;
-use crate::config::{NodeSettings, NodeSource};
-use crate::fleet::{Changes, Fleet};
+use crate::cluster::{self, Registry};
+use crate::config::{NodeConfig, NodeSettings, NodeSource};
+use crate::fleet::{Changes, Fleet, Plan};
 use crate::proxy;
 use crate::schedule::{self, Scheduler};
-use crate::telemetry::metrics::{Counter, Gauge, Registry};
+use crate::telemetry::metrics::{self, Counter, Gauge};
 use crate::values::NodeName;
 
 /// Who reads the node file again, and who is told of it.
@@ -25,7 +27,7 @@ pub(super) struct Reloader {
     pub(super) fleet: Fleet,
     pub(super) scheduler: Scheduler,
     pub(super) requests: proxy::Metrics,
-    pub(super) registry: Registry,
+    pub(super) registry: metrics::Registry,
     pub(super) counts: Counts,
     /// Of a kilowatt-hour.
     pub(super) price: watch::Sender<Option<f64>>,
@@ -33,6 +35,12 @@ pub(super) struct Reloader {
     pub(super) error: watch::Sender<Option<String>>,
     /// Notes that were told already.
     pub(super) notes: Vec<String>,
+    /// The nodes of the settings, as they were last read.
+    pub(super) settled: Vec<NodeConfig>,
+    /// The nodes that workers are, where they may register.
+    pub(super) workers: Option<Registry>,
+    /// Tells when those are others.
+    pub(super) worker_changes: Option<cluster::Changes>,
 }
 
 /// How the readings went.
@@ -44,7 +52,7 @@ pub(super) struct Counts {
 
 impl Counts {
     /// To be called once per registry.
-    pub(super) fn register(registry: &Registry) -> Self {
+    pub(super) fn register(registry: &metrics::Registry) -> Self {
         let help = "Times that the node file was read again while running";
         let reloads = registry.counters("ollama_proxy_config_reloads_total", help, ["result"]);
         let help = "Whether the node file could be used when it was last read (1), or what was read before it still holds (0)";
@@ -60,6 +68,7 @@ impl Reloader {
         let mut watched = self.watched();
         loop {
             tokio::select! {
+                number = registered(&mut self.worker_changes) => self.enlist(number, &mut keepers),
                 Some(ended) = keepers.join_next() => self.keeper_ended(ended)?,
                 () = hangups.next() => self.reload(&mut keepers).await,
                 () = changed(&mut watched) => {
@@ -127,19 +136,46 @@ impl Reloader {
         if !faults.is_empty() {
             return Err(faults.join("; "));
         }
-        let plan = self.fleet.plan(&nodes).map_err(|error| format!("{error:#}"))?;
+        let plan = self.fleet.plan(&with_workers(&nodes, self.workers.as_ref())).map_err(|error| format!("{error:#}"))?;
         for note in notes.iter().filter(|note| !self.notes.contains(note)) {
             tracing::warn!("{note}");
         }
         self.notes = notes;
+        self.settled = nodes;
         self.price.send_replace(price_per_kwh);
         let strategy = self.scheduler.rules().strategy;
+        Ok(self.adopt(plan, schedule::Rules { strategy, fallback, sizes }, keepers))
+    }
+
+    /// Workers have come or gone, or are others than before.
+    fn enlist(&self, number: u64, keepers: &mut JoinSet<anyhow::Result<()>>) {
+        match self.fleet.plan(&with_workers(&self.settled, self.workers.as_ref())) {
+            Ok(plan) => {
+                let Changes { added, removed, changed } = self.adopt(plan, (*self.scheduler.rules()).clone(), keepers);
+                let (added, removed, changed) = (listed(&added), listed(&removed), listed(&changed));
+                tracing::info!(added, removed, changed, "workers");
+            }
+            Err(error) => tracing::warn!(%error, "the workers stay as they were"),
+        }
+        if let Some(workers) = &self.workers {
+            workers.is_in_force(number);
+        }
+    }
+
+    fn adopt(&self, plan: Plan, rules: schedule::Rules, keepers: &mut JoinSet<anyhow::Result<()>>) -> Changes {
         // First the seats, then the nodes, without a step between: no request finds one without the other.
-        self.scheduler.renew(&plan, schedule::Rules { strategy, fallback, sizes });
+        self.scheduler.renew(&plan, rules);
         let changes = self.fleet.adopt(plan, keepers);
         self.fleet.nodes().enabled().for_each(|node| self.requests.expect(node));
         self.forget_departed();
-        Ok(changes)
+        changes
+    }
+}
+
+async fn registered(workers: &mut Option<cluster::Changes>) -> u64 {
+    match workers {
+        Some(workers) => workers.next().await,
+        None => std::future::pending().await,
     }
 }
 

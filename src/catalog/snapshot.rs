@@ -30,11 +30,14 @@ pub struct Snapshot {
     pub version: u32,
     /// What is kept of each node.
     pub nodes: BTreeMap<String, NodeSnapshot>,
+    /// What is kept of each registered worker; only whoever takes workers in knows how to read it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub workers: BTreeMap<String, RawJson>,
 }
 
 impl Default for Snapshot {
     fn default() -> Self {
-        Self { version: FORMAT, nodes: BTreeMap::new() }
+        Self { version: FORMAT, nodes: BTreeMap::new(), workers: BTreeMap::new() }
     }
 }
 
@@ -116,6 +119,7 @@ impl Snapshot {
     pub fn same_knowledge(&self, other: &Self) -> bool {
         let pairs = || self.nodes.iter().zip(&other.nodes);
         self.nodes.len() == other.nodes.len()
+            && self.workers == other.workers
             && pairs().all(|(mine, theirs)| mine.0 == theirs.0 && mine.1.same_knowledge(theirs.1))
     }
 }

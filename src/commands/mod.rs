@@ -1,6 +1,7 @@
 //! What the binary can do. Each command ends with an exit code: 0 yes, 1 no, 2 usage or settings.
 
 mod check;
+mod controller;
 mod demo;
 mod exporter;
 mod healthcheck;
@@ -10,6 +11,7 @@ mod quiet;
 mod running;
 mod serve;
 mod wake;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,8 @@ pub fn run() -> ExitCode {
         Command::Nodes(args) => nodes::run(&args, &env),
         Command::NotifyTest(args) => notify_test::run(&args, &env),
         Command::Exporter(args) => exporter::run(&args, &env),
+        Command::Controller(args) => controller::run(&args, &env),
+        Command::Worker(args) => worker::run(&args, &env),
         Command::Check(args) => check::run(&args, &env),
     };
     match done {

@@ -161,7 +161,7 @@ impl Running {
     async fn ask(&self, method: Method, path: &str, limit: Duration) -> Result<Reply, Trouble> {
         let addresses: Vec<SocketAddr> = upstream::resolve(&self.at.host, self.at.port, None).await?;
         let host = HeaderValue::from_str(&self.at.to_string()).map_err(|error| Trouble::Broken(error.to_string()))?;
-        let call = Call { method, path: format!("{}{path}", self.prefix), host, body: Bytes::new() };
+        let call = Call { method, path: format!("{}{path}", self.prefix), host, authorization: None, body: Bytes::new() };
         upstream::call(&addresses, LIMIT, limit, call).await
     }
 

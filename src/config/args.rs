@@ -8,7 +8,9 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand}
 
 use crate::config::HostPort;
 use crate::config::address;
+use crate::config::cluster;
 use crate::config::exporter;
+use crate::config::role::Role;
 use crate::config::settings;
 use crate::config::settings::Setting;
 
@@ -49,6 +51,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Beside Ollama on its own machine: metrics of its connections and bytes
     Exporter(ExporterArgs),
+    /// The proxy, with nodes that register themselves (see worker)
+    Controller(ControllerArgs),
+    /// Beside Ollama on its own machine: passes requests on to it and registers with controllers
+    Worker(WorkerArgs),
 }
 
 /// The flags of `wake`.
@@ -93,6 +99,14 @@ pub struct CheckArgs {
 #[derive(Clone, Debug, Default)]
 pub struct ExporterArgs(pub(super) ServeArgs);
 
+/// The flags of `controller`, as they were written.
+#[derive(Clone, Debug, Default)]
+pub struct ControllerArgs(pub(super) ServeArgs);
+
+/// The flags of `worker`, as they were written.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerArgs(pub(super) ServeArgs);
+
 /// Which running proxy to ask.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ProxyArg {
@@ -128,6 +142,8 @@ impl Cli {
             Some(Command::Wake(args)) => Command::Wake(WakeArgs { serve: args.serve.over(before), ..args }),
             Some(Command::Nodes(args)) => Command::Nodes(NodesArgs { serve: args.serve.over(before), ..args }),
             Some(Command::Exporter(args)) => Command::Exporter(ExporterArgs(args.0.over(before))),
+            Some(Command::Controller(args)) => Command::Controller(ControllerArgs(args.0.over(before))),
+            Some(Command::Worker(args)) => Command::Worker(WorkerArgs(args.0.over(before))),
             Some(Command::Check(args)) => Command::Check(CheckArgs { serve: args.serve.over(before), ..args }),
         }
     }
@@ -156,6 +172,7 @@ where
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServeArgs {
     given: BTreeMap<String, String>,
+    role: Role,
 }
 
 impl ServeArgs {
@@ -164,6 +181,16 @@ impl ServeArgs {
     pub fn with(mut self, flag: &str, value: &str) -> Self {
         self.given.insert(flag.to_owned(), value.to_owned());
         self
+    }
+
+    /// The same for another command.
+    pub(super) fn of(self, role: Role) -> Self {
+        Self { role, ..self }
+    }
+
+    /// For which command they were written.
+    pub(super) fn role(&self) -> Role {
+        self.role
     }
 
     /// The text of a flag; values of a repeated flag are joined as a list.
@@ -211,6 +238,61 @@ impl FromArgMatches for ExporterArgs {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         self.0.gather(exporter::SETTINGS.into_iter(), matches);
         Ok(())
+    }
+}
+
+impl FromArgMatches for ControllerArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self(ServeArgs::default().of(Role::Controller));
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.gather(settings::all().chain(cluster::REGISTRATION), matches);
+        Ok(())
+    }
+}
+
+impl Args for ControllerArgs {
+    fn augment_args(mut command: clap::Command) -> clap::Command {
+        command = command.args(cluster::REGISTRATION.into_iter().map(|setting| flag(setting).help_heading("Workers")));
+        for (heading, group) in settings::GROUPS {
+            let own = group.iter().map(|setting| flag(Role::Controller.shows(setting)).help_heading(*heading));
+            command = command.args(own);
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for WorkerArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self(ServeArgs::default().of(Role::Worker));
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.gather(cluster::worker_settings(), matches);
+        Ok(())
+    }
+}
+
+impl Args for WorkerArgs {
+    fn augment_args(mut command: clap::Command) -> clap::Command {
+        for (heading, group) in cluster::WORKER_GROUPS {
+            let own = group.iter().map(|setting| flag(Role::Worker.shows(setting)).help_heading(*heading));
+            command = command.args(own);
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::config::role::Role;
 use crate::config::settings::{self, Setting};
 use crate::config::{Env, Origin, ServeArgs};
 
@@ -35,6 +36,11 @@ impl<'a> Layers<'a> {
         Self { args, env, dotenv: Env::new(), faults: Vec::new(), notes: Vec::new(), origins: Vec::new() }
     }
 
+    /// Whose flags are read.
+    pub(super) fn role(&self) -> Role {
+        self.args.role()
+    }
+
     /// The value of a name that is no setting of ours, with its layer.
     pub(super) fn variable(&self, name: &str) -> Option<(&str, &'static str)> {
         let here = self.env.get(name).map(|text| (text.trim(), ENVIRONMENT));
@@ -49,7 +55,8 @@ impl<'a> Layers<'a> {
     /// The text that counts for a setting; the default may be empty. Call once per setting.
     pub(super) fn take(&mut self, setting: &Setting) -> Given {
         let given = self.find(setting);
-        let given = given.unwrap_or_else(|| Given { text: setting.default.to_owned(), origin: DEFAULT.to_owned() });
+        let default = self.args.role().own(setting).unwrap_or(setting).default;
+        let given = given.unwrap_or_else(|| Given { text: default.to_owned(), origin: DEFAULT.to_owned() });
         let value = if given.text.is_empty() { "none".to_owned() } else { shown(setting, &given.text) };
         self.origins.push(Origin { setting: setting.flag.to_owned(), value, origin: given.origin.clone() });
         given
@@ -104,7 +111,9 @@ impl<'a> Layers<'a> {
         if let Some(text) = self.args.get(setting.flag).filter(|text| !text.trim().is_empty()) {
             return Some(Given { text: text.to_owned(), origin: "flag".to_owned() });
         }
-        self.find_in(ENVIRONMENT, setting).or_else(|| self.find_in(DOTENV, setting))
+        let own = self.args.role().own(setting);
+        let own = own.and_then(|own| self.find_in(ENVIRONMENT, own).or_else(|| self.find_in(DOTENV, own)));
+        own.or_else(|| self.find_in(ENVIRONMENT, setting)).or_else(|| self.find_in(DOTENV, setting))
     }
 
     /// The first name in one layer that is set; an empty value, as Compose writes for an unset variable, is none.

@@ -11,7 +11,7 @@ use crate::config::node_file::NodeFile;
 use crate::config::settings::{self, Setting};
 use crate::config::{
     Config, Env, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, ServeArgs, Stamp, Timeouts,
-    WakeRules, address, env_file, files, node_file, nodes, providers,
+    WakeRules, address, cluster, env_file, files, node_file, nodes, providers,
 };
 use crate::values::Strategy;
 
@@ -44,6 +44,7 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         data_dir: data.path.clone(),
         stamp,
         file: path,
+        fixed: None,
     };
     let (sizes, fallback, price_per_kwh) = (file.sizes.clone(), file.fallback, file.price_per_kwh);
     let nodes = nodes::assemble(&mut layers, &listen, file);
@@ -62,6 +63,8 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         cors_origins: layers.read_list(&settings::CORS_ORIGINS, |text| Ok(text.to_owned())),
         notify: notify(&mut layers),
         log: log(&mut layers),
+        registration: cluster::registration(&mut layers),
+        worker: None,
         sizes,
         fallback,
         strategy: layers
@@ -173,7 +176,7 @@ pub(super) fn listen(layers: &mut Layers<'_>) -> Listen {
     Listen { host, ports, port_asked: layers.asked(&settings::PORT) }
 }
 
-fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
+pub(super) fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
     Timeouts {
         metadata: layers.read(&settings::TIMEOUT, positive_seconds),
         silence: layers.read(&settings::MODEL_TIMEOUT, positive_seconds),
@@ -185,11 +188,15 @@ fn timeouts(layers: &mut Layers<'_>) -> Timeouts {
     }
 }
 
+/// When machines stay awake without traffic.
+pub(super) fn keep_awake(layers: &mut Layers<'_>) -> KeepAwake {
+    layers.read(&settings::KEEP_AWAKE, |text| text.parse::<KeepAwake>().map_err(|why| format!("is not understood: {why}")))
+}
+
 fn wake_rules(layers: &mut Layers<'_>) -> WakeRules {
     WakeRules {
         interval: layers.read(&settings::WAKE_INTERVAL, |text| duration::duration_or_off(text, Unit::Minutes)),
-        keep_awake: layers
-            .read(&settings::KEEP_AWAKE, |text| text.parse::<KeepAwake>().map_err(|why| format!("is not understood: {why}"))),
+        keep_awake: keep_awake(layers),
         never_paths: globs(layers, &settings::NEVER_WAKE_PATHS),
         never_clients: layers.read_list(&settings::NEVER_WAKE_CLIENTS, |text| {
             text.parse().map_err(|why| format!("is no range of addresses: {why}"))
@@ -202,7 +209,7 @@ fn globs(layers: &mut Layers<'_>, setting: &Setting) -> Vec<Glob> {
     layers.read_list(setting, |text| Ok(Glob::new(text)))
 }
 
-fn limits(layers: &mut Layers<'_>) -> Limits {
+pub(super) fn limits(layers: &mut Layers<'_>) -> Limits {
     let limits = Limits {
         held: layers.read(&settings::MAX_HELD, count),
         body: layers.read(&settings::MAX_BODY, duration::size),
@@ -259,11 +266,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
     duration::duration(text, Unit::Seconds)
 }
 
-fn positive_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn positive_seconds(text: &str) -> Result<Duration, String> {
     duration::positive(text, Unit::Seconds)
 }
 
-fn yes_or_no(text: &str) -> Result<bool, String> {
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
@@ -271,7 +278,7 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
     }
 }
 
-fn count(text: &str) -> Result<usize, String> {
+pub(super) fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "must be a whole number from 1 on".to_owned())
 }
 

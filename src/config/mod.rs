@@ -11,6 +11,7 @@ use crate::values::{Mac, NodeName, SecureOn, Strategy};
 mod access;
 mod address;
 mod args;
+mod cluster;
 mod data_dir;
 mod document;
 mod duration;
@@ -26,18 +27,25 @@ mod node_file;
 mod node_source;
 mod nodes;
 mod providers;
+mod rest;
+mod role;
 mod settings;
 mod wake_flags;
 mod wake_values;
 
 pub use access::{BadCidr, Cidr, Glob};
-pub use args::{CheckArgs, Cli, Command, ExporterArgs, NodesArgs, ProxyArg, ProxyUrl, ServeArgs, WakeArgs, parse_cli};
+pub use args::{
+    CheckArgs, Cli, Command, ControllerArgs, ExporterArgs, NodesArgs, ProxyArg, ProxyUrl, ServeArgs, WakeArgs, WorkerArgs,
+    parse_cli,
+};
+pub use cluster::{RegistrationConfig, WorkerConfig, load_controller, load_worker};
 pub use env_file::{Env, environment};
 pub use exporter::{ExporterConfig, load_exporter};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance};
 pub use node_source::{NodeSettings, NodeSource, Stamp};
 pub use providers::{ProviderConfig, ProviderKind, Secret};
+pub use rest::RestConfig;
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -70,6 +78,10 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// Log form and level.
     pub log: Log,
+    /// Whether workers may register, and how they are watched.
+    pub registration: Option<RegistrationConfig>,
+    /// Whether this is a worker, and what it tells its controllers.
+    pub worker: Option<WorkerConfig>,
     /// What the node file says about the sizes of models.
     pub sizes: SizeRules,
     /// Which nodes may serve when none fits.

@@ -22,6 +22,8 @@ pub struct NodeSource {
     pub(super) file: Option<PathBuf>,
     /// How the file stood before it was last read.
     pub(super) stamp: Stamp,
+    /// These and no others, whatever is written anywhere.
+    pub(super) fixed: Option<Vec<NodeConfig>>,
 }
 
 /// How a file stands, as far as a look at it tells; equal when nobody has written.
@@ -51,6 +53,12 @@ pub struct NodeSettings {
 }
 
 impl NodeSource {
+    /// Nodes that no file changes.
+    pub(super) fn fixed(nodes: Vec<NodeConfig>) -> Self {
+        let (args, env, dotenv, working_dir) = (ServeArgs::default(), Env::new(), Env::new(), PathBuf::new());
+        Self { args, env, dotenv, working_dir, data_dir: None, file: None, stamp: Stamp::default(), fixed: Some(nodes) }
+    }
+
     /// The node file in use; `None`: there is none.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
@@ -71,6 +79,10 @@ impl NodeSource {
     /// # Errors
     /// All its faults; that it has gone is one.
     pub fn read(&mut self) -> Result<NodeSettings, Faults> {
+        if let Some(nodes) = &self.fixed {
+            let (sizes, fallback) = (SizeRules::default(), Fallback::default());
+            return Ok(NodeSettings { nodes: nodes.clone(), sizes, fallback, price_per_kwh: None, notes: Vec::new() });
+        }
         let mut layers = Layers::new(&self.args, &self.env);
         self.stamp = self.file().map(Stamp::of).unwrap_or_default();
         layers.dotenv.clone_from(&self.dotenv);

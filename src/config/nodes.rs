@@ -168,22 +168,29 @@ fn place(drafts: &mut Vec<Draft>, index: usize, url: &Upstream, named: &Named) -
 }
 
 fn bare(name: &str, url: &Upstream) -> NodeConfig {
-    NodeConfig {
-        name: NodeName::new(name),
-        hosts: vec![url.at.clone()],
-        path_prefix: url.prefix.clone(),
-        always_on: false,
-        enabled: true,
-        weight: 1.0,
-        capacity: None,
-        description: String::new(),
-        memory_gb: None,
-        model_ranges: Vec::new(),
-        kind: NodeKind::default(),
-        models: Vec::new(),
-        wake: WakeConfig::default(),
-        sleep: SleepConfig::default(),
-        power: PowerConfig::default(),
+    NodeConfig::new(NodeName::new(name), url.at.clone(), url.prefix.clone())
+}
+
+impl NodeConfig {
+    /// A node of which only the address is known.
+    pub fn new(name: NodeName, at: HostPort, path_prefix: String) -> Self {
+        Self {
+            name,
+            hosts: vec![at],
+            path_prefix,
+            always_on: false,
+            enabled: true,
+            weight: 1.0,
+            capacity: None,
+            description: String::new(),
+            memory_gb: None,
+            model_ranges: Vec::new(),
+            kind: NodeKind::default(),
+            models: Vec::new(),
+            wake: WakeConfig::default(),
+            sleep: SleepConfig::default(),
+            power: PowerConfig::default(),
+        }
     }
 }
 

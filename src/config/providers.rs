@@ -48,11 +48,6 @@ impl ProviderKind {
 pub struct Secret(String);
 
 impl Secret {
-    /// A key that was read elsewhere.
-    pub fn new(key: String) -> Self {
-        Self(key)
-    }
-
     /// The key itself, to be sent to its provider and nowhere else.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -125,7 +120,7 @@ fn elsewhere(layers: &mut Layers<'_>, listen: &Listen, setting: &Setting, url: U
     Some(String::from(url).trim_end_matches('/').to_owned())
 }
 
-fn secret(text: &str) -> Result<Secret, String> {
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
     let fits = text.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| Secret(text.to_owned())).ok_or_else(|| "holds letters that no key has: copy it anew".to_owned())
 }

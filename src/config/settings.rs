@@ -29,17 +29,17 @@ pub(super) const fn setting(
 }
 
 impl Setting {
-    const fn list(mut self, joiner: &'static str) -> Self {
+    pub(super) const fn list(mut self, joiner: &'static str) -> Self {
         self.joiner = Some(joiner);
         self
     }
 
-    const fn switch(mut self) -> Self {
+    pub(super) const fn switch(mut self) -> Self {
         self.switch = true;
         self
     }
 
-    const fn secret(mut self) -> Self {
+    pub(super) const fn secret(mut self) -> Self {
         self.secret = true;
         self
     }

@@ -69,16 +69,28 @@ impl Exporter {
     /// The page for Prometheus. `None`: the system did not tell within the limit.
     pub async fn page(&self, format: Format) -> Option<String> {
         let look = self.look().await?;
-        // Beside a look at sockets this takes nothing, but for the tool of some GPUs.
-        let machine = tokio::task::spawn_blocking(|| machine::look(Path::new("/")));
-        let machine = tokio::time::timeout(LIMIT, machine).await.ok().and_then(Result::ok).unwrap_or_default();
         let mut page = Page::new(format);
         print(&look, &self.0.node, &mut page);
-        machine.print(&self.0.node, &mut page);
+        self.print_machine(&mut page).await;
         self.0.process.print(&mut page);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         page.family("ollama_proxy_build_info", "What runs here", Kind::Gauge).whole("", &version, 1);
         Some(page.finish())
+    }
+
+    /// The same figures on a page that has others, too: nothing of what the system does not tell in time.
+    pub async fn print(&self, page: &mut Page) {
+        if let Some(look) = self.look().await {
+            print(&look, &self.0.node, page);
+        }
+        self.print_machine(page).await;
+    }
+
+    /// Beside a look at sockets this takes nothing, but for the tool of some GPUs.
+    async fn print_machine(&self, page: &mut Page) {
+        let machine = tokio::task::spawn_blocking(|| machine::look(Path::new("/")));
+        let machine = tokio::time::timeout(LIMIT, machine).await.ok().and_then(Result::ok).unwrap_or_default();
+        machine.print(&self.0.node, page);
     }
 
     /// Whether somebody listens on the port, and whether bytes are counted rather than estimated. `None`: the system did not tell.

@@ -76,8 +76,6 @@ pub(super) enum Message {
     Refresh(oneshot::Sender<Result<(), String>>),
     /// A person wants it to sleep.
     PutToSleep(Told),
-    /// Its worker says how it stands.
-    Says(Event),
 }
 
 /// Why a node is wanted.
@@ -268,6 +266,26 @@ impl Node {
         }
     }
 
+    /// It says that it goes to sleep.
+    pub fn goes_to_sleep(&self) {
+        let words = Some("its worker said that it goes to sleep".to_owned());
+        self.tell(Message::Evidence { event: Event::GoesToSleep, words, peer: None });
+    }
+
+    /// Its host is up, and says that its Ollama does not answer.
+    pub fn service_is_down(&self) {
+        self.seen_now();
+        let words = Some("its worker says that its Ollama does not answer".to_owned());
+        self.tell(Message::Evidence { event: Event::Refused(Duration::ZERO), words, peer: None });
+    }
+
+    /// It said nothing any more. Costs its keeper nothing while it is known to sleep.
+    pub fn fell_silent(&self, words: &str) {
+        if matches!(self.0.shared.view.borrow().power, Power::Awake | Power::ServiceDown(_)) {
+            self.tell(Message::Evidence { event: Event::NoAnswer, words: Some(words.to_owned()), peer: None });
+        }
+    }
+
     /// It gave a sign of life.
     pub fn seen_now(&self) {
         self.0.shared.traffic.seen_now();
@@ -302,6 +320,11 @@ impl Node {
         let (tell, told) = oneshot::channel();
         self.tell(Message::Mutated(tell));
         let _ = tokio::time::timeout(PATIENCE, told).await;
+    }
+
+    /// Its worker says that it has another list than before. Never waits.
+    pub fn relisted(&self) {
+        self.tell(Message::Mutated(oneshot::channel().0));
     }
 
     /// Somebody looks at a list that is old or missing. Never waits.
@@ -362,15 +385,10 @@ impl Node {
         told.await.unwrap_or(Err(NoSleep::Gone))
     }
 
-    /// The worker on it says that it goes to sleep now.
-    pub async fn goes_to_sleep(&self) {
-        self.send(Message::Says(Event::GoesToSleep)).await;
-    }
-
-    /// The worker on it says that it is awake.
-    pub async fn is_up(&self) {
+    /// It says itself that it is awake, after it said that it goes to sleep.
+    pub fn stays_awake(&self) {
         self.seen_now();
-        self.send(Message::Says(Event::Stays)).await;
+        self.tell(Message::Evidence { event: Event::Stays, words: None, peer: None });
     }
 
     /// Evidence that finds the inbox full is dropped: sixty-four others say the same.

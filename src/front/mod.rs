@@ -16,6 +16,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::cluster::{Controller, Door};
 use crate::dashboard::{self, Dashboard, pages};
 use crate::http::{Body, body, reply};
 use crate::proxy::Proxy;
@@ -36,6 +37,10 @@ struct Shared {
     origins: Origins,
     /// Why the node file could not be used when it was last read.
     config_error: watch::Receiver<Option<String>>,
+    /// Takes workers in, where they may register.
+    controller: Option<Controller>,
+    /// What a worker answers itself.
+    door: Option<Door>,
 }
 
 impl Front {
@@ -46,13 +51,19 @@ impl Front {
         registry: Registry,
         origins: Origins,
         config_error: watch::Receiver<Option<String>>,
+        controller: Option<Controller>,
+        door: Option<Door>,
     ) -> Self {
-        Self(Arc::new(Shared { proxy, dashboard, metrics: metrics::Metrics::new(registry), origins, config_error }))
+        let metrics = metrics::Metrics::new(registry);
+        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, config_error, controller, door }))
     }
 
     /// What the owner still has to set, in words.
     fn missing(&self) -> Option<&'static str> {
         let nobody = self.0.proxy.fleet().nodes().is_empty();
+        if self.0.controller.is_some() {
+            return nobody.then_some("No worker has registered yet: start `ollama-proxy worker` beside an Ollama with CONTROLLER_URL=http://<address of this machine>:8000.");
+        }
         nobody.then_some("No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.")
     }
 
@@ -79,9 +90,15 @@ impl Front {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
+        if Controller::has(request.uri().path()) {
+            return self.internal(request, client).await;
+        }
+        if let Some(door) = self.0.door.as_ref().filter(|_| Door::has(request.uri().path())) {
+            return door.answer(request, client).await;
+        }
         let mut response = match self.own(&request, client).await {
             Some(response) => response,
-            None => self.0.proxy.handle(request, client).await,
+            None => self.pass_on(request, client).await,
         };
         origin.allow(response.headers_mut());
         response
@@ -99,7 +116,10 @@ impl Front {
                 reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler(), self.config_error().as_deref()))
             }
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
-            "/metrics" if looks => self.0.metrics.page(fleet, self.0.proxy.scheduler(), request.headers()),
+            "/metrics" if looks => {
+                let exporter = self.0.door.as_ref().and_then(Door::exporter);
+                self.0.metrics.page(fleet, self.0.proxy.scheduler(), exporter, request.headers()).await
+            }
             "/topology" if looks => pages::topology(fleet, request.headers(), &self.notices()),
             // Where an older gateway had its picture; the way up keeps a path prefix.
             "/static/topology-3d.html" if looks => back_to("../topology"),
@@ -122,6 +142,24 @@ impl Front {
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
         Some(response)
+    }
+
+    /// A worker holds its machine awake until the last byte of the answer has gone, or nobody wants it any more.
+    async fn pass_on(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        let work = self.0.door.as_ref().and_then(|door| door.work(request.method()));
+        let response = self.0.proxy.handle(request, client).await;
+        match work {
+            Some(work) => response.map(|body| body::guarded(body, work)),
+            None => response,
+        }
+    }
+
+    /// Of workers and for workers; never passed on to a node.
+    async fn internal(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        match &self.0.controller {
+            Some(controller) => controller.answer(request, client).await,
+            None => refused(Kind::NotFound, "no worker can register here: start this program as `ollama-proxy controller`"),
+        }
     }
 
     /// One address, three readers: browsers, programs, and everybody who compares with Ollama's words.

@@ -129,7 +129,7 @@ async fn running_on(node: Node, connect: Duration) -> Option<Bytes> {
     let began = Instant::now();
     let called = async {
         let link = node.connect(connect).await?;
-        let call = Call { method: Method::GET, path, host: node.host().clone(), body: Bytes::new() };
+        let call = Call { method: Method::GET, path, host: node.host().clone(), authorization: None, body: Bytes::new() };
         upstream::call_over(link, PS, call).await
     };
     match called.await {

@@ -40,6 +40,8 @@ pub struct Candidate {
     pub service: Option<Duration>,
     /// Places taken.
     pub active: u32,
+    /// Requests that others have there, as far as it tells.
+    pub elsewhere: f64,
     /// Places.
     pub capacity: u32,
     /// Its share under weighted strategies.

@@ -69,6 +69,8 @@ pub(super) struct Seat {
     pub(super) warm: Warm,
     breaker: Option<Breaker>,
     services: VecDeque<Duration>,
+    /// Requests that others have there, as its worker says, smoothed.
+    elsewhere: f64,
 }
 
 impl Scheduler {
@@ -119,6 +121,15 @@ impl Scheduler {
     /// Places taken and places of a node.
     pub fn places(&self, index: usize) -> (u32, u32) {
         self.0.desk().seats.get(index).map_or((0, 0), |seat| (seat.active, seat.capacity))
+    }
+
+    /// Its worker says how many requests it has in hand, ours among them: the rest is what others have there. It ranks,
+    /// and takes no place: it is some seconds old.
+    pub fn works_elsewhere(&self, index: usize, in_hand: u32) {
+        if let Some(seat) = self.0.desk().seats.get_mut(index) {
+            // Half of it is the moment's chance.
+            seat.elsewhere = f64::midpoint(seat.elsewhere, f64::from(in_hand.saturating_sub(seat.active)));
+        }
     }
 
     /// What the breaker of a node says now.
@@ -175,6 +186,11 @@ impl Shared {
 impl Seat {
     pub(super) fn circuit(&self, now: Instant) -> Circuit {
         self.breaker.as_ref().map_or(Circuit::Closed, |breaker| breaker.circuit(now))
+    }
+
+    /// Requests that others have there.
+    pub(super) fn elsewhere(&self) -> f64 {
+        self.elsewhere
     }
 
     /// How long a request usually keeps its place.

@@ -39,7 +39,7 @@ pub fn pick<'a>(order: Order, equals: &[&'a Candidate], turns: &mut Turns) -> Op
         Order::BestFit => equals.iter().copied().min_by(|a, b| slack(a).total_cmp(&slack(b))),
         Order::By(Strategy::RoundRobin) => in_turn(equals, turns),
         Order::By(Strategy::WeightedRoundRobin) => by_weight(equals, turns),
-        Order::By(Strategy::LeastConnections) => least(equals, turns, |a, b| a.active.cmp(&b.active)),
+        Order::By(Strategy::LeastConnections) => least(equals, turns, |a, b| work(a).total_cmp(&work(b))),
         Order::By(Strategy::LeastLoaded) => least(equals, turns, load),
         Order::By(Strategy::LeastEnergy) => least(equals, turns, |a, b| watts(a).total_cmp(&watts(b)).then_with(|| load(a, b))),
     }
@@ -49,9 +49,14 @@ fn slack(node: &Candidate) -> f64 {
     node.fit.unwrap_or(f64::INFINITY)
 }
 
+/// Requests in hand, ours and others'.
+fn work(node: &Candidate) -> f64 {
+    f64::from(node.active) + node.elsewhere
+}
+
 /// Parts of the capacity, compared without division.
 fn load(a: &Candidate, b: &Candidate) -> Ordering {
-    (u64::from(a.active) * u64::from(b.capacity)).cmp(&(u64::from(b.active) * u64::from(a.capacity)))
+    (work(a) * f64::from(b.capacity)).total_cmp(&(work(b) * f64::from(a.capacity)))
 }
 
 /// A node of which the owner states nothing counts as the thirstiest.

@@ -148,6 +148,7 @@ impl Look<'_> {
             wakes_in: if readiness.is_up() { Duration::ZERO } else { wakes_in(&view, now) },
             service: None,
             active: 0,
+            elsewhere: 0.0,
             capacity: u32::MAX,
             weight: config.weight,
             idle_watts: config.power.idle_watts,
@@ -157,6 +158,7 @@ impl Look<'_> {
             candidate.loaded = need.runner.as_ref().is_some_and(|runner| seat.warm.has(runner, now));
             candidate.service = seat.service();
             candidate.active = seat.active;
+            candidate.elsewhere = seat.elsewhere();
             if need.takes_place {
                 candidate.capacity = seat.capacity;
             }

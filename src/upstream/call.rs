@@ -24,6 +24,8 @@ pub struct Call {
     pub path: String,
     /// The node's `host:port`.
     pub host: HeaderValue,
+    /// What shows who we are; nodes ask for nothing.
+    pub authorization: Option<HeaderValue>,
     /// JSON, or empty.
     pub body: Bytes,
 }
@@ -60,6 +62,9 @@ pub async fn call_over(link: Link, limit: Duration, call: Call) -> Result<Reply,
         *request.method_mut() = call.method;
         *request.uri_mut() = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
         request.headers_mut().insert(hyper::header::HOST, call.host);
+        if let Some(authorization) = call.authorization {
+            request.headers_mut().insert(hyper::header::AUTHORIZATION, authorization);
+        }
         request.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
         let answer = exchange(Ready::over(link, None).await?, request).await?;
         let status = answer.status();

@@ -50,12 +50,6 @@ pub fn stream(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What is loaded in this Ollama.
-pub fn loaded(node: &Node) -> usize {
-    let ps: Value = serde_json::from_str(&get(node.address, "/api/ps").body).unwrap();
-    ps["models"].as_array().unwrap().len()
-}
-
 /// How a controller sees its one node.
 pub fn state(controller: &Proxy) -> String {
     let nodes: Value = serde_json::from_str(&get(controller.address, "/nodes").body).unwrap();

@@ -41,7 +41,10 @@ pub struct Logind {
 impl Logind {
     /// `None`: this machine has not the programs.
     pub fn start(scratch: &Scratch) -> Option<Self> {
-        if ["dbus-daemon", "systemd-inhibit", "busctl"].iter().any(|program| Command::new(program).arg("--version").output().is_err()) {
+        if ["dbus-daemon", "systemd-inhibit", "busctl"]
+            .iter()
+            .any(|program| Command::new(program).arg("--version").output().is_err())
+        {
             println!("SKIPPED: dbus-daemon, systemd-inhibit and busctl are needed");
             return None;
         }

@@ -82,7 +82,7 @@ pub(super) async fn unload(node: &Node) -> bool {
 async fn call(node: &Node, method: Method, path: &str, body: Bytes) -> Result<Reply, Trouble> {
     let link = node.connect(CONNECT).await?;
     let path = format!("{}{path}", node.config().path_prefix);
-    upstream::call_over(link, ANSWER, Call { method, path, host: node.host().clone(), body }).await
+    upstream::call_over(link, ANSWER, Call { method, path, host: node.host().clone(), authorization: None, body }).await
 }
 
 #[cfg(test)]
@@ -90,7 +90,9 @@ mod tests {
     use super::*;
 
     fn ps(models: &[(&str, &str, u64)]) -> Loaded {
-        let models = models.iter().map(|(name, expires, vram)| json!({ "name": name, "expires_at": expires, "size": 9, "size_vram": vram }));
+        let models = models
+            .iter()
+            .map(|(name, expires, vram)| json!({ "name": name, "expires_at": expires, "size": 9, "size_vram": vram }));
         Loaded::parse(json!({ "models": models.collect::<Vec<_>>() }).to_string().as_bytes())
     }
 

@@ -9,6 +9,7 @@ mod loaded;
 mod suspend;
 mod system;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -60,10 +61,32 @@ enum Message {
     Woke(Duration),
 }
 
+/// Looked at by whoever wakes up anyway.
+type Clock = Arc<Mutex<SleepWatch>>;
+
+fn slept(clock: &Clock) -> Option<Duration> {
+    clock.lock().unwrap_or_else(PoisonError::into_inner).slept()
+}
+
+/// The machine of a worker.
+pub struct Machine {
+    /// Who holds it awake.
+    pub holds: Holds,
+    /// The Ollama on it.
+    pub node: Node,
+    /// Watches the port of that Ollama, where it can be seen.
+    pub exporter: Option<Exporter>,
+    /// Tells controllers.
+    pub announcer: Announcer,
+    /// After a resume it stays awake at least for so long.
+    pub quiet_after: Duration,
+}
+
 /// Tells the one who puts this machine to sleep. Cheap to clone.
 #[derive(Clone)]
 pub struct Wishes {
     tell: mpsc::Sender<Message>,
+    clock: Clock,
     why: watch::Receiver<Option<String>>,
 }
 
@@ -79,9 +102,11 @@ impl Wishes {
         told.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// It slept for so long, by whoever's will, and is awake.
-    pub fn woke(&self, gap: Duration) {
-        let _ = self.tell.try_send(Message::Woke(gap));
+    /// Whether the machine slept since this was last asked, by another's will: then it is awake now, and that is told.
+    pub fn look_at_clock(&self) {
+        if let Some(gap) = slept(&self.clock) {
+            let _ = self.tell.try_send(Message::Woke(gap));
+        }
     }
 
     /// Why it is not asleep although nobody uses it, if that was looked at.
@@ -93,10 +118,8 @@ impl Wishes {
 /// Puts this machine to sleep.
 pub struct Rest {
     config: RestConfig,
-    holds: Holds,
-    node: Node,
-    exporter: Option<Exporter>,
-    announcer: Announcer,
+    machine: Machine,
+    clock: Clock,
     inbox: mpsc::Receiver<Message>,
     why: watch::Sender<Option<String>>,
     /// The next look at whether it may sleep; `None`: it is at work, or sleeping when idle is off.
@@ -115,18 +138,20 @@ enum Next {
 }
 
 impl Rest {
-    /// For the machine of this worker, with its own node. `exporter` watches the port of an Ollama on this machine.
-    pub fn new(config: RestConfig, holds: Holds, node: Node, exporter: Option<Exporter>, announcer: Announcer) -> (Self, Wishes) {
+    /// Who puts this machine to sleep, and how to tell it.
+    pub fn new(config: RestConfig, machine: Machine) -> (Self, Wishes) {
         let (tell, inbox) = mpsc::channel(WISHES);
         let (why, told) = watch::channel(None);
         let (loaded, next) = (Loaded::default(), None);
-        let rest = Self { config, holds, node, exporter, announcer, inbox, why, next, loaded, local_use: None, gpu_unproved: false };
-        (rest, Wishes { tell, why: told })
+        let clock = Clock::default();
+        let wishes = Wishes { tell, clock: clock.clone(), why: told };
+        let rest = Self { config, machine, clock, inbox, why, next, loaded, local_use: None, gpu_unproved: false };
+        (rest, wishes)
     }
 
     /// Never ends.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let mut book = self.holds.watch();
+        let mut book = self.machine.holds.watch();
         self.plan(*book.borrow_and_update());
         loop {
             let due = self.next.map(|next| match next {
@@ -162,9 +187,9 @@ impl Rest {
     async fn due(&mut self) {
         match self.next.take() {
             Some(Next::Settle(_)) => {
-                self.loaded = loaded::look(&self.node).await.unwrap_or_default();
+                self.loaded = loaded::look(&self.machine.node).await.unwrap_or_default();
                 self.prove_gpu();
-                let book = self.holds.book();
+                let book = self.machine.holds.book();
                 self.next = self.config.after.map(|after| Next::Look((book.last_work + after).max(Instant::now())));
             }
             Some(Next::Look(_)) => self.look().await,
@@ -195,7 +220,7 @@ impl Rest {
     }
 
     async fn facts(&mut self) -> Facts {
-        if let Some(now) = loaded::look(&self.node).await {
+        if let Some(now) = loaded::look(&self.machine.node).await {
             if now.was_used_since(&self.loaded) {
                 self.local_use = Some(Instant::now());
             }
@@ -203,14 +228,14 @@ impl Rest {
         }
         let told = system::ask().await;
         // Our own are at rest, and in nobody's way.
-        if let Some(idle) = self.node.idle() {
+        if let Some(idle) = self.machine.node.idle() {
             idle.clear();
         }
-        let connections = match &self.exporter {
+        let connections = match &self.machine.exporter {
             Some(exporter) => exporter.open_connections().await,
             None => Some(0),
         };
-        let (book, now) = (self.holds.book(), Instant::now());
+        let (book, now) = (self.machine.holds.book(), Instant::now());
         let (local, rule) = (LocalTime::now(), &self.config.keep_awake);
         let last_work = now.saturating_duration_since(book.last_work);
         let kept = *rule != KeepAwake::Off && rule.wants(local, Some(last_work));
@@ -226,7 +251,7 @@ impl Rest {
     }
 
     async fn wished(&mut self, tell: oneshot::Sender<Result<(), Refusal>>) {
-        self.holds.end_leases();
+        self.machine.holds.end_leases();
         tracing::info!("a person wants this machine to sleep");
         if let Err(why) = self.sleep(Some(tell)).await {
             tracing::warn!(%why, "the machine was to sleep and does not");
@@ -248,10 +273,12 @@ impl Rest {
         let command = self.config.command.clone().unwrap_or_else(|| usual_command().to_owned());
         let gone = if self.is_busy() { Err(Refusal::Busy) } else { suspend::run(&command).await.map_err(Refusal::Failed) };
         if gone.is_err() {
-            self.announcer.announce(self.awake(None)).await;
+            self.machine.announcer.announce(self.awake(None)).await;
             return gone;
         }
         let gap = suspend::slept_since(before).await;
+        // What the other clock-watcher would find is this same sleep.
+        let _ = slept(&self.clock);
         self.woke(gap).await;
         gap.map(|_| ()).ok_or_else(|| Refusal::Failed(format!("`{command}` ended well, and the system went on running")))
     }
@@ -261,46 +288,46 @@ impl Rest {
             return Err(Refusal::Busy);
         }
         // A GPU that sleeps with a model in it may be lost; yet a model that does not go must not keep the machine awake.
-        if !loaded::unload(&self.node).await {
+        if !loaded::unload(&self.machine.node).await {
             tracing::warn!("a model could not be unloaded; the GPU may be lost by the sleep");
         }
         if self.is_busy() {
             return Err(Refusal::Busy);
         }
         let sleeping = Condition { sleeping: true, held: false, gap: None };
-        if !self.announcer.announce(sleeping).await {
+        if !self.machine.announcer.announce(sleeping).await {
             tracing::warn!("not every controller heard that this machine goes to sleep");
         }
-        if let Some(idle) = self.node.idle() {
+        if let Some(idle) = self.machine.node.idle() {
             idle.clear();
         }
-        let mut book = self.holds.watch();
+        let mut book = self.machine.holds.watch();
         let _ = tokio::time::timeout(LETS_GO, book.wait_for(|book| !book.held)).await;
         if self.is_busy() {
-            self.announcer.announce(self.awake(None)).await;
+            self.machine.announcer.announce(self.awake(None)).await;
             return Err(Refusal::Busy);
         }
         Ok(())
     }
 
     fn is_busy(&self) -> bool {
-        self.holds.book().is_busy(Instant::now())
+        self.machine.holds.book().is_busy(Instant::now())
     }
 
     fn awake(&self, gap: Option<Duration>) -> Condition {
-        Condition { sleeping: false, held: self.holds.book().held, gap }
+        Condition { sleeping: false, held: self.machine.holds.book().held, gap }
     }
 
     /// Whatever woke it wants something of it, and Windows would sleep again in two minutes: it is held from the first moment on.
     async fn woke(&mut self, gap: Option<Duration>) {
         if let Some(gap) = gap {
-            self.holds.lease(self.config.quiet_after);
+            self.machine.holds.lease(self.machine.quiet_after);
             self.gpu_unproved = true;
             self.loaded = Loaded::default();
             tracing::info!(slept = %humantime::format_duration(Duration::from_secs(gap.as_secs())), "this machine is awake");
         }
-        self.announcer.announce(Condition { held: gap.is_some(), ..self.awake(gap) }).await;
-        let after = self.config.after.map(|after| after.max(self.config.quiet_after));
+        self.machine.announcer.announce(Condition { held: gap.is_some(), ..self.awake(gap) }).await;
+        let after = self.config.after.map(|after| after.max(self.machine.quiet_after));
         self.next = after.map(|after| Next::Look(Instant::now() + after));
     }
 

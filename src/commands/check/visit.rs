@@ -135,7 +135,7 @@ impl Visit<'_> {
 
     async fn get(&self, addresses: &[SocketAddr], path: &str) -> Result<Reply, Trouble> {
         let path = format!("{}{path}", self.node.config().path_prefix);
-        let call = Call { method: Method::GET, path, host: self.node.host().clone(), body: Bytes::new() };
+        let call = Call { method: Method::GET, path, host: self.node.host().clone(), authorization: None, body: Bytes::new() };
         let timeouts = &self.config.timeouts;
         upstream::call(addresses, timeouts.connect, timeouts.metadata, call).await
     }

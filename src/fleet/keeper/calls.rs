@@ -38,7 +38,7 @@ impl Caller {
     async fn call(&self, method: Method, path: &str, body: Bytes, limit: Duration) -> Result<Reply, Trouble> {
         let link = self.node.connect(self.connect).await?;
         let path = format!("{}{path}", self.node.config().path_prefix);
-        let call = Call { method, path, host: self.node.host().clone(), body };
+        let call = Call { method, path, host: self.node.host().clone(), authorization: None, body };
         upstream::call_over(link, limit, call).await
     }
 

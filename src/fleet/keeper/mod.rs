@@ -166,7 +166,6 @@ impl Keeper {
             Message::ListRefuted => self.list_refuted(),
             Message::Refresh(tell) => self.refresh(tell),
             Message::PutToSleep(tell) => self.put_to_sleep(tell),
-            Message::Says(event) => self.observe(event, None),
         }
     }
 

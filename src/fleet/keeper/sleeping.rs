@@ -34,8 +34,10 @@ impl Keeper {
         }
         self.sleeping.push(tell);
         if self.sleeping.len() == 1 {
-            let (caller, kind) = (self.caller(), self.node.config().kind);
-            self.begin_job(async move { Done::Unloaded(if kind == NodeKind::Ollama { unload(&caller).await } else { Ok(()) }) });
+            let (caller, config) = (self.caller(), self.node.config());
+            // A worker does that itself, and knows better what runs.
+            let ours = config.kind == NodeKind::Ollama && config.sleep.worker.is_none();
+            self.begin_job(async move { Done::Unloaded(if ours { unload(&caller).await } else { Ok(()) }) });
         }
     }
 

@@ -23,6 +23,7 @@ fn node(index: usize, readiness: Readiness) -> Candidate {
         wakes_in: 20 * SECOND,
         service: None,
         active: 0,
+        elsewhere: 0.0,
         capacity: 4,
         weight: 1.0,
         idle_watts: None,

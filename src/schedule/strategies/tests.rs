@@ -24,6 +24,7 @@ fn node(index: usize) -> Candidate {
         wakes_in: Duration::ZERO,
         service: None,
         active: 0,
+        elsewhere: 0.0,
         capacity: 4,
         weight: 1.0,
         idle_watts: None,

@@ -1,0 +1,140 @@
+//! A controller, workers and the simulated Ollamas behind them: all real programs on loopback.
+
+use std::time::Duration;
+
+use ollama_proxy::simulator::Settings;
+use serde_json::Value;
+
+use crate::rig::{Node, Proxy, Reply, Scratch, get, pause, post, say};
+
+/// Longer than anything takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub const CHAT: &str = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"hello"}]}"#;
+
+pub fn quick() -> Settings {
+    Settings { load: Duration::ZERO, first_token: Duration::ZERO, token_gap: Duration::from_millis(2), tokens: 5, ..busy() }
+}
+
+/// Streams for four seconds.
+pub fn slow() -> Settings {
+    Settings { load: Duration::ZERO, first_token: Duration::ZERO, token_gap: Duration::from_millis(100), tokens: 40, ..busy() }
+}
+
+fn busy() -> Settings {
+    Settings { parallel: 16, ..Settings::default() }
+}
+
+/// A controller on a free port.
+pub struct Controller {
+    pub proxy: Proxy,
+    scratch: Scratch,
+}
+
+impl Controller {
+    pub fn start(args: &[&str]) -> Self {
+        let scratch = Scratch::new();
+        let proxy = Proxy::start(&scratch, &[&["controller"], args].concat());
+        Self { proxy, scratch }
+    }
+
+    /// Kills it, and starts another one on the same port with what it kept.
+    pub fn killed_and_back(self, args: &[&str]) -> Self {
+        let Self { proxy, scratch } = self;
+        let port = proxy.address.port().to_string();
+        drop(proxy);
+        let proxy = Proxy::start(&scratch, &[&["controller", "--port", &port], args].concat());
+        Self { proxy, scratch }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.proxy.address)
+    }
+
+    pub fn workers(&self) -> Value {
+        json(&get(self.proxy.address, "/internal/workers"))
+    }
+
+    /// What is told of one worker; null when there is none.
+    pub fn worker(&self, id: &str) -> Value {
+        let all = self.workers();
+        all["workers"].as_array().unwrap().iter().find(|worker| worker["worker_id"] == id).cloned().unwrap_or(Value::Null)
+    }
+
+    pub fn ids(&self) -> Vec<String> {
+        let all = self.workers();
+        all["workers"].as_array().unwrap().iter().map(|worker| worker["worker_id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What is told of one node; null when there is none.
+    pub fn node(&self, name: &str) -> Value {
+        let all = json(&get(self.proxy.address, "/nodes"));
+        all["nodes"].as_array().unwrap().iter().find(|node| node["name"] == name).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Waits until a node of this name is awake with its models known.
+    pub fn until_serving(&self, name: &str) {
+        until(&format!("{name} serves"), || {
+            let node = self.node(name);
+            node["power"]["state"] == "awake" && node["models"].as_array().is_some_and(|models| !models.is_empty())
+        });
+    }
+
+    pub fn chat(&self) -> Reply {
+        post(self.proxy.address, "/api/chat", CHAT)
+    }
+
+    /// A request of a worker, with this `Authorization`.
+    pub fn internal(&self, method: &str, path: &str, authorization: &str, body: &str) -> Reply {
+        let length = body.len();
+        let key = if authorization.is_empty() { String::new() } else { format!("Authorization: {authorization}\r\n") };
+        let head = format!("{method} /internal/workers{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{key}");
+        say(self.proxy.address, format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes())
+    }
+}
+
+/// A worker on a free port before a server.
+pub struct Worker {
+    pub proxy: Proxy,
+    _scratch: Scratch,
+}
+
+impl Worker {
+    /// With heartbeats each half second.
+    pub fn start(id: &str, server: &Node, controllers: &str, args: &[&str]) -> Self {
+        let (scratch, url) = (Scratch::new(), server.url());
+        let own = ["worker", "--worker-id", id, "--backend-url", &url, "--controller-url", controllers];
+        let quick = ["--heartbeat-interval", "500ms", "--registry-retry-delay", "200ms"];
+        let proxy = Proxy::start(&scratch, &[&own[..], &quick, args].concat());
+        Self { proxy, _scratch: scratch }
+    }
+}
+
+pub fn json(reply: &Reply) -> Value {
+    serde_json::from_str(&reply.body).unwrap_or_else(|bad| panic!("{bad}: {reply:?}"))
+}
+
+/// The node that served.
+pub fn served_by(reply: &Reply) -> String {
+    let head = reply.head.to_lowercase();
+    let line = head.lines().find_map(|line| line.strip_prefix("x-ollama-proxy-node: ")).unwrap_or_else(|| panic!("{reply:?}"));
+    line.to_owned()
+}
+
+/// Fails the test unless it is a whole streamed answer.
+#[track_caller]
+pub fn assert_whole(reply: &Reply) {
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(reply.body.contains("\"done\":true") && !reply.body.contains("\"error\""), "{reply:?}");
+}
+
+#[track_caller]
+pub fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..PATIENCE.as_millis() / 20 {
+        if holds() {
+            return;
+        }
+        pause();
+    }
+    panic!("never: {what}");
+}
