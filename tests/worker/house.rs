@@ -11,11 +11,14 @@ use serde_json::Value;
 use crate::logind::Logind;
 use crate::rig::{Node, Proxy, Scratch, bare, connect, get};
 
+/// Looks, 20 ms apart, that a machine with much to do may need until something has happened.
+pub const LOOKS: u32 = 2000;
+
 pub const CHAT: &str = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"hello"}]}"#;
 
 /// An Ollama whose answers take some seconds.
 pub fn slow() -> Node {
-    Node::with(Settings { tokens: 3000, token_gap: Duration::from_millis(20), ..Settings::default() })
+    Node::with(Settings { tokens: 3000, parallel: 4, token_gap: Duration::from_millis(20), ..Settings::default() })
 }
 
 /// A worker beside `node`, on the machine of `logind`.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
+use crate::house::LOOKS;
 use crate::rig::{PATIENCE, Scratch, pause};
 
 /// One inhibitor: what, who, why, mode, and our end of its descriptor.
@@ -52,13 +53,13 @@ impl Logind {
         let socket = std::env::temp_dir().join(format!("bus-{}-{}", std::process::id(), scratch.path().file_name()?.to_str()?));
         let config = scratch.join("bus.conf");
         let text = format!(
-            "<busconfig><type>system</type><listen>unix:path={}</listen><policy context=\"default\"><allow send_destination=\"*\" \
+            "<busconfig><type>session</type><listen>unix:path={}</listen><policy context=\"default\"><allow send_destination=\"*\" \
              eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>",
             socket.display()
         );
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new("dbus-daemon");
-        command.args([&format!("--config-file={config}"), "--nofork", "--nopidfile"]).stdin(Stdio::null());
+        command.args([&format!("--config-file={config}"), "--nofork", "--nopidfile"]).stdin(Stdio::null()).stderr(Stdio::null());
         let bus = command.spawn().unwrap();
         let mut connected = None;
         for _ in 0..PATIENCE.as_millis() / 20 {
@@ -95,7 +96,7 @@ impl Logind {
 
     /// Waits until so many inhibitors live.
     pub fn until_held(&self, count: usize) {
-        for _ in 0..PATIENCE.as_millis() / 20 {
+        for _ in 0..LOOKS {
             if self.held().len() == count {
                 return;
             }

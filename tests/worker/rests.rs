@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::house::{CHAT, controller, slow, state, stream, worker};
+use crate::house::{self, CHAT, controller, slow, state, stream, worker};
 use crate::logind::Logind;
-use crate::rig::{Node, PATIENCE, Proxy, Scratch, connect, pause, post};
+use crate::rig::{Node, Proxy, Scratch, connect, pause, post};
 
 /// Stops the worker, after writing down what is loaded at that moment.
 fn stop(node: &Node, proof: &str) -> String {
@@ -14,7 +14,7 @@ fn stop(node: &Node, proof: &str) -> String {
 }
 
 fn until_written(path: &str) -> String {
-    for _ in 0..PATIENCE.as_millis() / 20 {
+    for _ in 0..house::LOOKS {
         if let Some(text) = std::fs::read_to_string(path).ok().filter(|text| !text.is_empty()) {
             return text;
         }
@@ -24,7 +24,7 @@ fn until_written(path: &str) -> String {
 }
 
 fn until_state(controller: &Proxy, wanted: &str) {
-    for _ in 0..PATIENCE.as_millis() / 20 {
+    for _ in 0..house::LOOKS {
         if state(controller) == wanted {
             return;
         }
@@ -51,7 +51,7 @@ fn an_idle_machine_unloads_says_so_sleeps_and_says_when_it_is_awake() {
     assert_ne!(state(&controller), "awake", "it said so before");
     assert_eq!(logind.held().len(), 0);
     // Longer than any pause that a busy machine makes.
-    for _ in 0..250 {
+    for _ in 0..200 {
         pause();
     }
     signal(&worker, "-CONT");
@@ -104,7 +104,7 @@ fn work_people_inhibitors_and_other_programs_keep_it_awake() {
 }
 
 fn until_exists(path: &str) -> bool {
-    for _ in 0..PATIENCE.as_millis() / 20 {
+    for _ in 0..house::LOOKS {
         if Path::new(path).exists() {
             return true;
         }
@@ -126,7 +126,7 @@ fn a_person_s_sleep_goes_through_the_controller_to_the_worker() {
     assert_eq!(answer.status, 202, "{}", answer.body);
     assert!(answer.body.contains("suspending"), "{}", answer.body);
     until_written(&proof);
-    for _ in 0..250 {
+    for _ in 0..200 {
         pause();
     }
     signal(&worker, "-CONT");

@@ -20,14 +20,17 @@ const UNLOADS: Duration = Duration::from_secs(10);
 /// More models than this are not loaded at once anywhere.
 const MODELS: usize = 16;
 
+/// Some servers work the moment out anew for each answer.
+const JITTER: i64 = 1000;
+
 /// What is loaded, as `/api/ps` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded(BTreeMap<String, Entry>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Entry {
-    /// Moves with each use.
-    expires: String,
+    /// Milliseconds since 1970; moves with each use.
+    expires: i64,
     on_cpu: bool,
 }
 
@@ -37,7 +40,8 @@ impl Loaded {
         let models = ps["models"].as_array().map(Vec::as_slice).unwrap_or_default();
         let entry = |model: &Value| {
             let on_cpu = model["size_vram"].as_u64() == Some(0) && model["size"].as_u64() > Some(0);
-            let expires = model["expires_at"].as_str().unwrap_or_default().to_owned();
+            let expires = model["expires_at"].as_str().and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok());
+            let expires = expires.map(|at| at.timestamp_millis()).unwrap_or_default();
             Some((model["name"].as_str()?.to_owned(), Entry { expires, on_cpu }))
         };
         Self(models.iter().take(MODELS).filter_map(entry).collect())
@@ -45,7 +49,7 @@ impl Loaded {
 
     /// Whether a model was used, or loaded, since `before`. One that went was not.
     pub fn was_used_since(&self, before: &Self) -> bool {
-        self.0.iter().any(|(name, now)| before.0.get(name).is_none_or(|then| then.expires != now.expires))
+        self.0.iter().any(|(name, now)| before.0.get(name).is_none_or(|then| now.expires > then.expires + JITTER))
     }
 
     /// A model that lies in the machine's memory and not on its GPU.
@@ -98,11 +102,13 @@ mod tests {
 
     #[test]
     fn an_expiry_that_moved_or_a_new_model_is_somebody_s_use_and_one_that_went_is_not() {
-        let before = ps(&[("a", "10:00", 9), ("b", "10:05", 9)]);
+        let [ten, later] = ["2026-11-21T10:00:00.5+01:00", "2026-11-21T09:05:00Z"];
+        let before = ps(&[("a", ten, 9), ("b", later, 9)]);
         assert!(!before.was_used_since(&before));
-        assert!(!ps(&[("a", "10:00", 9)]).was_used_since(&before));
-        assert!(ps(&[("a", "10:01", 9)]).was_used_since(&before));
-        assert!(ps(&[("a", "10:00", 9), ("c", "10:00", 9)]).was_used_since(&before));
+        assert!(!ps(&[("a", ten, 9)]).was_used_since(&before));
+        assert!(ps(&[("a", later, 9)]).was_used_since(&before));
+        assert!(ps(&[("a", ten, 9), ("c", ten, 9)]).was_used_since(&before));
+        assert!(!ps(&[("a", "2026-11-21T09:00:00.9Z", 9)]).was_used_since(&before), "the same, worked out anew");
     }
 
     #[test]

@@ -35,6 +35,10 @@ const LETS_GO: Duration = Duration::from_secs(5);
 /// The answer to whoever wished the sleep leaves before the network does.
 const ANSWERS: Duration = Duration::from_millis(300);
 
+/// A connection that is seen in all of these looks stays.
+const LOOKS: u32 = 4;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+
 /// Wishes that wait. A second one is the same as the first.
 const WISHES: usize = 4;
 
@@ -231,10 +235,7 @@ impl Rest {
         if let Some(idle) = self.machine.node.idle() {
             idle.clear();
         }
-        let connections = match &self.machine.exporter {
-            Some(exporter) => exporter.open_connections().await,
-            None => Some(0),
-        };
+        let connections = self.connections().await;
         let (book, now) = (self.machine.holds.book(), Instant::now());
         let (local, rule) = (LocalTime::now(), &self.config.keep_awake);
         let last_work = now.saturating_duration_since(book.last_work);
@@ -248,6 +249,21 @@ impl Rest {
             person: told.person,
             kept_awake: kept.then(|| rule.next_change(local)),
         }
+    }
+
+    /// Of others, and of them those that stay: our own heartbeat asks what is loaded, and is gone at once.
+    async fn connections(&self) -> Option<u64> {
+        let exporter = self.machine.exporter.as_ref();
+        let Some(exporter) = exporter else { return Some(0) };
+        let mut open = None;
+        for _ in 0..LOOKS {
+            open = exporter.open_connections().await;
+            if open == Some(0) {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        open
     }
 
     async fn wished(&mut self, tell: oneshot::Sender<Result<(), Refusal>>) {
@@ -271,12 +287,15 @@ impl Rest {
         }
         let before = Reading::now();
         let command = self.config.command.clone().unwrap_or_else(|| usual_command().to_owned());
-        let gone = if self.is_busy() { Err(Refusal::Busy) } else { suspend::run(&command).await.map_err(Refusal::Failed) };
-        if gone.is_err() {
-            self.machine.announcer.announce(self.awake(None)).await;
-            return gone;
-        }
-        let gap = suspend::slept_since(before).await;
+        let gone =
+            if self.is_busy() { Err(Refusal::Busy) } else { suspend::run(&command, before).await.map_err(Refusal::Failed) };
+        let gap = match gone {
+            Ok(gap) => gap,
+            Err(why) => {
+                self.machine.announcer.announce(self.awake(None)).await;
+                return Err(why);
+            }
+        };
         // What the other clock-watcher would find is this same sleep.
         let _ = slept(&self.clock);
         self.woke(gap).await;

@@ -32,11 +32,22 @@ pub fn usual_command() -> &'static str {
     }
 }
 
-/// Runs the command.
+/// Runs the command, and waits until the machine is awake again; how long it slept since `before`. `None`: it did not sleep.
 ///
 /// # Errors
 /// Why the system does not sleep, in the command's own words.
-pub(super) async fn run(command: &str) -> Result<(), String> {
+pub(super) async fn run(command: &str, before: Reading) -> Result<Option<Duration>, String> {
+    let slept = slept_since(before);
+    tokio::pin!(slept);
+    // Some commands return before the sleep, some after it.
+    tokio::select! {
+        done = tell(command) => done?,
+        gap = &mut slept => return Ok(gap),
+    }
+    Ok(slept.await)
+}
+
+async fn tell(command: &str) -> Result<(), String> {
     let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
     let mut shell = Command::new(shell);
     shell.args([flag, command]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -53,7 +64,7 @@ pub(super) async fn run(command: &str) -> Result<(), String> {
 }
 
 /// Waits until the machine has slept since `before` and is awake again; how long that was. `None`: it did not sleep.
-pub(super) async fn slept_since(before: Reading) -> Option<Duration> {
+async fn slept_since(before: Reading) -> Option<Duration> {
     loop {
         let pause = Reading::now();
         tokio::time::sleep(LOOK).await;
@@ -74,8 +85,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_system_that_refuses_to_sleep_is_told_in_its_own_words() {
-        assert_eq!(run("true").await, Ok(()));
-        let why = run("echo Sleep verb not supported >&2; exit 1").await.unwrap_err();
+        assert_eq!(tell("true").await, Ok(()));
+        let why = tell("echo Sleep verb not supported >&2; exit 1").await.unwrap_err();
         assert!(why.contains("Sleep verb not supported"), "{why}");
     }
 }

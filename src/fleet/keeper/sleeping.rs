@@ -75,7 +75,13 @@ impl Keeper {
 
     pub(super) fn slept(&mut self, result: Result<(), String>) {
         match result {
-            Ok(()) => self.told_of_sleep(&Ok(())),
+            Ok(()) => {
+                // A word of its worker that crossed our wish is older than this.
+                if self.view.power == Power::Awake {
+                    self.observe(Event::GoesToSleep, None);
+                }
+                self.told_of_sleep(&Ok(()));
+            }
             Err(why) => {
                 tracing::warn!(node = %self.node.name(), why, "it could not be put to sleep");
                 if matches!(self.view.power, Power::Suspending { .. }) {
