@@ -1,6 +1,7 @@
 //! The only wiring: from settings to listeners, keepers, proxy, front and back to an orderly end.
 
 mod cluster;
+mod discovery;
 mod file_watch;
 mod records;
 mod reload;
@@ -26,7 +27,9 @@ use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds};
+use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics;
+use discovery::Discovery;
 use reload::{Counts, Hangups, Reloader};
 
 /// What running answers get after the end was asked for; the container's grace must be longer.
@@ -132,15 +135,10 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, end: watch::Rece
     let workers = cluster::registry(&config, &addresses, &snapshot);
     let journal = records::load(config.data_dir.as_deref()).await;
     let (mut tasks, mut keepers) = (JoinSet::new(), JoinSet::new());
-    let rules = Rules {
-        timeouts: config.timeouts.clone(),
-        wake: config.wake.clone(),
-        health_interval: config.health_interval,
-        cache_ttl: config.cache_ttl,
-        journal: journal.clone(),
-    };
+    let rules = keeper_rules(&config, journal.clone());
     let registry = metrics::Registry::default();
-    let nodes = cluster::with_workers(&config.nodes, workers.as_ref());
+    let discovery = Discovery::start(&config.nodes, &mut tasks).await;
+    let nodes = cluster::with_workers(&discovery.nodes(&config.nodes), workers.as_ref());
     let fleet = Fleet::start(&nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
     say_hello(&config, &fleet, &addresses);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
@@ -162,6 +160,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, end: watch::Rece
         error,
         notes: config.notes.clone(),
         settled: config.nodes.clone(),
+        discovery,
         worker_changes: workers.as_ref().map(Registry::changes),
         workers: workers.clone(),
     };
@@ -198,6 +197,16 @@ fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Res
         tasks.spawn(Notifier::new(fleet.clone(), targets).run());
     }
     Ok(())
+}
+
+fn keeper_rules(config: &Config, journal: Journal) -> Rules {
+    Rules {
+        timeouts: config.timeouts.clone(),
+        wake: config.wake.clone(),
+        health_interval: config.health_interval,
+        cache_ttl: config.cache_ttl,
+        journal,
+    }
 }
 
 fn schedule_rules(config: &Config) -> schedule::Rules {

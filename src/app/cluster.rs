@@ -17,7 +17,9 @@ use crate::schedule::Scheduler;
 /// The workers that are known from before, where workers may register.
 pub(super) fn registry(config: &Config, addresses: &[SocketAddr], snapshot: &Snapshot) -> Option<Registry> {
     let rules = config.registration.as_ref()?;
-    Some(Registry::new(rules.timeout, addresses.to_vec(), &snapshot.workers).showing(rules.key.clone()))
+    let registry = Registry::new(rules.timeout, addresses.to_vec(), &snapshot.workers).showing(rules.key.clone());
+    registry.settle(&config.nodes);
+    Some(registry)
 }
 
 /// The nodes of the settings, and those that workers are.

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 
 use super::access::{Access, Stranger};
 use super::message::{Heartbeat, Registration, Status};
-use super::registry::{NotTaken, Registry, Worker};
+use super::registry::{Heard, NotTaken, Registry, Worker};
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, body, reply};
 use crate::schedule::Scheduler;
+use crate::telemetry::journal::{Event, Unused};
 use crate::values::{Kind, ModelName};
 
 /// A registration has some hundred bytes.
@@ -86,8 +87,7 @@ impl Controller {
 
     async fn register(&self, told: Registration, peer: IpAddr) -> Response<Body> {
         let asleep = told.is_sleeping();
-        let from_settings = |name: &str| self.0.fleet.find(name).is_some_and(|node| !self.is_worker(node.name().as_str()));
-        let registered = match self.0.registry.register(told, peer, from_settings) {
+        let registered = match self.0.registry.register(told, peer) {
             Ok(registered) => registered,
             Err(why) => return not_taken(&why),
         };
@@ -108,18 +108,19 @@ impl Controller {
         reply::json(status, &told)
     }
 
-    fn is_worker(&self, node: &str) -> bool {
-        self.0.registry.all().iter().any(|(_, worker)| worker.name.as_str() == node)
-    }
-
     fn heartbeat(&self, said: Heartbeat, peer: IpAddr) -> Response<Body> {
         let id = said.worker_id.clone();
-        let Some((worker, relisted)) = self.0.registry.heard(said, peer) else {
+        let Some(Heard { worker, relisted, wastes }) = self.0.registry.heard(said, peer) else {
             return refused(
                 StatusCode::NOT_FOUND,
                 "this worker is not registered here, or another process is by its name: register again",
             );
         };
+        if wastes {
+            let unused =
+                Unused { seconds: worker.told.power.unused.unwrap_or_default(), why: worker.told.power.why_awake.clone() };
+            self.0.fleet.journal().note(Some(worker.name.as_str()), Event::Unused(unused));
+        }
         if let Some(node) = self.0.fleet.find(worker.name.as_str()) {
             match worker.status {
                 Status::Healthy => hears_from(&node, peer),

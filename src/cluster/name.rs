@@ -14,7 +14,7 @@ pub(super) fn unique(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
         return name.to_owned();
     }
     let stem = &name[..name.len().min(LONGEST - 8)];
-    (2_u32..).map(|number| format!("{stem}-{number}")).find(|name| !is_taken(name)).unwrap_or_default()
+    (2..=u32::MAX).map(|number| format!("{stem}-{number}")).find(|name| !is_taken(name)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ use crate::values::NodeName;
 /// More workers than this are no home any more.
 const WORKERS: usize = 512;
 
+/// A machine that may sleep, is awake, and had nothing to do for so long, wastes energy: its owner is told.
+const TOO_LONG: Duration = Duration::from_secs(4 * 60 * 60);
+
 /// How long whoever registers waits until its node is in force.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -33,6 +36,8 @@ struct Shared {
     own: Vec<SocketAddr>,
     /// What shows workers that it is we who want something of them.
     key: Option<Secret>,
+    /// Names of nodes that stand in the settings.
+    settled: Mutex<Vec<NodeName>>,
     /// Counts the changes of nodes.
     changed: watch::Sender<u64>,
     /// The last change that is in force.
@@ -74,6 +79,15 @@ pub(super) struct Registered {
     change: u64,
 }
 
+/// What a heartbeat told.
+pub(super) struct Heard {
+    pub(super) worker: Worker,
+    /// Its list is another one than before.
+    pub(super) relisted: bool,
+    /// It may sleep, and has been awake and without work for too long. Told once.
+    pub(super) wastes: bool,
+}
+
 /// Why a registration is not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotTaken {
@@ -103,7 +117,8 @@ impl Registry {
             workers.insert(id.clone(), worker);
         }
         let (changed, in_force) = (watch::channel(0).0, watch::channel(0).0);
-        Self(Arc::new(Shared { workers: Mutex::new(workers), timeout, own, key: None, changed, in_force }))
+        let (workers, settled) = (Mutex::new(workers), Mutex::default());
+        Self(Arc::new(Shared { workers, timeout, own, settled, key: None, changed, in_force }))
     }
 
     /// The same, with the key that workers want to see.
@@ -142,6 +157,11 @@ impl Registry {
         self.workers().iter().map(|(id, worker)| worker.node(id, self.0.key.as_ref())).collect()
     }
 
+    /// These nodes stand in the settings now: their names are no worker's.
+    pub fn settle(&self, nodes: &[NodeConfig]) {
+        *self.settled() = nodes.iter().map(|node| node.name.clone()).collect();
+    }
+
     /// All changes up to this one are in force.
     pub fn is_in_force(&self, number: u64) {
         self.0.in_force.send_replace(number);
@@ -158,13 +178,7 @@ impl Registry {
     }
 
     /// Takes a worker in, in the place of what it was before. A name that belongs to another living one gets a suffix.
-    /// `is_taken` says whether a node of that name stands in the settings.
-    pub(super) fn register(
-        &self,
-        told: Registration,
-        peer: IpAddr,
-        is_taken: impl Fn(&str) -> bool,
-    ) -> Result<Registered, NotTaken> {
+    pub(super) fn register(&self, told: Registration, peer: IpAddr) -> Result<Registered, NotTaken> {
         let peer = peer.to_canonical();
         let (told, port) = told.checked(peer).map_err(NotTaken::Refused)?;
         let at = SocketAddr::new(peer, port);
@@ -180,8 +194,11 @@ impl Registry {
             return Err(NotTaken::Full);
         }
         let wanted = told.node_name.clone().unwrap_or_else(|| id.clone());
-        let name_is_taken =
-            |name: &str| is_taken(name) || workers.iter().any(|(other, worker)| *other != id && worker.name.as_str() == name);
+        let settled = self.settled();
+        let name_is_taken = |name: &str| {
+            settled.iter().any(|known| known.as_str() == name)
+                || workers.iter().any(|(other, worker)| *other != id && worker.name.as_str() == name)
+        };
         let name = NodeName::new(&unique(&wanted, name_is_taken));
         if name.as_str() != wanted || id != told.worker_id {
             tracing::warn!(worker = %told.worker_id, as = %id, node = %name, "its name is another's, so it got a suffix");
@@ -203,9 +220,9 @@ impl Registry {
         let _ = tokio::time::timeout(PATIENCE, in_force.wait_for(|last| *last >= registered.change)).await;
     }
 
-    /// Hears how a worker is, and whether its list is another one than before; `None`: it is not known here, as it says it
+    /// Hears how a worker is, and what of it is news; `None`: it is not known here, as it says it
     /// is, and shall register.
-    pub(super) fn heard(&self, said: Heartbeat, peer: IpAddr) -> Option<(Worker, bool)> {
+    pub(super) fn heard(&self, said: Heartbeat, peer: IpAddr) -> Option<Heard> {
         let said = said.bounded();
         let status = said.status();
         let mut workers = self.workers();
@@ -226,14 +243,16 @@ impl Registry {
         let relisted = said.list.is_some() && said.list != worker.told.list;
         worker.told.list = said.list.or(worker.told.list.take());
         // Its class and its abilities are those of its registration.
-        let PowerWord { always_on, can_sleep, .. } = worker.told.power;
+        let PowerWord { always_on, can_sleep, unused: before, .. } = worker.told.power;
+        let is_long = |unused: Option<f64>| unused.is_some_and(|seconds| seconds >= TOO_LONG.as_secs_f64());
+        let wastes = is_long(said.power.unused) && !is_long(before) && !always_on && status == Status::Healthy;
         worker.told.power = PowerWord { always_on, can_sleep, ..said.power };
         let worker = worker.clone();
         drop(workers);
         if was_draining != (status == Status::Draining) {
             self.change();
         }
-        Some((worker, relisted))
+        Some(Heard { worker, relisted, wastes })
     }
 
     /// A worker leaves: at once, or once it has ended what runs. `false`: it is not known.
@@ -291,6 +310,10 @@ impl Registry {
     fn change(&self) -> u64 {
         self.0.changed.send_modify(|changes| *changes += 1);
         *self.0.changed.borrow()
+    }
+
+    fn settled(&self) -> MutexGuard<'_, Vec<NodeName>> {
+        self.0.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn workers(&self) -> MutexGuard<'_, BTreeMap<String, Worker>> {

@@ -50,6 +50,7 @@ enum Judgement {
 struct Silent {
     status: Status,
     always_on: bool,
+    /// A request is in its hands.
     in_use: bool,
     /// Another worker of the same machine is heard.
     machine_is_up: bool,
@@ -91,10 +92,12 @@ impl Watchman {
             if node.last_seen().is_some_and(|seen| now.saturating_duration_since(seen) < timeout) {
                 continue;
             }
-            let machine_is_up =
-                workers.iter().any(|(other, mate)| other != id && mate.at.ip() == worker.at.ip() && !is_silent(mate));
+            // Two workers of a machine that falls asleep fall silent together, within a heartbeat.
+            let outlives =
+                |mate: &Worker| mate.at.ip() == worker.at.ip() && mate.heard.saturating_duration_since(worker.heard) >= timeout;
+            let machine_is_up = workers.iter().any(|(other, mate)| other != id && outlives(mate));
             let (status, always_on) = (worker.status, worker.told.power.always_on);
-            match judge(Silent { status, always_on, in_use: node.in_use(), machine_is_up }) {
+            match judge(Silent { status, always_on, in_use: node.active() > node.held(), machine_is_up }) {
                 Judgement::Nothing => {}
                 Judgement::Sleeps => node.fell_silent("no heartbeat of its worker came any more"),
                 Judgement::Gone => self.drop_worker(id, now, "it said nothing any more"),

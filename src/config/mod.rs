@@ -116,6 +116,8 @@ pub struct NodeConfig {
     pub hosts: Vec<HostPort>,
     /// Path in front of every upstream path, without trailing slash; usually empty.
     pub path_prefix: String,
+    /// Its host is a name, and every address of that is a node of its own, always on.
+    pub discovered: bool,
     /// Checked regularly, never considered asleep (`DESIGN` class "always-on").
     pub always_on: bool,
     /// Takes part at all.

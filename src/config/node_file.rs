@@ -70,12 +70,13 @@ fn node<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<FileN
         document.fault(object.at, "a node has no `name`: give it one, such as \"name\": \"gaming-pc\"");
     }
     let name = stated_name.and_then(|at| document.parsed(at, "name", node_name)).unwrap_or_default();
-    let (hosts, path_prefix) = hosts(document, &mut object);
+    let (hosts, path_prefix, discovered) = hosts(document, &mut object);
     let wake = object.take("wake");
     let config = NodeConfig {
         name: NodeName::new(&name),
         hosts,
         path_prefix,
+        discovered,
         always_on: false,
         enabled: take_boolean(document, &mut object, "enabled").unwrap_or(true),
         weight: object.take("weight").and_then(|at| document.parsed(at, "weight", weight)).unwrap_or(1.0),
@@ -111,22 +112,27 @@ fn note_later_keys(document: &mut Document<'_>, object: &mut Object<'_>, keys: &
     elsewhere
 }
 
-/// Addresses in order, and the path that all of them share.
-fn hosts<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> (Vec<HostPort>, String) {
+/// Addresses in order, the path that all of them share, and whether the one is a name with a node behind each address.
+fn hosts<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> (Vec<HostPort>, String, bool) {
     let port = object.take("port").and_then(|at| document.parsed(at, "port", address::tcp_port)).unwrap_or(OLLAMA_PORT);
     let stated = object.take("hosts").map(|at| document.one_or_list(at, "`hosts`")).unwrap_or_default();
     let mut hosts = Vec::new();
     let mut prefix: Option<String> = None;
+    let mut discovered = false;
     for at in stated {
         let Some(found) = document.parsed(at, "hosts", |text| address::node_host(text, port)) else { continue };
         if prefix.get_or_insert_with(|| found.prefix.clone()) != &found.prefix {
             document.fault(at, "the `hosts` of one node must have the same path: they are one server");
         }
+        discovered |= found.discovered;
         if !hosts.contains(&found.at) {
             hosts.push(found.at);
         }
+        if discovered && hosts.len() > 1 {
+            document.fault(at, "a `dns:` name must be the only one of its node: it stands for many machines");
+        }
     }
-    (hosts, prefix.unwrap_or_default())
+    (hosts, prefix.unwrap_or_default(), discovered)
 }
 
 fn ranges<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> Vec<ModelRange> {

@@ -151,6 +151,7 @@ fn place(drafts: &mut Vec<Draft>, index: usize, url: &Upstream, named: &Named) -
     if let Some(at) = drafts.iter().position(|draft| draft.config.hosts.is_empty() && draft.config.name.as_str() == name) {
         drafts[at].config.hosts.push(url.at.clone());
         drafts[at].config.path_prefix.clone_from(&url.prefix);
+        drafts[at].config.discovered = url.discovered;
         drafts[at].origin.clone_from(&named.origin);
         return at;
     }
@@ -168,7 +169,7 @@ fn place(drafts: &mut Vec<Draft>, index: usize, url: &Upstream, named: &Named) -
 }
 
 fn bare(name: &str, url: &Upstream) -> NodeConfig {
-    NodeConfig::new(NodeName::new(name), url.at.clone(), url.prefix.clone())
+    NodeConfig { discovered: url.discovered, ..NodeConfig::new(NodeName::new(name), url.at.clone(), url.prefix.clone()) }
 }
 
 impl NodeConfig {
@@ -178,6 +179,7 @@ impl NodeConfig {
             name,
             hosts: vec![at],
             path_prefix,
+            discovered: false,
             always_on: false,
             enabled: true,
             weight: 1.0,
@@ -221,6 +223,10 @@ fn class(draft: &Draft, stated: Option<bool>) -> bool {
     let wake = &draft.config.wake;
     let wakes = draft.wake_stated || wake.mac.is_some() || wake.url.is_some();
     let here = draft.config.hosts.iter().all(|host| address::is_loopback(&host.host));
+    // Behind a name machines come and go by themselves; nobody could be woken by its address.
+    if draft.config.discovered {
+        return true;
+    }
     draft.stated.or(stated).unwrap_or(!wakes && (draft.from_file || here))
 }
 

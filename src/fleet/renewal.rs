@@ -276,6 +276,7 @@ fn is_same_service(a: &NodeConfig, b: &NodeConfig) -> bool {
         name,
         hosts: _,
         path_prefix: _,
+        discovered: _,
         always_on,
         enabled,
         weight: _,

@@ -1,11 +1,13 @@
 //! A controller, workers and the simulated Ollamas behind them: all real programs on loopback.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use ollama_proxy::simulator::Settings;
 use serde_json::Value;
 
-use crate::rig::{Node, Proxy, Reply, Scratch, get, pause, post, say};
+use crate::rig::{Node, Proxy, Reply, Scratch, connect, get, pause, post, say};
 
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,6 +47,12 @@ impl Controller {
         drop(proxy);
         let proxy = Proxy::start(&scratch, &[&["controller", "--port", &port], args].concat());
         Self { proxy, scratch }
+    }
+
+    /// Waits until its state on disk holds this.
+    pub fn until_kept(&self, text: &str) {
+        let state = self.scratch.join("data/state.json");
+        until("it is kept", || std::fs::read_to_string(&state).is_ok_and(|kept| kept.contains(text)));
     }
 
     pub fn url(&self) -> String {
@@ -108,6 +116,28 @@ impl Worker {
         let proxy = Proxy::start(&scratch, &[&own[..], &quick, args].concat());
         Self { proxy, _scratch: scratch }
     }
+}
+
+/// A chat whose answer has begun.
+pub fn begun(controller: &Controller) -> BufReader<TcpStream> {
+    let mut stream = connect(controller.proxy.address);
+    let length = CHAT.len();
+    let head = "POST /api/chat HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    stream.write_all(format!("{head}Content-Length: {length}\r\n\r\n{CHAT}").as_bytes()).unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    while !line.contains("\"done\":false") {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "the answer never begins");
+    }
+    reader
+}
+
+/// The rest of an answer; how many pieces came, the last with the end mark.
+pub fn rest(reader: &mut BufReader<TcpStream>) -> usize {
+    let lines: Vec<String> = reader.lines().map(Result::unwrap).filter(|line| line.contains("\"done\"")).collect();
+    assert!(lines.last().is_some_and(|line| line.contains("\"done\":true")), "{lines:?}");
+    lines.len()
 }
 
 pub fn json(reply: &Reply) -> Value {

@@ -7,4 +7,5 @@ mod house;
 #[path = "../shared/program.rs"]
 mod rig;
 
+mod internal;
 mod registration;

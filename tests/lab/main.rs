@@ -22,6 +22,7 @@ mod sleeper;
 #[path = "client/words.rs"]
 mod words;
 
+mod cluster;
 mod distribution;
 mod dormant;
 mod ending;

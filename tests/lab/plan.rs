@@ -42,6 +42,19 @@ pub struct Plan {
     node_file: Option<Value>,
 }
 
+/// An empty directory for the logs of a test. `None`, loudly, where there can be no laboratory.
+pub fn usable(test: &str) -> Option<PathBuf> {
+    if let Some(reason) = missing() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{test}: {reason}");
+        // Written past the test harness, which shows `eprintln!` of failed tests only.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {reason} ({test})");
+        return None;
+    }
+    let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("lab").join(test);
+    let _ = std::fs::remove_dir_all(&logs);
+    Some(logs)
+}
+
 impl Plan {
     /// A Pi at 10.77.0.2/24 with a default route, and the proxy on it. Without another wish it serves [`Machine::usual`].
     pub fn named(test: &str) -> Self {
@@ -136,17 +149,10 @@ impl Plan {
 
     /// Builds it, and waits until the proxy answers. `None`, loudly, where there can be no laboratory.
     pub fn start(mut self) -> Option<Lab> {
-        if let Some(reason) = missing() {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{}: {reason}", self.test);
-            // Written past the test harness, which shows `eprintln!` of failed tests only.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: {reason} ({})", self.test);
-            return None;
-        }
+        let logs = usable(&self.test)?;
         if self.machines.is_empty() {
             self.machines.push(Machine::usual());
         }
-        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("lab").join(&self.test);
-        let _ = std::fs::remove_dir_all(&logs);
         let network = self.wire();
         network.until_it_passes_frames();
         let hosts = self.machines.iter().map(|machine| {

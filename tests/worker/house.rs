@@ -34,11 +34,11 @@ pub fn worker(node: &Node, logind: &Logind, scratch: &Scratch, controller: Optio
     Proxy::from(command)
 }
 
-pub fn controller(scratch: &Scratch) -> Proxy {
+pub fn controller(scratch: &Scratch, args: &[&str]) -> Proxy {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ollama-proxy"));
     bare(&mut command, scratch);
     let data = scratch.join("controller");
-    command.args(["controller", "--host", "127.0.0.1", "--port", "0", "--data-dir", &data]);
+    command.args(["controller", "--host", "127.0.0.1", "--port", "0", "--data-dir", &data]).args(args);
     Proxy::from(command)
 }
 

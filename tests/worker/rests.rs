@@ -41,7 +41,7 @@ fn signal(worker: &Proxy, signal: &str) {
 fn an_idle_machine_unloads_says_so_sleeps_and_says_when_it_is_awake() {
     let (node, scratch) = (Node::start(), Scratch::new());
     let Some(logind) = Logind::start(&scratch) else { return };
-    let (controller, proof) = (controller(&scratch), scratch.join("proof"));
+    let (controller, proof) = (controller(&scratch, &[]), scratch.join("proof"));
     let command = stop(&node, &proof);
     let args = ["--suspend-after", "2s", "--suspend-command", &command];
     let worker = worker(&node, &logind, &scratch, Some(controller.address), &args);
@@ -117,7 +117,7 @@ fn until_exists(path: &str) -> bool {
 fn a_person_s_sleep_goes_through_the_controller_to_the_worker() {
     let (node, scratch) = (Node::start(), Scratch::new());
     let Some(logind) = Logind::start(&scratch) else { return };
-    let (controller, proof) = (controller(&scratch), scratch.join("proof"));
+    let (controller, proof) = (controller(&scratch, &[]), scratch.join("proof"));
     let command = stop(&node, &proof);
     let worker = worker(&node, &logind, &scratch, Some(controller.address), &["--suspend-command", &command]);
     worker.written("registered");
@@ -137,7 +137,7 @@ fn a_person_s_sleep_goes_through_the_controller_to_the_worker() {
 fn a_system_that_does_not_sleep_is_told_and_the_worker_goes_on() {
     let (node, scratch) = (Node::start(), Scratch::new());
     let Some(logind) = Logind::start(&scratch) else { return };
-    let controller = controller(&scratch);
+    let controller = controller(&scratch, &[]);
     let args = ["--suspend-after", "1s", "--suspend-command", "echo Sleep verb not supported >&2; exit 1"];
     let worker = worker(&node, &logind, &scratch, Some(controller.address), &args);
     let line = worker.written("does not");
