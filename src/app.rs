@@ -165,10 +165,7 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, end: watch::Rece
         workers: workers.clone(),
     };
     tasks.spawn(reloader.run(keepers, hangups));
-    let providers = Providers::new(&config.providers).map_err(anyhow::Error::from)?;
-    if !providers.all().is_empty() {
-        tasks.spawn(providers.clone().keep_lists(config.cache_ttl));
-    }
+    let providers = cloud(&config, &mut tasks)?;
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), requests, end.clone());
     notifications(&config, &fleet, &mut tasks)?;
     let front = Front::new(proxy, dashboard, registry, Origins::new(&config.cors_origins), config_error, controller, door);
@@ -188,6 +185,15 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, end: watch::Rece
         records::save(&dir, &journal).await;
     }
     Ok(())
+}
+
+/// The providers, and who keeps their lists.
+fn cloud(config: &Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<Providers> {
+    let providers = Providers::new(&config.providers)?;
+    if !providers.all().is_empty() {
+        tasks.spawn(providers.clone().keep_lists(config.cache_ttl));
+    }
+    Ok(providers)
 }
 
 /// Follows the journal for what the owner should be told, if he wants to be told.

@@ -36,9 +36,9 @@ pub(super) struct Discovery {
 impl Discovery {
     /// Resolves the names of these nodes once, and follows them in `tasks`.
     pub(super) async fn start(settled: &[NodeConfig], tasks: &mut JoinSet<anyhow::Result<()>>) -> Self {
-        let (names, named) = watch::channel(names_of(settled));
-        let mut found = Found::new();
-        resolve(&names.borrow().clone(), &mut found).await;
+        let (wanted, mut found) = (names_of(settled), Found::new());
+        resolve(&wanted, &mut found).await;
+        let (names, named) = watch::channel(wanted);
         let (tell, told) = watch::channel(found);
         tasks.spawn(follow(named, tell));
         Self { names, found: told }
