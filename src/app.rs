@@ -41,6 +41,10 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// An SD card is not written more often than this.
 const BETWEEN_WRITES: Duration = Duration::from_secs(10);
 
+const NO_NODE: &str = "no Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434";
+const NO_WORKER: &str =
+    "no worker has registered yet: start `ollama-proxy worker` beside an Ollama, with this controller as CONTROLLER_URL";
+
 /// Why the program cannot go on; each has its exit code.
 #[derive(Debug)]
 pub enum Failure {
@@ -230,6 +234,7 @@ fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
         no_own_calls: config.health_interval.is_none(),
         providers,
         list_cloud_models: config.list_cloud_models,
+        nobody: if config.registration.is_some() { NO_WORKER } else { NO_NODE },
         instance,
     }
 }

@@ -15,6 +15,9 @@ use crate::catalog::RawJson;
 use crate::config::{HostPort, NodeConfig, Secret, WorkerHand};
 use crate::values::NodeName;
 
+#[cfg(test)]
+mod tests;
+
 /// More workers than this are no home any more.
 const WORKERS: usize = 512;
 

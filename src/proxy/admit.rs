@@ -125,8 +125,8 @@ impl Proxy {
         let nodes = self.0.fleet.nodes();
         if nodes.enabled().next().is_none() {
             let text = match nodes.len() {
-                0 => "no Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434",
-                _ => "every node is disabled in the node file: remove `\"enabled\": false` from one",
+                0 => self.0.settings.nobody,
+                _ => "every node is disabled in the node file, or is a worker that is leaving",
             };
             return Err(Fault::ours(Kind::NoNode, Retry::Never, text));
         }

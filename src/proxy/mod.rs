@@ -87,6 +87,8 @@ pub struct Settings {
     pub providers: Providers,
     /// Whether their models stand in the lists of models.
     pub list_cloud_models: bool,
+    /// What a client is told, and its owner can do, while there is no node.
+    pub nobody: &'static str,
     /// Names this process in `Via`, to recognise loops.
     pub instance: String,
 }

@@ -1,9 +1,11 @@
 //! What the internal routes refuse, and that a refusal changes nothing; the words of seed workers and later versions.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use crate::house::{Controller, assert_whole, json, quick, served_by, until};
-use crate::rig::{Node, say};
+use crate::rig::{Node, connect, say};
 
 const KEY: &str = "Bearer the-key";
 
@@ -145,13 +147,39 @@ fn a_name_is_taken_over_only_with_the_key() {
 #[test]
 fn a_worker_that_announces_sleep_is_asleep_and_not_lost() {
     let (_server, controller) = keyed(&["--heartbeat-timeout", "1s", "--heartbeat-check-interval", "100ms"]);
-    until("it is awake", || controller.node("one")["power"]["state"] == "awake");
-    assert_eq!(controller.internal("POST", "/heartbeat", KEY, &beat("one", "sleeping")).status, 200);
+    let says = |status: &str| controller.internal("POST", "/heartbeat", KEY, &beat("one", status)).status;
+    until("it is awake", || says("healthy") == 200 && controller.node("one")["power"]["state"] == "awake");
+    assert_eq!(says("sleeping"), 200);
     until("it goes to sleep", || controller.node("one")["power"]["state"] == "suspending");
+    // Long after the time that a silent worker gets it is still known, and its models are listed.
+    for _ in 0..100 {
+        crate::rig::pause();
+    }
     let told = controller.internal("GET", "", KEY, "").body;
     assert!(told.contains("\"status\":\"sleeping\""), "{told}");
-    // Its models are still listed while it sleeps.
     assert!(crate::rig::get(controller.proxy.address, "/api/tags").body.contains("llama3.2:3b"));
+}
+
+#[test]
+fn a_machine_that_falls_asleep_in_the_midst_of_a_word_has_said_nothing() {
+    let (_server, controller) = keyed(&[]);
+    let before = listed(&controller);
+    let word = beat("one", "sleeping");
+    let head = format!(
+        "POST /internal/workers/heartbeat HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\nContent-Length: {}\r\n\r\n",
+        word.len()
+    );
+    // One connection stands there half said, the other breaks off.
+    let half = format!("{head}{}", &word[..word.len() / 2]);
+    let mut stands = connect(controller.proxy.address);
+    stands.write_all(half.as_bytes()).unwrap();
+    let mut breaks = connect(controller.proxy.address);
+    breaks.write_all(half.as_bytes()).unwrap();
+    drop(breaks);
+    assert_eq!(controller.internal("POST", "/heartbeat", KEY, &beat("one", "healthy")).status, 200);
+    assert_eq!(listed(&controller), before);
+    until("it is awake", || controller.node("one")["power"]["state"] == "awake");
+    drop(stands);
 }
 
 #[test]

@@ -79,6 +79,7 @@ fn a_controller_that_forgot_its_workers_is_told_anew_within_a_heartbeat() {
     let _worker = Worker::start("gpu-1", &server, &controller.url(), &[]);
     controller.until_serving("gpu-1");
     assert_eq!(controller.internal("DELETE", "/gpu-1?force=true", "", "").status, 200);
+    until("it registers again", || controller.ids() == ["gpu-1"]);
     controller.until_serving("gpu-1");
 }
 

@@ -35,7 +35,7 @@ fn machine(number: usize) -> Machine {
         .called(GPUS[number], &format!("02:00:00:00:77:3{number}"))
         .at("home", &format!("10.77.0.3{number}/24"))
         .resume(Duration::from_millis(600))
-        .simulates("--first-token", "5ms")
+        .simulates("--first-token", "20ms")
         .simulates("--token-gap", "1ms")
         .simulates("--tokens", "3")
         .simulates("--parallel", "16")
@@ -157,28 +157,28 @@ fn workers_and_controllers_are_killed_in_turn_under_load_and_nothing_is_lost() {
     (0..2).for_each(|controller| cluster.until_serving(controller, &GPUS));
 
     // Undisturbed, both with the model have the same load: least-loaded, whichever controller a request comes through.
-    let (one, other) = (cluster.load(0, 2000), cluster.load(1, 2000));
-    let shares = [assert_all_served("through the first", one, 2000), assert_all_served("through the second", other, 2000)];
+    let (one, other) = (cluster.load(0, 1000), cluster.load(1, 1000));
+    let shares = [assert_all_served("through the first", one, 1000), assert_all_served("through the second", other, 1000)];
     for gpu in 0..2 {
         let served = shares[0][gpu] + shares[1][gpu];
-        assert!(served.abs_diff(2000) <= 200, "{} served {served} of 4000", GPUS[gpu]);
+        assert!(served.abs_diff(1000) <= 100, "{} served {served} of 2000", GPUS[gpu]);
     }
 
     // The load outlasts the disturbance: it is begun anew until the disturbance is over.
     for worker in 0..3 {
-        let (one, other) = (cluster.load(0, 1500), cluster.load(1, 1500));
-        one.until_answered(200);
+        let (one, other) = (cluster.load(0, 800), cluster.load(1, 800));
+        one.until_answered(100);
         cluster.kill_and_restart_worker(worker);
-        assert_all_served("while a worker was killed, through the first", one, 1500);
-        assert_all_served("while a worker was killed, through the second", other, 1500);
+        assert_all_served("while a worker was killed, through the first", one, 800);
+        assert_all_served("while a worker was killed, through the second", other, 800);
     }
     for controller in 0..2 {
         let survivor = 1 - controller;
-        let load = cluster.load(survivor, 1500);
-        load.until_answered(200);
+        let load = cluster.load(survivor, 800);
+        load.until_answered(100);
         cluster.controllers[controller].crash();
         cluster.controllers[controller].start_again();
-        assert_all_served("while the other controller was killed", load, 1500);
+        assert_all_served("while the other controller was killed", load, 800);
         cluster.until_serving(controller, &GPUS);
         assert_all_served("through the controller that came back", cluster.load(controller, 200), 200);
     }
@@ -201,12 +201,12 @@ fn a_cut_network_heals() {
     let settings = "--internal-api-key lab --heartbeat-timeout 3s --heartbeat-check-interval 500ms";
     let Some(cluster) = Cluster::start("cluster_cut", 1, 2, settings, "--internal-api-key lab --always-on") else { return };
     cluster.until_serving(0, &GPUS[..2]);
-    let load = cluster.load(0, 1500);
-    load.until_answered(200);
+    let load = cluster.load(0, 800);
+    load.until_answered(100);
     cluster.network.ip("gpu1", "link set eth0 down");
     // Silent and probed in vain, it leaves the pool; until then requests found the other one.
     eventually("it left the pool", LIMIT, || cluster.worker(0, "gpu1").is_null());
-    assert_all_served("while the network was cut", load, 1500);
+    assert_all_served("while the network was cut", load, 800);
     cluster.network.ip("gpu1", "link set eth0 up");
     cluster.until_serving(0, &["gpu1"]);
     let served = assert_all_served("after it was mended", cluster.load(0, 400), 400);
@@ -257,10 +257,10 @@ fn only_whoever_has_the_key_registers_from_another_machine_and_only_itself() {
     // The living one falls silent, and its name is stale.
     cluster.hosts[0].sleep();
     eventually("it is asleep", LIMIT, || cluster.worker(0, "gpu1")["state"] == "asleep");
-    assert_eq!(claim("gpu1", "http://localhost:11500", no_key).status, 401);
+    assert_eq!(claim("gpu1", "http://localhost:1800", no_key).status, 401);
     assert_eq!(cluster.worker(0, "gpu1")["endpoint"], "http://10.77.0.30:8001");
-    assert_eq!(registered(&claim("gpu1", "http://localhost:11500", KEY)), (200, "gpu1".to_owned()));
-    assert_eq!(cluster.worker(0, "gpu1")["endpoint"], "http://10.77.0.31:11500");
+    assert_eq!(registered(&claim("gpu1", "http://localhost:1800", KEY)), (200, "gpu1".to_owned()));
+    assert_eq!(cluster.worker(0, "gpu1")["endpoint"], "http://10.77.0.31:1800");
 }
 
 #[test]

@@ -93,6 +93,20 @@ fn least_connections_and_least_loaded_take_the_emptiest() {
 }
 
 #[test]
+fn what_others_have_at_a_node_counts_as_its_load() {
+    let nodes = [
+        Candidate { active: 1, elsewhere: 2.5, capacity: 4, ..node(0) },
+        Candidate { active: 3, capacity: 4, ..node(1) },
+        Candidate { elsewhere: 3.2, capacity: 4, ..node(2) },
+    ];
+    let mut turns = Turns::default();
+    for strategy in [Strategy::LeastConnections, Strategy::LeastLoaded] {
+        assert_eq!(pick_of(strategy, &nodes, &[0, 1, 2], &mut turns), 1);
+        assert_eq!(pick_of(strategy, &nodes, &[0, 2], &mut turns), 2);
+    }
+}
+
+#[test]
 fn least_energy_takes_the_thriftiest_and_among_these_the_least_loaded() {
     let nodes = [
         Candidate { idle_watts: Some(90.0), ..node(0) },
