@@ -128,7 +128,8 @@ impl Drop for Logind {
 fn sign_on(stream: &mut UnixStream) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let uid = std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap();
-    let hex: String = uid.to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
+    // Digits in hexadecimal are a 3 and themselves.
+    let hex: String = uid.to_string().chars().flat_map(|digit| ['3', digit]).collect();
     stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\n").as_bytes()).unwrap();
     assert!(line(stream).starts_with("OK"));
     stream.write_all(b"NEGOTIATE_UNIX_FD\r\n").unwrap();
@@ -198,7 +199,9 @@ fn answer(call: &Call, state: &mut State) -> (&'static str, Vec<u8>, Option<Unix
             let mut list = Vec::new();
             for inhibitor in all {
                 align(&mut list, 8);
-                inhibitor.iter().for_each(|text| put_text(&mut list, text));
+                for text in inhibitor {
+                    put_text(&mut list, text);
+                }
                 put_u32(&mut list, 0);
                 put_u32(&mut list, 1);
             }

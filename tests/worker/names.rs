@@ -51,9 +51,9 @@ fn machines_behind_a_name_become_nodes_and_come_and_go_with_its_addresses() {
     let hosts = scratch.join("hosts");
     let port = machines(&["127.0.0.2", "127.0.0.3", "127.0.0.4"]);
     let answer = |addresses: &[&str]| {
-        let lines: String = addresses.iter().map(|address| format!("{address} ollama.test\n")).collect();
+        let lines: Vec<String> = addresses.iter().map(|address| format!("{address} ollama.test\n")).collect();
         // In place: the file is mounted over another one.
-        std::fs::write(&hosts, format!("127.0.0.1 localhost\n{lines}")).unwrap();
+        std::fs::write(&hosts, format!("127.0.0.1 localhost\n{}", lines.concat())).unwrap();
     };
     answer(&["127.0.0.2", "127.0.0.3"]);
     let unshared = ["--user", "--map-root-user", "--mount"];
