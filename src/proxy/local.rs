@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Proxy;
 use super::metrics::Recall;
 use crate::catalog::{self, Cached, Lookup};
-use crate::classify::{Ask, Class, Metadata, Shape};
+use crate::classify::{Ask, Metadata, Shape};
 use crate::fleet::Node;
 use crate::http::{Body, body, headers, reply};
 use crate::upstream::{self, Call};
@@ -22,15 +22,13 @@ use crate::values::{Fault, Kind, Retry};
 const PS: Duration = Duration::from_secs(2);
 
 impl Proxy {
-    /// `None`: the ask needs a node.
-    pub(super) async fn answer_from_catalog(&self, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
-        match &ask.class {
-            Class::Metadata(metadata) => self.metadata(metadata, ask, head).await,
-            Class::Unload(_) | Class::Inference | Class::Mutation(_) | Class::Other { .. } => Ok(None),
-        }
-    }
-
-    async fn metadata(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
+    /// `None`: a node is to be asked.
+    pub(super) async fn answer_from_catalog(
+        &self,
+        metadata: &Metadata,
+        ask: &Ask,
+        head: &Parts,
+    ) -> Result<Option<Response<Body>>, Fault> {
         let nodes = self.0.fleet.nodes();
         // For strict test servers: what they get is what the client sent, no more.
         let can_answer = |node: &Node| node.may_be_asked() && !node.view().power.in_progress();

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::tally::Figures;
 use crate::fleet::Node;
 use crate::telemetry::metrics::{ANSWER_SECONDS, Counter, Family, Histogram, Registry, TOKEN_SECONDS};
-use crate::values::NodeName;
+use crate::values::{ModelKey, NodeName};
 
 /// The label of requests for which no node was chosen.
 const NONE: &str = "none";
@@ -39,17 +39,20 @@ struct Shared {
 
 /// The handles that are in use. As bounded as their labels are.
 #[derive(Default)]
-struct Books {
+struct Books(HashMap<String, OfNode>);
+
+/// Of one node, by its label.
+#[derive(Default)]
+struct OfNode {
     requests: HashMap<Line, (Counter, Histogram)>,
-    aborts: HashMap<Option<NodeName>, Counter>,
-    models: HashMap<NodeName, HashMap<String, OfModel>>,
+    aborts: Option<Counter>,
+    models: HashMap<String, OfModel>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Line {
     method: &'static str,
     route: &'static str,
-    node: Option<NodeName>,
     end: End,
 }
 
@@ -141,8 +144,8 @@ pub(super) struct Account<'a> {
     pub(super) provider: Option<&'static str>,
     pub(super) end: End,
     pub(super) took: Duration,
-    /// The model as the client named it, of inference only.
-    pub(super) model: Option<&'a str>,
+    /// The model, of inference only.
+    pub(super) model: Option<&'a ModelKey>,
     pub(super) figures: Figures,
     /// From its coming to the first piece of a streamed answer, without the wait for a wake or a place.
     pub(super) first_token: Option<Duration>,
@@ -228,39 +231,46 @@ impl Metrics {
     /// Lets the handles of a node go that is no more: should its name come back, it counts into new series.
     pub fn forget(&self, node: &NodeName) {
         let mut books = self.0.books.lock().unwrap_or_else(PoisonError::into_inner);
-        books.requests.retain(|line, _| line.node.as_ref() != Some(node));
-        books.aborts.remove(&Some(node.clone()));
-        books.models.remove(node);
+        books.0.remove(node.as_str());
     }
 
     /// Accounts for one request.
     pub(super) fn account(&self, account: &Account<'_>) {
-        let label = account.model_label();
-        let name = account.node.map(|node| node.name().clone()).or_else(|| account.provider.map(NodeName::new));
+        let node = account.node.map(|node| node.name().as_str()).or(account.provider).unwrap_or(NONE);
         let mut books = self.0.books.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = Line { method: account.method, route: account.route, node: name.clone(), end: account.end };
-        let (requests, seconds) = books.requests.entry(line).or_insert_with_key(|line| self.line(line));
+        if !books.0.contains_key(node) {
+            books.0.insert(node.to_owned(), OfNode::default());
+        }
+        let Some(of_node) = books.0.get_mut(node) else { return };
+        let line = Line { method: account.method, route: account.route, end: account.end };
+        let (requests, seconds) = of_node.requests.entry(line).or_insert_with(|| self.line(line, node));
         requests.one();
         seconds.took(account.took);
         if account.end == End::Left {
-            let aborts = &self.0.aborts;
-            books.aborts.entry(name).or_insert_with_key(|name| aborts.with([node_label(name.as_ref())])).one();
+            of_node.aborts.get_or_insert_with(|| self.0.aborts.with([node])).one();
         }
-        if let Some((node, label)) = account.node.zip(label) {
-            let models = books.models.entry(node.name().clone()).or_default();
-            if !models.contains_key(&label) {
-                models.insert(label.clone(), self.model(node, &label));
-            }
-            if let Some(series) = models.get(&label) {
-                series.account(account);
-            }
-        }
+        self.count_model(account, &mut of_node.models);
     }
 
-    fn line(&self, line: &Line) -> (Counter, Histogram) {
-        let node = node_label(line.node.as_ref());
+    fn line(&self, line: Line, node: &str) -> (Counter, Histogram) {
         let requests = self.0.requests.with([line.method, line.route, node, &line.end.word()]);
         (requests, self.0.seconds.with([line.method, line.route, node]))
+    }
+
+    /// Under the model's name in the node's list.
+    fn count_model(&self, account: &Account<'_>, models: &mut HashMap<String, OfModel>) {
+        const UNLISTED: &str = "other";
+        let Some((node, model)) = account.node.zip(account.model).filter(|_| account.tells_of_model()) else { return };
+        let view = node.view();
+        let listed = view.holding.find_by(model).map_or(UNLISTED, |listed| &listed.name);
+        let is_label = listed == UNLISTED || models.contains_key(listed);
+        let label = if is_label { listed } else { node.metrics().label(listed) };
+        if !models.contains_key(label) {
+            models.insert(label.to_owned(), self.model(node, label));
+        }
+        if let Some(series) = models.get(label) {
+            series.account(account);
+        }
     }
 
     fn model(&self, node: &Node, label: &str) -> OfModel {
@@ -276,19 +286,11 @@ impl Metrics {
 }
 
 impl Account<'_> {
-    /// The model by its name in the node's list; `None` when there is nothing to count for it.
-    fn model_label(&self) -> Option<String> {
-        if self.figures == Figures::default() && self.first_token.is_none() {
-            return None;
-        }
-        let (node, model) = self.node.zip(self.model)?;
-        let view = node.view();
-        let listed = view.holding.find(model).map_or("other", |listed| &listed.name);
-        Some(if listed == "other" { listed } else { node.metrics().label(listed) }.to_owned())
+    /// Whether there is anything to count for its model.
+    fn tells_of_model(&self) -> bool {
+        self.figures != Figures::default() || self.first_token.is_some()
     }
-}
 
-impl Account<'_> {
     /// Seconds per generated token. The first one's time is that of the prompt, so a stream tells the pace of the others.
     fn per_token(&self) -> Option<f64> {
         let output = u32::try_from(self.figures.output?).ok().filter(|tokens| *tokens > 0)?;
@@ -314,10 +316,6 @@ impl OfModel {
             self.per_token.observe(seconds);
         }
     }
-}
-
-fn node_label(name: Option<&NodeName>) -> &str {
-    name.map_or(NONE, NodeName::as_str)
 }
 
 /// A method as a label: those that HTTP names, else `other`, since a client may invent any.

@@ -39,7 +39,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 
-use crate::classify::{self, Ask, Class};
+use crate::classify::{self, Ask, Class, Mutation};
 use crate::config::{Limits, Timeouts, WakeRules};
 use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, body, headers, reply};
@@ -96,6 +96,7 @@ pub struct Settings {
 /// A request that needs a node.
 struct Job<'a> {
     head: &'a Parts,
+    id: HeaderValue,
     payload: Payload,
     ask: Ask,
     client: SocketAddr,
@@ -140,8 +141,7 @@ impl Proxy {
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        let (mut head, incoming) = request.into_parts();
-        head.headers.insert(headers::REQUEST_ID, trace.id().clone());
+        let (head, incoming) = request.into_parts();
         self.refuse_loops(&head)?;
         let (payload, bytes) = if classify::streams_up(&head.method, head.uri.path()) {
             (Payload::streaming(incoming), Bytes::new())
@@ -153,16 +153,22 @@ impl Proxy {
         };
         let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
         trace.classified(&ask);
-        if let Some(answer) = self.answer_from_cloud(&ask, &head, &bytes, trace).await? {
-            return Ok(answer);
+        // Ways that few requests go are boxed, lest all others carry the room for them about.
+        if !self.0.settings.providers.all().is_empty() {
+            if let Some(answer) = Box::pin(self.answer_from_cloud(&ask, &head, &bytes, trace)).await? {
+                return Ok(answer);
+            }
         }
-        if let Some(answer) = self.answer_from_catalog(&ask, &head).await? {
-            return Ok(answer);
+        if let Class::Metadata(metadata) = &ask.class {
+            if let Some(answer) = Box::pin(self.answer_from_catalog(metadata, &ask, &head)).await? {
+                return Ok(answer);
+            }
         }
-        let job = Job { head: &head, payload, ask, client };
+        let job = Job { head: &head, id: trace.id().clone(), payload, ask, client };
         let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => {
-                tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit)))
+                let served = tokio::time::timeout(limit, Box::pin(self.serve(&job, trace))).await;
+                served.unwrap_or_else(|_| Err(over_the_limit(limit)))
             }
             None => self.serve(&job, trace).await,
         };
@@ -176,8 +182,10 @@ impl Proxy {
 
     /// Attempts until one succeeds, one fails for good, or nobody is left; then the last answer, or the reasons of all.
     async fn serve(&self, job: &Job<'_>, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        if let Some(answer) = self.everywhere(job, trace).await {
-            return answer;
+        if let Class::Mutation(Mutation::Copy | Mutation::Delete) = job.ask.class {
+            if let Some(answer) = Box::pin(self.everywhere(job, trace)).await {
+                return answer;
+            }
         }
         let mut tries = Tries::default();
         // The last answer that another node is to better.

@@ -60,7 +60,8 @@ pub(super) struct Relay {
     tally: Option<Tally>,
     tail: Tail,
     last: Instant,
-    clock: Pin<Box<Sleep>>,
+    /// Made when there is silence to be measured: most answers come whole.
+    clock: Option<Pin<Box<Sleep>>>,
     check: Option<Later<bool>>,
     /// The good news of a mutation, kept back until its effect can be seen in the lists.
     news: Option<(Frame<Bytes>, Later<()>)>,
@@ -88,9 +89,6 @@ impl Relay {
         let content_type = content_type(head);
         let form = form_of(ask, head);
         let tally = (tail.class == Class::Inference && tells_figures(content_type)).then(Tally::default);
-        let now = Instant::now();
-        let quiet = now + tail.silence;
-        let clock = Box::pin(tokio::time::sleep_until(tail.limit.map_or(quiet, |limit| limit.min(quiet))));
         let ended = first.is_none();
         let watch = EndWatch::new(form);
         // Of a whole answer the lists were told before it began.
@@ -104,8 +102,8 @@ impl Relay {
             watch,
             tally,
             tail,
-            last: now,
-            clock,
+            last: Instant::now(),
+            clock: None,
             check: None,
             news: None,
             lists_told,
@@ -207,12 +205,13 @@ impl Relay {
                     return Poll::Ready(Over::Dead);
                 }
             }
-            ready!(self.clock.as_mut().poll(cx));
             let quiet = self.last + self.tail.silence;
             let due = self.tail.limit.map_or(quiet, |limit| limit.min(quiet));
+            let clock = self.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            ready!(clock.as_mut().poll(cx));
             // The clock is set when it rings, not with each piece that passes: most answers end before.
             if due > Instant::now() {
-                self.clock.as_mut().reset(due);
+                clock.as_mut().reset(due);
                 continue;
             }
             if self.tail.limit.is_some_and(|limit| limit <= Instant::now()) {

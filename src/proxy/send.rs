@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{self, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::{Response, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::admit::Permission;
@@ -18,11 +17,11 @@ use super::relay::{Relay, Tail, form_of};
 use super::{Job, Proxy, Trace};
 use crate::classify::{Class, Metadata};
 use crate::fleet::{InFlight, Node, UpstreamError};
-use crate::http::{Body, Buffered, body, headers};
+use crate::http::{Body, Buffered, headers};
 use crate::schedule::Lease;
 use crate::telemetry::metrics::Counter;
 use crate::translate::Form;
-use crate::upstream::{self, AnswerBody, Idle, Ready, Trouble};
+use crate::upstream::{self, AnswerBody, Idle, Ready, RequestHead, Trouble, Upload};
 use crate::values::{Fault, Kind, Retry};
 
 /// The body of a request on its way to a node.
@@ -46,23 +45,23 @@ impl Payload {
         }
     }
 
-    /// Its bytes are counted as they go.
-    fn body(&self, sent: &Counter) -> Body {
+    /// Behind its head. Its bytes are counted as they go.
+    fn behind(&self, head: RequestHead, sent: &Counter) -> Upload {
         match self {
             Self::Buffered(buffered) => {
                 sent.add(buffered.bytes().len() as u64);
-                body::full(buffered.bytes().clone())
+                head.with(buffered.bytes().clone())
             }
             Self::Streaming(incoming) => match incoming.lock().ok().and_then(|mut incoming| incoming.take()) {
                 Some(incoming) => {
-                    let sent = sent.clone();
+                    let (sent, length) = (sent.clone(), incoming.size_hint().exact());
                     let counted = incoming.map_frame(move |frame| {
                         sent.add(frame.data_ref().map_or(0, Bytes::len) as u64);
                         frame
                     });
-                    counted.map_err(Into::into).boxed_unsync()
+                    head.streaming(counted.map_err(Into::into).boxed_unsync(), length)
                 }
-                None => body::empty(),
+                None => head.with(Bytes::new()),
             },
         }
     }
@@ -160,7 +159,7 @@ impl Proxy {
             node.lacks(model);
         }
         if changed_lists(job, &head) {
-            node.mutated().await;
+            Box::pin(node.mutated()).await;
         }
         Ok(Begun { head, first, rest, in_flight, lease: Some(lease) })
     }
@@ -185,20 +184,17 @@ impl Proxy {
                 begun => return Ok(Try { peer, began, begun }),
             }
         }
-        let link = self.reach(node, permission, job, trace).await?;
+        let link = Box::pin(self.reach(node, permission, job, trace)).await?;
         lease.begins();
         let (peer, began) = (link.peer.ip(), Instant::now());
-        let begun = match Ready::over(link, node.idle().cloned()).await {
-            Ok(ready) => self.begin(node, ready, job).await,
-            Err(trouble) => Err(Ended::Trouble(trouble)),
-        };
+        let begun = self.begin(node, Ready::over(link, node.idle().cloned()), job).await;
         Ok(Try { peer, began, begun })
     }
 
     /// Sends, and waits for the head and the first bytes behind it: until those are here, a failure can still be a real
     /// status or another attempt.
     async fn begin(&self, node: &Node, ready: Ready, job: &Job<'_>) -> Result<Beginning, Ended> {
-        let request = self.request(node, job).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
+        let request = self.upload(node, job).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
         let mut beginning = std::pin::pin!(async {
             let (head, mut rest) = upstream::exchange(ready, request).await?.into_parts();
             let first = rest.frame().await.transpose()?;
@@ -235,19 +231,17 @@ impl Proxy {
         self.0.settings.no_own_calls || node.alive().await
     }
 
-    fn request(&self, node: &Node, job: &Job<'_>) -> Result<Request<Body>, String> {
-        let mut request = Request::new(job.payload.body(node.metrics().sent()));
-        *request.method_mut() = job.head.method.clone();
-        *request.uri_mut() = target(&node.config().path_prefix, &job.head.uri)?;
-        *request.headers_mut() = self.headers_for(node, job.head);
-        if matches!(job.payload, Payload::Buffered(_)) {
-            reframe(request.headers_mut(), &job.payload, &job.head.method);
+    fn upload(&self, node: &Node, job: &Job<'_>) -> Result<Upload, String> {
+        let mut head = RequestHead::new(&job.head.method, &target(&node.config().path_prefix, &job.head.uri)?);
+        // What is whole in memory waits for no leave to be sent.
+        let waits = matches!(job.payload, Payload::Streaming(_));
+        for (name, value) in headers::toward_node(&job.head.headers, node.host(), &self.0.via) {
+            if waits || *name != header::EXPECT {
+                head.header(name, value);
+            }
         }
-        Ok(request)
-    }
-
-    fn headers_for(&self, node: &Node, head: &Parts) -> HeaderMap {
-        headers::toward_node(head.headers.clone(), node.host(), &self.0.via)
+        head.header(&headers::REQUEST_ID, &job.id);
+        Ok(job.payload.behind(head, node.metrics().sent()))
     }
 
     /// Hands the answer on, with all that the request holds inside its body.
@@ -334,17 +328,6 @@ fn target(prefix: &str, uri: &Uri) -> Result<Uri, String> {
     }
     let asked = uri.path_and_query().map_or("/", |path| path.as_str());
     format!("{prefix}{asked}").parse().map_err(|_| format!("{prefix}{asked} is no path"))
-}
-
-/// The body is whole in memory, whatever framing it came in. A `GET` that came without one leaves without one.
-fn reframe(headers: &mut HeaderMap, payload: &Payload, method: &Method) {
-    headers.remove(header::EXPECT);
-    let Payload::Buffered(buffered) = payload else { return };
-    if buffered.bytes().is_empty() && matches!(*method, Method::GET | Method::HEAD) {
-        headers.remove(header::CONTENT_LENGTH);
-    } else {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(buffered.bytes().len()));
-    }
 }
 
 #[cfg(test)]

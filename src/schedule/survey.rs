@@ -14,7 +14,7 @@ use crate::classify::Preload;
 use crate::config::NodeConfig;
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
-use crate::values::ModelName;
+use crate::values::{ModelKey, ModelName};
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +39,8 @@ pub struct Need<'a> {
     pub only: Option<&'a str>,
     /// Whether it takes a place: it works the GPU.
     pub takes_place: bool,
+    /// The model's name as it is looked up, where it was read already.
+    key: Option<ModelKey>,
     pub(super) runner: Option<Runner>,
 }
 
@@ -49,8 +51,9 @@ impl<'a> Need<'a> {
             || ModelName::parse(name).map_or_else(|| name.to_owned(), |name| name.canonical()),
             |preload| preload.runner().0.to_owned(),
         );
-        let options = preload.map(|preload| preload.runner().1.to_owned());
-        Self { held: Some(name), sized: Some(name), only: None, takes_place, runner: Some(Runner { model, options }) }
+        let options = preload.map(|preload| preload.runner().1);
+        let runner = Some(Runner { model: model.into(), options: options.map(Into::into) });
+        Self { held: Some(name), sized: Some(name), takes_place, runner, ..Self::default() }
     }
 
     /// Of a model that a node shall receive.
@@ -68,8 +71,17 @@ impl<'a> Need<'a> {
         Self { only: node, ..self }
     }
 
-    fn asked(&self, rules: &Rules) -> Option<Asked<'a>> {
-        self.held.or(self.sized).map(|name| Asked::of(name, &rules.sizes))
+    /// By this key its model is looked up: nobody need read the name again.
+    pub fn by(self, key: Option<&ModelKey>) -> Self {
+        Self { key: key.cloned(), ..self }
+    }
+
+    fn asked<'r>(&self, rules: &'r Rules) -> Option<Asked<'r>>
+    where
+        'a: 'r,
+    {
+        let name = self.held.or(self.sized)?;
+        Some(self.key.clone().map_or_else(|| Asked::of(name, &rules.sizes), |key| Asked::by(key, name, &rules.sizes)))
     }
 
     pub(super) fn places(&self) -> u32 {
