@@ -68,7 +68,7 @@ impl Controller {
             },
             ("", _) => wrong_method("GET"),
             ("register" | "heartbeat", _) => wrong_method("POST"),
-            (id, Method::DELETE) => self.remove(id, request.uri().query()),
+            (id, Method::DELETE) => self.remove(id, request.uri().query()).await,
             (_, _) => wrong_method("DELETE"),
         }
     }
@@ -91,7 +91,7 @@ impl Controller {
             Ok(registered) => registered,
             Err(why) => return not_taken(&why),
         };
-        self.0.registry.in_force(&registered).await;
+        self.0.registry.in_force(registered.change).await;
         if registered.is_new {
             tracing::info!(worker = %registered.id, node = %registered.node, address = %peer, "registered");
         }
@@ -139,11 +139,12 @@ impl Controller {
         reply::json(StatusCode::OK, &json!({ "status": "ok" }))
     }
 
-    fn remove(&self, id: &str, query: Option<&str>) -> Response<Body> {
+    async fn remove(&self, id: &str, query: Option<&str>) -> Response<Body> {
         let force = flag(query, "force");
-        if !self.0.registry.leaves(id, force) {
+        let Some(change) = self.0.registry.leaves(id, force) else {
             return refused(StatusCode::NOT_FOUND, "there is no such worker");
-        }
+        };
+        self.0.registry.in_force(change).await;
         tracing::info!(worker = id, force, "leaves");
         let status = if force { "removed" } else { "draining" };
         reply::json(StatusCode::OK, &json!({ "worker_id": id, "status": status }))

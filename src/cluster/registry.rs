@@ -79,7 +79,7 @@ pub(super) struct Registered {
     /// Whether it was not known before.
     pub(super) is_new: bool,
     /// The change of nodes that makes it one.
-    change: u64,
+    pub(super) change: u64,
 }
 
 /// What a heartbeat told.
@@ -188,6 +188,12 @@ impl Registry {
         if self.0.own.contains(&at) || (self.0.own.iter().any(|own| own.port() == port) && crate::fleet::is_own_address(peer)) {
             return Err(NotTaken::Ourselves);
         }
+        if matches!(peer, IpAddr::V6(peer) if peer.is_unicast_link_local()) {
+            // It means something only together with an interface of ours.
+            return Err(NotTaken::Refused(Refusal::Bad(
+                "an IPv6 address that begins with fe80 cannot be registered: name the controller by its IPv4 address",
+            )));
+        }
         let now = Instant::now();
         let mut workers = self.workers();
         let id = self.id_for(&workers, &told, at, now);
@@ -217,10 +223,10 @@ impl Registry {
         Ok(Registered { id, node: name, is_new: before.is_none(), change })
     }
 
-    /// Resolves when a registration is in force, or after two seconds.
-    pub(super) async fn in_force(&self, registered: &Registered) {
+    /// Resolves when a change is in force, or after two seconds.
+    pub(super) async fn in_force(&self, change: u64) {
         let mut in_force = self.0.in_force.subscribe();
-        let _ = tokio::time::timeout(PATIENCE, in_force.wait_for(|last| *last >= registered.change)).await;
+        let _ = tokio::time::timeout(PATIENCE, in_force.wait_for(|last| *last >= change)).await;
     }
 
     /// Hears how a worker is, and what of it is news; `None`: it is not known here, as it says it
@@ -258,18 +264,17 @@ impl Registry {
         Some(Heard { worker, relisted, wastes })
     }
 
-    /// A worker leaves: at once, or once it has ended what runs. `false`: it is not known.
-    pub(super) fn leaves(&self, id: &str, at_once: bool) -> bool {
+    /// A worker leaves: at once, or once it has ended what runs. The change that this is; `None`: it is not known.
+    pub(super) fn leaves(&self, id: &str, at_once: bool) -> Option<u64> {
         let mut workers = self.workers();
-        let Some(worker) = workers.get_mut(id) else { return false };
+        let worker = workers.get_mut(id)?;
         worker.status = Status::Draining;
         worker.heard = Instant::now();
         if at_once {
             workers.remove(id);
         }
         drop(workers);
-        self.change();
-        true
+        Some(self.change())
     }
 
     /// Drops a worker that has not been heard since.

@@ -32,7 +32,7 @@ fn a_worker_that_ends_says_farewell_and_ends_what_runs() {
     controller.until_serving("gpu-1");
     worker.proxy.terminate();
     until("it drains", || controller.worker("gpu-1")["status"] == "draining");
-    assert_eq!(controller.node("gpu-1")["enabled"], false);
+    until("it gets nothing new", || controller.node("gpu-1")["enabled"] == false);
     assert_eq!(worker.proxy.exit_code(), Some(0));
 }
 

@@ -86,12 +86,12 @@ async fn whoever_listened_at_an_address_before_is_there_no_more() {
 async fn a_worker_that_was_told_to_leave_stays_leaving_until_it_registers() {
     let registry = registry();
     named(&registry, 20, told("gpu", 8001, "a"));
-    assert!(registry.leaves("gpu", false) && !registry.leaves("nobody", false));
+    assert!(registry.leaves("gpu", false).is_some() && registry.leaves("nobody", false).is_none());
     assert!(hears(&registry, 20, says("gpu", "a", "healthy")));
     assert!(!registry.nodes()[0].enabled);
     named(&registry, 20, told("gpu", 8001, "a"));
     assert!(registry.nodes()[0].enabled);
-    assert!(registry.leaves("gpu", true) && registry.nodes().is_empty());
+    assert!(registry.leaves("gpu", true).is_some() && registry.nodes().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,6 +131,12 @@ async fn a_controller_is_no_worker_of_its_own_and_takes_no_more_than_its_bound()
     let one_more = registry.register(told("more", 999, "x"), [10, 0, 0, 1].into());
     assert_eq!(one_more.unwrap_err(), NotTaken::Full);
     assert!(registry.register(told("w0", 1000, "0"), [10, 0, 0, 1].into()).is_ok(), "known ones go on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_only_one_interface_knows_is_no_worker_s() {
+    let refused = registry().register(told("gpu", 8001, "a"), "fe80::1".parse().unwrap());
+    assert!(matches!(refused, Err(NotTaken::Refused(Refusal::Bad(why))) if why.contains("IPv4")));
 }
 
 #[tokio::test(start_paused = true)]
