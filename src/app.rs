@@ -235,6 +235,7 @@ fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
         providers,
         list_cloud_models: config.list_cloud_models,
         nobody: if config.registration.is_some() { NO_WORKER } else { NO_NODE },
+        repair_v1: config.repair_v1,
         instance,
     }
 }

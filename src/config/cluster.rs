@@ -184,6 +184,7 @@ pub fn load_worker(args: &WorkerArgs, env: &Env, working_dir: &Path) -> Result<C
         nodes,
         providers: Vec::new(),
         list_cloud_models: false,
+        repair_v1: false,
         timeouts: merge::timeouts(&mut layers),
         wake: WakeRules {
             interval: None,

@@ -118,6 +118,12 @@ pub fn given_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     (!text.is_empty() && text.len() <= 128 && text.iter().all(harmless)).then(|| value.clone())
 }
 
+/// Whether a value is a UUID, with or without its hyphens.
+pub fn is_uuid(value: &HeaderValue) -> bool {
+    let digits = || value.as_bytes().iter().filter(|b| **b != b'-');
+    digits().count() == 32 && digits().all(u8::is_ascii_hexdigit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

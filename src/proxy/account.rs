@@ -35,6 +35,8 @@ pub struct Trace {
     infers: bool,
     node: Option<Node>,
     provider: Option<&'static str>,
+    /// Of a provider's: its name as listed.
+    cloud_model: Option<String>,
     started: Instant,
     /// What it waits for now, and since when.
     holding: Option<(Reason, Instant)>,
@@ -82,6 +84,7 @@ impl Trace {
             infers: false,
             node: None,
             provider: None,
+            cloud_model: None,
             started: Instant::now(),
             holding: None,
             held: None,
@@ -164,9 +167,10 @@ impl Trace {
         }
     }
 
-    /// Which cloud provider serves it.
-    pub fn on_provider(&mut self, word: &'static str) {
+    /// Which cloud provider serves it, and its name for the model.
+    pub fn on_provider(&mut self, word: &'static str, model: &str) {
         self.provider = Some(word);
+        self.cloud_model = Some(model.to_owned());
     }
 
     /// It waited for a wake or a place.
@@ -255,6 +259,7 @@ impl Trace {
             model: self.model.take(),
             key: self.key.take(),
             node: self.node.take(),
+            cloud_model: self.cloud_model.take(),
             fault: self.fault.take(),
             status: status.as_u16(),
             outcome: Outcome::Open,
@@ -284,6 +289,7 @@ impl Trace {
             route: self.route,
             node: self.node.as_ref(),
             provider: self.provider,
+            cloud_model: self.cloud_model.as_deref(),
             end,
             took,
             model: self.key.as_ref().filter(|_| self.infers),
@@ -356,17 +362,19 @@ impl Drop for Trace {
     }
 }
 
-/// Sixteen hex digits that no other request of this house has. The hasher's keys are random per call, and no secret
-/// depends on them.
+/// A UUID, which some servers insist on, that no other request of this house has. The hasher's keys are random per call,
+/// and no secret depends on them.
 fn new_id() -> HeaderValue {
-    let mut left = RandomState::new().hash_one(Instant::now());
+    let hash = || RandomState::new().hash_one(Instant::now());
+    // Version 4, variant 1.
+    let mut left = (u128::from(hash()) << 64 | u128::from(hash())) & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let mut text = *b"00000000-0000-0000-0000-000000000000";
     // Digit by digit: formatting costs several times as much, and so with addresses.
-    let digits = [(); 16].map(|()| {
-        let digit = b"0123456789abcdef"[(left & 0xf) as usize];
+    for place in text.iter_mut().rev().filter(|place| **place != b'-') {
+        *place = b"0123456789abcdef"[(left & 0xf) as usize];
         left >>= 4;
-        digit
-    });
-    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
+    }
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// An address as people write it.
@@ -400,9 +408,13 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_sixteen_digits_and_not_the_same() {
-        let (one, other) = (new_id(), new_id());
-        assert_ne!(one, other);
-        assert!(one.len() == 16 && one.as_bytes().iter().all(u8::is_ascii_hexdigit));
+    fn a_made_id_is_a_uuid_of_the_random_kind() {
+        for _ in 0..100 {
+            let id = new_id();
+            let text = id.to_str().unwrap();
+            assert!(headers::is_uuid(&id) && text.len() == 36, "{text}");
+            assert_eq!((&text[14..15], "89ab".contains(&text[19..20])), ("4", true), "{text}");
+        }
+        assert_ne!(new_id(), new_id());
     }
 }

@@ -304,6 +304,12 @@ pub(super) fn need<'a>(job: &'a Job<'_>, named: Option<&'a str>) -> Need<'a> {
         Some(name) => Need::of_model(name, job.ask.preload.as_ref(), takes_place).by(key),
         None => Need::of_any(takes_place),
     };
+    // Paths of Ollama's own API that are no talk and no embedding mean nothing to other servers.
+    let of_ollama = match job.ask.class {
+        Class::Inference => false,
+        Class::Other { .. } => job.head.uri.path().starts_with("/api/"),
+        Class::Metadata(_) | Class::Unload(_) | Class::Mutation(_) => true,
+    };
     let need = match job.ask.class {
         Class::Mutation(Mutation::Pull) => Need::of_size(model).by(key),
         Class::Mutation(Mutation::BlobUpload | Mutation::BlobHead) => Need::default(),
@@ -316,5 +322,6 @@ pub(super) fn need<'a>(job: &'a Job<'_>, named: Option<&'a str>) -> Need<'a> {
         | Class::Unload(_)
         | Class::Other { .. } => of_model(false),
     };
-    need.only(named)
+    let need = need.only(named);
+    if of_ollama { need.of_ollama() } else { need }
 }

@@ -21,6 +21,9 @@ const NONE: &str = "none";
 const METADATA: [&str; 7] =
     ["/api/tags", "/api/version", "/api/status", "/api/show", "/api/ps", "/v1/models", "/v1/models/{model}"];
 
+/// Models of one provider that have series of their own.
+const MOST_CLOUD_MODELS: usize = 100;
+
 /// The families of all requests. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Shared>);
@@ -62,7 +65,8 @@ struct OfModel {
     output: Counter,
     first_token: Histogram,
     per_token: Histogram,
-    load: Histogram,
+    /// Only nodes tell it.
+    load: Option<Histogram>,
 }
 
 /// How a request ended, for the label `status`.
@@ -142,6 +146,8 @@ pub(super) struct Account<'a> {
     pub(super) node: Option<&'a Node>,
     /// The cloud provider that served in a node's place.
     pub(super) provider: Option<&'static str>,
+    /// Its name for the model.
+    pub(super) cloud_model: Option<&'a str>,
     pub(super) end: End,
     pub(super) took: Duration,
     /// The model, of inference only.
@@ -196,7 +202,11 @@ impl Metrics {
                 ["method", "endpoint", "node"],
                 seconds,
             ),
-            tokens: registry.counters("ollama_proxy_tokens_total", "Tokens by the node's own count", ["node", "model", "type"]),
+            tokens: registry.counters(
+                "ollama_proxy_tokens_total",
+                "Tokens by the own count of the node or the cloud provider",
+                ["node", "model", "type"],
+            ),
             first_token: registry.histograms("ollama_proxy_time_to_first_token_seconds", first_help, ["node", "model"], seconds),
             per_token: registry.histograms(
                 "ollama_proxy_time_per_output_token_seconds",
@@ -257,30 +267,46 @@ impl Metrics {
         (requests, self.0.seconds.with([line.method, line.route, node]))
     }
 
-    /// Under the model's name in the node's list.
+    /// Under the model's name in the node's or the provider's list.
     fn count_model(&self, account: &Account<'_>, models: &mut HashMap<String, OfModel>) {
         const UNLISTED: &str = "other";
-        let Some((node, model)) = account.node.zip(account.model).filter(|_| account.tells_of_model()) else { return };
-        let view = node.view();
-        let listed = view.holding.find_by(model).map_or(UNLISTED, |listed| &listed.name);
-        let is_label = listed == UNLISTED || models.contains_key(listed);
-        let label = if is_label { listed } else { node.metrics().label(listed) };
-        if !models.contains_key(label) {
-            models.insert(label.to_owned(), self.model(node, label));
-        }
-        if let Some(series) = models.get(label) {
-            series.account(account);
+        let (Some(model), true) = (account.model, account.tells_of_model()) else { return };
+        match account.node {
+            Some(node) => {
+                let view = node.view();
+                let listed = view.holding.find_by(model).map_or(UNLISTED, |listed| &listed.name);
+                let is_label = listed == UNLISTED || models.contains_key(listed);
+                let label = if is_label { listed } else { node.metrics().label(listed) };
+                self.of_model(models, node.name().as_str(), label, Some(node)).account(account);
+            }
+            None => {
+                let Some((provider, named)) = account.provider.zip(account.cloud_model) else { return };
+                let has_room = models.len() < MOST_CLOUD_MODELS || models.contains_key(named);
+                self.of_model(models, provider, if has_room { named } else { UNLISTED }, None).account(account);
+            }
         }
     }
 
-    fn model(&self, node: &Node, label: &str) -> OfModel {
-        let name = node.name().as_str();
+    fn of_model<'a>(
+        &self,
+        models: &'a mut HashMap<String, OfModel>,
+        name: &str,
+        label: &str,
+        node: Option<&Node>,
+    ) -> &'a OfModel {
+        if !models.contains_key(label) {
+            models.insert(label.to_owned(), self.model(name, node, label));
+        }
+        &models[label]
+    }
+
+    fn model(&self, name: &str, node: Option<&Node>, label: &str) -> OfModel {
         OfModel {
             input: self.0.tokens.with([name, label, "input"]),
             output: self.0.tokens.with([name, label, "output"]),
             first_token: self.0.first_token.with([name, label]),
             per_token: self.0.per_token.with([name, label]),
-            load: node.metrics().load_seconds(label),
+            load: node.map(|node| node.metrics().load_seconds(label)),
         }
     }
 }
@@ -306,8 +332,8 @@ impl OfModel {
     fn account(&self, account: &Account<'_>) {
         self.input.add(account.figures.input.unwrap_or_default());
         self.output.add(account.figures.output.unwrap_or_default());
-        if let Some(load) = account.figures.load {
-            self.load.took(load);
+        if let Some((series, load)) = self.load.as_ref().zip(account.figures.load) {
+            series.took(load);
         }
         if let Some(time) = account.first_token {
             self.first_token.took(time);

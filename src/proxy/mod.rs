@@ -17,6 +17,7 @@ mod account;
 mod admit;
 mod cloud;
 mod cloud_body;
+mod cloud_lists;
 mod everywhere;
 mod explain;
 mod failover;
@@ -25,8 +26,10 @@ mod metrics;
 mod reach;
 mod relay;
 mod send;
+mod source;
 mod tally;
 mod tries;
+mod wording;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,6 +92,8 @@ pub struct Settings {
     pub list_cloud_models: bool,
     /// What a client is told, and its owner can do, while there is no node.
     pub nobody: &'static str,
+    /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
+    pub repair_v1: bool,
     /// Names this process in `Via`, to recognise loops.
     pub instance: String,
 }
@@ -159,10 +164,8 @@ impl Proxy {
                 return Ok(answer);
             }
         }
-        if let Class::Metadata(metadata) = &ask.class {
-            if let Some(answer) = Box::pin(self.answer_from_catalog(metadata, &ask, &head)).await? {
-                return Ok(answer);
-            }
+        if let Some(answer) = Box::pin(self.answer_from_catalog(&ask, &head, &bytes)).await? {
+            return Ok(answer);
         }
         let job = Job { head: &head, id: trace.id().clone(), payload, ask, client };
         let served = match self.0.settings.timeouts.request_limit {
@@ -176,6 +179,7 @@ impl Proxy {
             (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing | Kind::WakeFailed) => {
                 Ok(local::unloaded(*shape, &job.ask))
             }
+            (Class::Metadata(_), Ok(list)) => self.with_cloud_models_behind(&job.ask, &head.method, list).await,
             (_, served) => served,
         }
     }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::account::{Outcome, Trace};
 use super::send::is_use;
+use super::source::{Source, Stop};
 use super::tally::Tally;
 use crate::classify::{Ask, Class};
 use crate::fleet::power::Power;
@@ -21,7 +22,6 @@ use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::BoxError;
 use crate::schedule::Lease;
 use crate::translate::{EndWatch, Form, in_band_error};
-use crate::upstream::AnswerBody;
 
 /// What a request holds until its answer has ended.
 pub(super) struct Tail {
@@ -53,7 +53,7 @@ type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// The answer on its way to the client.
 pub(super) struct Relay {
     first: Option<Frame<Bytes>>,
-    rest: Option<AnswerBody>,
+    rest: Option<Source>,
     form: Form,
     watch: EndWatch,
     /// Of inference: what its end tells about tokens.
@@ -85,7 +85,7 @@ fn content_type(head: &response::Parts) -> Option<&str> {
 }
 
 impl Relay {
-    pub(super) fn new(ask: &Ask, head: &response::Parts, first: Option<Frame<Bytes>>, rest: AnswerBody, tail: Tail) -> Self {
+    pub(super) fn new(ask: &Ask, head: &response::Parts, first: Option<Frame<Bytes>>, rest: Source, tail: Tail) -> Self {
         let content_type = content_type(head);
         let form = form_of(ask, head);
         let tally = (tail.class == Class::Inference && tells_figures(content_type)).then(Tally::default);
@@ -258,7 +258,8 @@ impl Body for Relay {
         let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
         match Pin::new(rest).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => this.deliver(frame, cx),
-            Poll::Ready(Some(Err(trouble))) => {
+            Poll::Ready(Some(Err(Stop::Said(why)))) => this.breaks(&why, cx),
+            Poll::Ready(Some(Err(Stop::Trouble(trouble)))) => {
                 this.tail.node.failed_to(&trouble, Instant::now());
                 this.breaks(&format!("it went away in mid-stream: {trouble}"), cx)
             }

@@ -11,7 +11,7 @@ use super::size::{self, Asked};
 use super::warm::Runner;
 use crate::catalog::Model;
 use crate::classify::Preload;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, NodeKind};
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
 use crate::values::{ModelKey, ModelName};
@@ -41,6 +41,8 @@ pub struct Need<'a> {
     pub takes_place: bool,
     /// The model's name as it is looked up, where it was read already.
     key: Option<ModelKey>,
+    /// Whether only an Ollama can do it.
+    pub of_ollama: bool,
     pub(super) runner: Option<Runner>,
 }
 
@@ -64,6 +66,11 @@ impl<'a> Need<'a> {
     /// Of any node.
     pub fn of_any(takes_place: bool) -> Self {
         Self { takes_place, ..Self::default() }
+    }
+
+    /// Of an Ollama: other servers know no such request.
+    pub fn of_ollama(self) -> Self {
+        Self { of_ollama: true, ..self }
     }
 
     /// Of the one node that was named, if any was.
@@ -99,7 +106,8 @@ impl Scheduler {
         tried: impl Fn(usize) -> Tried,
     ) -> Vec<Candidate> {
         let (nodes, rules, desk) = (fleet.nodes(), self.rules(), self.0.desk());
-        let look = Look { need, asked: need.asked(&rules), desk: &desk, quiet_after, now: Instant::now() };
+        let beside_ollama = nodes.enabled().any(Node::is_ollama);
+        let look = Look { need, asked: need.asked(&rules), desk: &desk, quiet_after, now: Instant::now(), beside_ollama };
         nodes.iter().map(|node| look.candidate(node, tried(node.slot()))).collect()
     }
 
@@ -120,7 +128,8 @@ impl Scheduler {
             (None, _) => Vec::new(),
         };
         let desk = self.0.desk();
-        let look = Look { need, asked, desk: &desk, quiet_after, now: Instant::now() };
+        let beside_ollama = nodes.enabled().any(Node::is_ollama);
+        let look = Look { need, asked, desk: &desk, quiet_after, now: Instant::now(), beside_ollama };
         let candidate = |node: &Node| look.candidate(node, tried(node.slot()));
         let some: Vec<Candidate> = among.into_iter().map(candidate).collect();
         if (need.only.is_some() && !some.is_empty()) || choose::holders_suffice(&some, rules.fallback) {
@@ -137,6 +146,7 @@ struct Look<'a> {
     desk: &'a Desk,
     quiet_after: Duration,
     now: Instant,
+    beside_ollama: bool,
 }
 
 impl Look<'_> {
@@ -149,7 +159,7 @@ impl Look<'_> {
         let readiness = believed(readiness(node, &view, self.quiet_after), tried);
         let mut candidate = Candidate {
             index: node.slot(),
-            part: part(config, need),
+            part: self.part(config, model),
             model,
             fit: size::fit(size, &config.model_ranges),
             circuit: Circuit::Closed,
@@ -177,13 +187,18 @@ impl Look<'_> {
         }
         candidate
     }
-}
 
-fn part(config: &NodeConfig, need: &Need<'_>) -> Part {
-    match need.only {
-        _ if !config.enabled => Part::Disabled,
-        Some(only) if only != config.name.as_str() => Part::NotNamed,
-        _ => Part::Takes,
+    /// What is not Ollama may answer with its own model whatever name is asked for: a name that it does not list is better
+    /// refused by an Ollama, if there is one.
+    fn part(&self, config: &NodeConfig, model: Holds) -> Part {
+        let (need, other) = (self.need, config.kind != NodeKind::Ollama);
+        match need.only {
+            _ if !config.enabled => Part::Disabled,
+            Some(only) if only != config.name.as_str() => Part::NotNamed,
+            _ if other && need.of_ollama => Part::OtherApi,
+            None if other && need.held.is_some() && model == Holds::No && self.beside_ollama => Part::OtherApi,
+            _ => Part::Takes,
+        }
     }
 }
 
@@ -195,7 +210,7 @@ fn holds(config: &NodeConfig, view: &View, listed: Option<&Model>, asked: &Asked
     match listed {
         Some(_) => Holds::Yes,
         // Models in the cloud work without being listed.
-        None if view.holding.is_known() && !asked.is_cloud() => Holds::No,
+        None if view.holding.is_known() && (!asked.is_cloud() || config.kind != NodeKind::Ollama) => Holds::No,
         None => Holds::Unknown,
     }
 }
