@@ -16,7 +16,6 @@ use super::hosts::Hosts;
 use super::keeper::Told;
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
-use super::sleep::{self, NoSleep};
 use super::traffic::{Held, InFlight, Traffic};
 use crate::classify::Preload;
 use crate::config::{NodeConfig, NodeKind};
@@ -377,39 +376,15 @@ impl Node {
         told.await.map_err(|_| "the proxy is shutting down".to_owned())?
     }
 
-    /// Whether something here can put it to sleep.
-    pub fn is_sleepable(&self) -> bool {
-        let config = self.config();
-        config.enabled && !config.always_on && sleep::any_means(&config.sleep)
-    }
-
-    /// Puts it to sleep, as a person wants; ready when the means has done its part. A node that sleeps stays so.
-    ///
-    /// # Errors
-    /// Why not.
-    pub async fn put_to_sleep(&self) -> Result<(), NoSleep> {
-        let (tell, told) = oneshot::channel();
-        if !self.send(Message::PutToSleep(tell)).await {
-            return Err(NoSleep::Gone);
-        }
-        told.await.unwrap_or(Err(NoSleep::Gone))
-    }
-
-    /// It says itself that it is awake, after it said that it goes to sleep.
-    pub fn stays_awake(&self) {
-        self.seen_now();
-        self.tell(Message::Evidence { event: Event::Stays, words: None, peer: None });
-    }
-
     /// Evidence that finds the inbox full is dropped: sixty-four others say the same.
-    fn tell(&self, message: Message) {
+    pub(super) fn tell(&self, message: Message) {
         if let Some(inbox) = &self.0.inbox {
             let _ = inbox.try_send(message);
         }
     }
 
     /// `false`: nobody keeps it.
-    async fn send(&self, message: Message) -> bool {
+    pub(super) async fn send(&self, message: Message) -> bool {
         match &self.0.inbox {
             Some(inbox) => inbox.send(message).await.is_ok(),
             None => false,

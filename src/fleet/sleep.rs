@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use hyper::Method;
 use tokio::process::Command;
+use tokio::sync::oneshot;
 
+use super::node::{Message, Node};
+use super::power::Event;
 use crate::config::{SleepConfig, WorkerHand};
 use crate::http::outward;
 
@@ -43,6 +46,32 @@ impl std::fmt::Display for NoSleep {
             Self::Failed(why) => write!(f, "it could not be put to sleep: {why}"),
             Self::Gone => f.write_str("it takes no part now: it is disabled, or the proxy is shutting down"),
         }
+    }
+}
+
+impl Node {
+    /// Whether something here can put it to sleep.
+    pub fn is_sleepable(&self) -> bool {
+        let config = self.config();
+        config.enabled && !config.always_on && any_means(&config.sleep)
+    }
+
+    /// Puts it to sleep, as a person wants; ready when the means has done its part. A node that sleeps stays so.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn put_to_sleep(&self) -> Result<(), NoSleep> {
+        let (tell, told) = oneshot::channel();
+        if !self.send(Message::PutToSleep(tell)).await {
+            return Err(NoSleep::Gone);
+        }
+        told.await.unwrap_or(Err(NoSleep::Gone))
+    }
+
+    /// It says itself that it is awake, after it said that it goes to sleep.
+    pub fn stays_awake(&self) {
+        self.seen_now();
+        self.tell(Message::Evidence { event: Event::Stays, words: None, peer: None });
     }
 }
 
