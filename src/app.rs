@@ -2,6 +2,7 @@
 
 mod certificates;
 mod cluster;
+mod discovery;
 mod file_watch;
 mod records;
 mod reload;
@@ -30,6 +31,7 @@ use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds, Door, Identity};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics;
+use discovery::Discovery;
 use reload::{Counts, Hangups, Reloader};
 
 /// What running answers get after the end was asked for; the container's grace must be longer.
@@ -145,14 +147,15 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     let (mut tasks, mut keepers) = (JoinSet::new(), JoinSet::new());
     let rules = keeper_rules(&config, journal.clone());
     let registry = metrics::Registry::default();
-    let nodes = cluster::with_workers(&config.nodes, workers.as_ref());
+    let discovery = Discovery::start(&config.nodes, &mut tasks).await;
+    let nodes = cluster::with_workers(&discovery.nodes(&config.nodes), workers.as_ref());
     let fleet = Fleet::start(&nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
     say_hello(&config, &fleet, &doors);
     wish(&config, &fleet);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
     let requests = proxy::Metrics::register(&registry);
     let (price, price_now) = watch::channel(config.price_per_kwh);
-    let mut end = cluster::worker(&config, &addresses, &fleet, end, &mut tasks);
+    let (mut end, door) = cluster::worker(&config, &addresses, &fleet, end, &mut tasks);
     let dashboard = Dashboard::new(fleet.clone(), scheduler.clone(), price_now, end.clone());
     let controller = cluster::controller(&config, workers.as_ref(), &fleet, &scheduler, &mut tasks);
     let (error, config_error) = watch::channel(None);
@@ -168,18 +171,16 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
         error,
         notes: config.notes.clone(),
         settled: config.nodes.clone(),
+        discovery,
         worker_changes: workers.as_ref().map(Registry::changes),
         workers: workers.clone(),
     };
     tasks.spawn(reloader.run(keepers, hangups));
-    let providers = Providers::new(&config.providers).map_err(anyhow::Error::from)?;
-    if !providers.all().is_empty() {
-        tasks.spawn(providers.clone().keep_lists(config.cache_ttl));
-    }
+    let providers = cloud(&config, &mut tasks)?;
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), requests, end.clone());
     notifications(&config, &fleet, &mut tasks)?;
     let open = server::Open::default();
-    let front = Front::new(proxy, dashboard, registry, front_rules(&config, &open), config_error, controller);
+    let front = Front::new(proxy, dashboard, registry, front_rules(&config, &open), config_error, controller, door);
     keep_data(&config, &fleet, workers.as_ref(), snapshot, &journal, &mut tasks);
     renew_certificate(&config, &doors, &mut tasks)?;
     let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
@@ -217,6 +218,15 @@ fn renew_certificate(config: &Config, doors: &[Door], tasks: &mut JoinSet<anyhow
         tasks.spawn(certificates::keep(files, identity.clone(), Hangups::heard()?));
     }
     Ok(())
+}
+
+/// The providers, and who keeps their lists.
+fn cloud(config: &Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<Providers> {
+    let providers = Providers::new(&config.providers)?;
+    if !providers.all().is_empty() {
+        tasks.spawn(providers.clone().keep_lists(config.cache_ttl));
+    }
+    Ok(providers)
 }
 
 /// Follows the journal for what the owner should be told, if he wants to be told.

@@ -6,15 +6,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::catalog::Snapshot;
-use crate::cluster::{Access, Announcer, Controller, Registry, Watchman, Worker};
+use crate::cluster::hold::{Holds, Means};
+use crate::cluster::rest::{Machine, Rest};
+use crate::cluster::{Access, Announcer, Controller, Door, Registry, Watchman, Worker};
 use crate::config::{Config, NodeConfig};
-use crate::fleet::Fleet;
+use crate::exporter::Exporter;
+use crate::fleet::{self, Fleet};
 use crate::schedule::Scheduler;
 
 /// The workers that are known from before, where workers may register.
 pub(super) fn registry(config: &Config, addresses: &[SocketAddr], snapshot: &Snapshot) -> Option<Registry> {
     let rules = config.registration.as_ref()?;
-    let registry = Registry::new(rules.timeout, addresses.to_vec(), &snapshot.workers);
+    let registry = Registry::new(rules.timeout, addresses.to_vec(), &snapshot.workers).showing(rules.key.clone());
     registry.settle(&config.nodes);
     Some(registry)
 }
@@ -50,7 +53,8 @@ pub(super) fn controller(
     Some(Controller::new(registry.clone(), access, fleet.clone(), scheduler.clone()))
 }
 
-/// Tells controllers of this worker, if it is one. Returns the end that the rest goes by: a worker says farewell first, so
+/// Tells controllers of this worker, if it is one. Returns the end that all else goes by, and what a worker
+/// answers itself: it says farewell first, so
 /// that nobody sends it anything when it stops listening.
 pub(super) fn worker(
     config: &Config,
@@ -58,10 +62,25 @@ pub(super) fn worker(
     fleet: &Fleet,
     end: watch::Receiver<bool>,
     tasks: &mut JoinSet<anyhow::Result<()>>,
-) -> watch::Receiver<bool> {
-    let (Some(worker), Some(port)) = (&config.worker, addresses.first().map(SocketAddr::port)) else { return end };
+) -> (watch::Receiver<bool>, Option<Door>) {
+    let (Some(worker), Some(port)) = (&config.worker, addresses.first().map(SocketAddr::port)) else { return (end, None) };
+    let Some(node) = fleet.nodes().first().cloned() else { return (end, None) };
     let (left, has_left) = watch::channel(false);
-    let worker = Worker { config: worker.clone(), port, fleet: fleet.clone(), announcer: Announcer::default() };
+    let (announcer, holds) = (Announcer::default(), Holds::default());
+    let exporter = local_port(node.config()).map(|port| Exporter::start(worker.node_name.clone(), port));
+    let (exported, quiet_after) = (exporter.clone(), config.timeouts.quiet_after);
+    let machine = Machine { holds: holds.clone(), node, exporter, announcer: announcer.clone(), quiet_after };
+    let (rest, wishes) = Rest::new(worker.rest.clone(), machine);
+    tasks.spawn(holds.clone().keep(Means::here()));
+    tasks.spawn(rest.run());
+    let door = Door::new(Access::new(worker.key.clone()), holds.clone(), wishes.clone(), exported);
+    let worker = Worker { config: worker.clone(), port, fleet: fleet.clone(), announcer, holds, wishes };
     tasks.spawn(worker.run(end, left));
-    has_left
+    (has_left, Some(door))
+}
+
+/// The port of an Ollama on this machine: only its connections can be seen.
+fn local_port(node: &NodeConfig) -> Option<u16> {
+    let here = |host: &str| host == "localhost" || host.parse().is_ok_and(fleet::is_own_address);
+    node.hosts.first().filter(|host| here(&host.host)).map(|host| host.port)
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use super::cluster::with_workers;
+use super::discovery::Discovery;
 use super::file_watch::FileWatch;
 use super::ourselves;
 use crate::cluster::{self, Registry};
@@ -37,6 +38,8 @@ pub(super) struct Reloader {
     pub(super) notes: Vec<String>,
     /// The nodes of the settings, as they were last read.
     pub(super) settled: Vec<NodeConfig>,
+    /// The addresses of names among them.
+    pub(super) discovery: Discovery,
     /// The nodes that workers are, where they may register.
     pub(super) workers: Option<Registry>,
     /// Tells when those are others.
@@ -68,7 +71,11 @@ impl Reloader {
         let mut watched = self.watched();
         loop {
             tokio::select! {
-                number = registered(&mut self.worker_changes) => self.enlist(number, &mut keepers),
+                number = registered(&mut self.worker_changes) => {
+                    self.enlist("workers", &mut keepers);
+                    self.workers.iter().for_each(|workers| workers.is_in_force(number));
+                }
+                () = self.discovery.changed() => self.enlist("a name has other addresses", &mut keepers),
                 Some(ended) = keepers.join_next() => self.keeper_ended(ended)?,
                 () = hangups.next() => self.reload(&mut keepers).await,
                 () = changed(&mut watched) => {
@@ -137,7 +144,10 @@ impl Reloader {
         if !faults.is_empty() {
             return Err(faults.join("; "));
         }
-        let plan = self.fleet.plan(&with_workers(&nodes, self.workers.as_ref())).map_err(|error| format!("{error:#}"))?;
+        let plan = self
+            .fleet
+            .plan(&with_workers(&self.discovery.nodes(&nodes), self.workers.as_ref()))
+            .map_err(|error| format!("{error:#}"))?;
         for note in notes.iter().filter(|note| !self.notes.contains(note)) {
             tracing::warn!("{note}");
         }
@@ -145,24 +155,22 @@ impl Reloader {
         if let Some(workers) = &self.workers {
             workers.settle(&nodes);
         }
+        self.discovery.settle(&nodes);
         self.settled = nodes;
         self.price.send_replace(price_per_kwh);
         let strategy = self.scheduler.rules().strategy;
         Ok(self.adopt(plan, schedule::Rules { strategy, fallback, sizes, stand_ins }, keepers))
     }
 
-    /// Workers have come or gone, or are others than before.
-    fn enlist(&self, number: u64, keepers: &mut JoinSet<anyhow::Result<()>>) {
-        match self.fleet.plan(&with_workers(&self.settled, self.workers.as_ref())) {
+    /// Workers, or machines behind a name, have come or gone, or are others than before.
+    fn enlist(&self, what: &str, keepers: &mut JoinSet<anyhow::Result<()>>) {
+        match self.fleet.plan(&with_workers(&self.discovery.nodes(&self.settled), self.workers.as_ref())) {
             Ok(plan) => {
                 let Changes { added, removed, changed } = self.adopt(plan, (*self.scheduler.rules()).clone(), keepers);
                 let (added, removed, changed) = (listed(&added), listed(&removed), listed(&changed));
-                tracing::info!(added, removed, changed, "workers");
+                tracing::info!(added, removed, changed, "{what}");
             }
-            Err(error) => tracing::warn!(%error, "the workers stay as they were"),
-        }
-        if let Some(workers) = &self.workers {
-            workers.is_in_force(number);
+            Err(error) => tracing::warn!(%error, "the nodes stay as they were"),
         }
     }
 

@@ -12,10 +12,12 @@ use serde_json::{Value, json};
 
 use super::access::{Access, Stranger};
 use super::message::{Heartbeat, Registration, Status};
-use super::registry::{NotTaken, Registry, Worker};
-use crate::fleet::Fleet;
+use super::registry::{Heard, NotTaken, Registry, Worker};
+use crate::fleet::power::Power;
+use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, body, reply};
 use crate::schedule::Scheduler;
+use crate::telemetry::journal::{Event, Unused};
 use crate::values::{Kind, ModelName};
 
 /// A registration has some hundred bytes.
@@ -97,7 +99,7 @@ impl Controller {
             if asleep {
                 node.goes_to_sleep();
             } else {
-                node.answered(peer.to_canonical());
+                hears_from(&node, peer);
                 node.relisted();
             }
         }
@@ -108,15 +110,20 @@ impl Controller {
 
     fn heartbeat(&self, said: Heartbeat, peer: IpAddr) -> Response<Body> {
         let id = said.worker_id.clone();
-        let Some((worker, relisted)) = self.0.registry.heard(said, peer) else {
+        let Some(Heard { worker, relisted, wastes }) = self.0.registry.heard(said, peer) else {
             return refused(
                 StatusCode::NOT_FOUND,
                 "this worker is not registered here, or another process is by its name: register again",
             );
         };
+        if wastes {
+            let unused =
+                Unused { seconds: worker.told.power.unused.unwrap_or_default(), why: worker.told.power.why_awake.clone() };
+            self.0.fleet.journal().note(Some(worker.name.as_str()), Event::Unused(unused));
+        }
         if let Some(node) = self.0.fleet.find(worker.name.as_str()) {
             match worker.status {
-                Status::Healthy => node.answered(peer.to_canonical()),
+                Status::Healthy => hears_from(&node, peer),
                 Status::Unhealthy => node.service_is_down(),
                 Status::Sleeping => {
                     tracing::info!(worker = %id, node = %worker.name, "it says that it goes to sleep");
@@ -166,7 +173,7 @@ impl Controller {
 
     fn told_of(&self, id: &str, worker: &Worker) -> Value {
         let node = self.0.fleet.find(worker.name.as_str());
-        let slot = node.as_ref().map(crate::fleet::Node::slot);
+        let slot = node.as_ref().map(Node::slot);
         let told = &worker.told;
         json!({
             "worker_id": id,
@@ -178,7 +185,7 @@ impl Controller {
             "circuit_state": slot.map(|slot| self.0.scheduler.circuit(slot).word()),
             "last_heartbeat": worker.heard_at.map(rfc3339),
             "node": worker.name.as_str(),
-            "state": node.as_ref().map(crate::fleet::Node::state),
+            "state": node.as_ref().map(Node::state),
             "leases": slot.map(|slot| self.0.scheduler.places(slot).0),
             "power": told.power,
             "mac": told.mac_of(worker.at.ip()).map(|mac| mac.to_string()),
@@ -189,6 +196,14 @@ impl Controller {
             "slots": worker.slots,
         })
     }
+}
+
+/// A worker that says that it is well is awake, also when it has just said that it goes to sleep: words come in their order.
+fn hears_from(node: &Node, peer: IpAddr) {
+    if matches!(node.view().power, Power::Suspending { .. }) {
+        node.stays_awake();
+    }
+    node.answered(peer.to_canonical());
 }
 
 fn rfc3339(time: SystemTime) -> String {
@@ -219,7 +234,7 @@ fn not_taken(why: &NotTaken) -> Response<Body> {
     }
 }
 
-fn turned_away(stranger: Stranger) -> Response<Body> {
+pub(super) fn turned_away(stranger: Stranger) -> Response<Body> {
     let status = if stranger == Stranger::WithoutKey { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
     let mut response = refused(status, stranger.words());
     if status == StatusCode::UNAUTHORIZED {
@@ -228,11 +243,11 @@ fn turned_away(stranger: Stranger) -> Response<Body> {
     response
 }
 
-fn refused(status: StatusCode, why: &str) -> Response<Body> {
+pub(super) fn refused(status: StatusCode, why: &str) -> Response<Body> {
     reply::json(status, &json!({ "error": why }))
 }
 
-fn wrong_method(allowed: &'static str) -> Response<Body> {
+pub(super) fn wrong_method(allowed: &'static str) -> Response<Body> {
     let mut response = refused(StatusCode::METHOD_NOT_ALLOWED, &format!("this endpoint takes {allowed}"));
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response

@@ -75,6 +75,12 @@ pub struct PowerWord {
     pub gap: Option<f64>,
     /// It holds its machine awake now.
     pub held: bool,
+    /// It can be asked to put its machine to sleep.
+    pub can_sleep: bool,
+    /// Seconds since it last had work.
+    pub unused: Option<f64>,
+    /// Why its machine is awake although nobody uses it.
+    pub why_awake: Option<String>,
 }
 
 /// The places of a worker.
@@ -158,7 +164,10 @@ impl Heartbeat {
     pub(super) fn bounded(mut self) -> Self {
         bound_models(&mut self.loaded_models);
         self.list = self.list.filter(|list| list.len() <= WORDS);
-        self.power.gap = self.power.gap.filter(|gap| gap.is_finite() && *gap >= 0.0);
+        let is_time = |seconds: &f64| seconds.is_finite() && *seconds >= 0.0;
+        self.power.gap = self.power.gap.filter(is_time);
+        self.power.unused = self.power.unused.filter(is_time);
+        self.power.why_awake = self.power.why_awake.filter(|why| why.len() <= WORDS && !why.chars().any(char::is_control));
         self
     }
 }

@@ -10,17 +10,21 @@
 mod access;
 mod announcer;
 mod controller;
+mod door;
+pub mod hold;
 mod link;
 mod machine;
 mod message;
 mod name;
 mod registry;
+pub mod rest;
 mod watchman;
 mod worker;
 
 pub use access::Access;
 pub use announcer::{Announcer, Condition};
 pub use controller::Controller;
+pub use door::Door;
 pub use message::{Heartbeat, Interface, PowerWord, Registration, Slots, Status};
 pub use registry::{Changes, Registry};
 pub use watchman::Watchman;

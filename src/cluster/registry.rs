@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::message::{Heartbeat, PowerWord, Refusal, Registration, Slots, Status};
 use super::name::unique;
 use crate::catalog::RawJson;
-use crate::config::{HostPort, NodeConfig};
+use crate::config::{HostPort, NodeConfig, Secret, WorkerHand};
 use crate::values::NodeName;
 
 #[cfg(test)]
@@ -20,6 +20,9 @@ mod tests;
 
 /// More workers than this are no home any more.
 const WORKERS: usize = 512;
+
+/// A machine that may sleep, is awake, and had nothing to do for so long, wastes energy: its owner is told.
+const TOO_LONG: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// How long whoever registers waits until its node is in force.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,6 +37,8 @@ struct Shared {
     timeout: Duration,
     /// Our own listeners, which no worker can be.
     own: Vec<SocketAddr>,
+    /// What shows workers that it is we who want something of them.
+    key: Option<Secret>,
     /// Names of nodes that stand in the settings.
     settled: Mutex<Vec<NodeName>>,
     /// Counts the changes of nodes.
@@ -77,6 +82,15 @@ pub(super) struct Registered {
     pub(super) change: u64,
 }
 
+/// What a heartbeat told.
+pub(super) struct Heard {
+    pub(super) worker: Worker,
+    /// Its list is another one than before.
+    pub(super) relisted: bool,
+    /// It may sleep, and has been awake and without work for too long. Told once.
+    pub(super) wastes: bool,
+}
+
 /// Why a registration is not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotTaken {
@@ -107,7 +121,15 @@ impl Registry {
         }
         let (changed, in_force) = (watch::channel(0).0, watch::channel(0).0);
         let (workers, settled) = (Mutex::new(workers), Mutex::default());
-        Self(Arc::new(Shared { workers, timeout, own, settled, changed, in_force }))
+        Self(Arc::new(Shared { workers, timeout, own, settled, key: None, changed, in_force }))
+    }
+
+    /// The same, with the key that workers want to see.
+    pub fn showing(mut self, key: Option<Secret>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.key = key;
+        }
+        self
     }
 
     /// What is worth keeping over a restart.
@@ -119,7 +141,11 @@ impl Registry {
                 list: None,
                 loaded_models: Vec::new(),
                 slots: Slots::default(),
-                power: PowerWord { always_on: worker.told.power.always_on, ..PowerWord::default() },
+                power: PowerWord {
+                    always_on: worker.told.power.always_on,
+                    can_sleep: worker.told.power.can_sleep,
+                    ..PowerWord::default()
+                },
                 ..worker.told.clone()
             };
             let kept = KeptWorker { told, address: worker.at, name: worker.name.to_string() };
@@ -131,7 +157,7 @@ impl Registry {
 
     /// The nodes that the workers are.
     pub fn nodes(&self) -> Vec<NodeConfig> {
-        self.workers().iter().map(|(id, worker)| worker.node(id)).collect()
+        self.workers().iter().map(|(id, worker)| worker.node(id, self.0.key.as_ref())).collect()
     }
 
     /// These nodes stand in the settings now: their names are no worker's.
@@ -186,11 +212,11 @@ impl Registry {
         if name.as_str() != wanted || id != told.worker_id {
             tracing::warn!(worker = %told.worker_id, as = %id, node = %name, "its name is another's, so it got a suffix");
         }
-        let before = workers.get(&id).map(|worker| worker.node(&id));
+        let before = workers.get(&id).map(|worker| worker.node(&id, self.0.key.as_ref()));
         let status = if told.is_sleeping() { Status::Sleeping } else { Status::Healthy };
         let (load, slots, heard_at) = (0, told.slots, Some(SystemTime::now()));
         let worker = Worker { told, at, name: name.clone(), status, load, slots, heard: now, heard_at };
-        let is_same = before.as_ref() == Some(&worker.node(&id));
+        let is_same = before.as_ref() == Some(&worker.node(&id, self.0.key.as_ref()));
         workers.insert(id.clone(), worker);
         drop(workers);
         let change = if is_same { *self.0.changed.borrow() } else { self.change() };
@@ -203,9 +229,9 @@ impl Registry {
         let _ = tokio::time::timeout(PATIENCE, in_force.wait_for(|last| *last >= change)).await;
     }
 
-    /// Hears how a worker is, and whether its list is another one than before; `None`: it is not known here, as it says it
+    /// Hears how a worker is, and what of it is news; `None`: it is not known here, as it says it
     /// is, and shall register.
-    pub(super) fn heard(&self, said: Heartbeat, peer: IpAddr) -> Option<(Worker, bool)> {
+    pub(super) fn heard(&self, said: Heartbeat, peer: IpAddr) -> Option<Heard> {
         let said = said.bounded();
         let status = said.status();
         let mut workers = self.workers();
@@ -225,13 +251,17 @@ impl Registry {
         worker.told.loaded_models = said.loaded_models;
         let relisted = said.list.is_some() && said.list != worker.told.list;
         worker.told.list = said.list.or(worker.told.list.take());
-        worker.told.power = PowerWord { always_on: worker.told.power.always_on, ..said.power };
+        // Its class and its abilities are those of its registration.
+        let PowerWord { always_on, can_sleep, unused: before, .. } = worker.told.power;
+        let is_long = |unused: Option<f64>| unused.is_some_and(|seconds| seconds >= TOO_LONG.as_secs_f64());
+        let wastes = is_long(said.power.unused) && !is_long(before) && !always_on && status == Status::Healthy;
+        worker.told.power = PowerWord { always_on, can_sleep, ..said.power };
         let worker = worker.clone();
         drop(workers);
         if was_draining != (status == Status::Draining) {
             self.change();
         }
-        Some((worker, relisted))
+        Some(Heard { worker, relisted, wastes })
     }
 
     /// A worker leaves: at once, or once it has ended what runs. The change that this is; `None`: it is not known.
@@ -306,7 +336,7 @@ fn stems_from(id: &str, name: &str) -> bool {
 
 impl Worker {
     /// The node that it is.
-    fn node(&self, id: &str) -> NodeConfig {
+    fn node(&self, id: &str, key: Option<&Secret>) -> NodeConfig {
         let told = &self.told;
         let at = HostPort { host: self.at.ip().to_string(), port: self.at.port() };
         let mut node = NodeConfig::new(self.name.clone(), at, String::new());
@@ -315,6 +345,9 @@ impl Worker {
         node.capacity = told.capacity;
         node.models = told.model_id.iter().cloned().collect();
         node.description = format!("worker {id}");
+        if told.power.can_sleep {
+            node.sleep.worker = Some(WorkerHand { url: format!("http://{}/sleep", self.at), key: key.cloned() });
+        }
         if !told.power.always_on && !self.at.ip().is_loopback() {
             node.wake.mac = told.mac_of(self.at.ip());
         }

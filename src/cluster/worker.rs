@@ -9,11 +9,14 @@ use hyper::Method;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::announcer::{Announcer, Condition};
+use super::hold::Holds;
 use super::link::Link;
 use super::machine;
 use super::message::{Heartbeat, PowerWord, Registration, Slots, Status};
+use super::rest::Wishes;
 use crate::config::WorkerConfig;
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node};
@@ -38,6 +41,10 @@ pub struct Worker {
     pub fleet: Fleet,
     /// What its machine is about to do.
     pub announcer: Announcer,
+    /// Who holds its machine awake.
+    pub holds: Holds,
+    /// Who puts it to sleep.
+    pub wishes: Wishes,
 }
 
 /// What all links tell.
@@ -45,6 +52,8 @@ pub(super) struct Tale {
     pub(super) config: WorkerConfig,
     port: u16,
     fleet: Fleet,
+    holds: Holds,
+    wishes: Wishes,
     instance: String,
 }
 
@@ -54,8 +63,8 @@ impl Worker {
     /// # Errors
     /// None; the type is that of all long-lived tasks.
     pub async fn run(self, mut end: watch::Receiver<bool>, left: watch::Sender<bool>) -> anyhow::Result<()> {
-        let Self { config, port, fleet, announcer } = self;
-        let tale = Arc::new(Tale { config, port, fleet, instance: machine::instance() });
+        let Self { config, port, fleet, announcer, holds, wishes } = self;
+        let tale = Arc::new(Tale { config, port, fleet, holds, wishes, instance: machine::instance() });
         let mut links = JoinSet::new();
         // Whoever registers is asked for its list at once: better that there is one.
         tale.until_listed(&mut end).await;
@@ -117,6 +126,8 @@ impl Tale {
 
     /// How it is, under the name that this controller has for it.
     pub(super) async fn heartbeat(&self, id: &str, condition: Condition) -> Heartbeat {
+        // The one thing that is done regularly is also what notices that the machine slept by another's will.
+        self.wishes.look_at_clock();
         // Who is about to sleep does not touch its Ollama any more.
         let loaded_models = if condition.sleeping { Vec::new() } else { self.loaded().await };
         Heartbeat {
@@ -145,11 +156,15 @@ impl Tale {
 
     fn power(&self, condition: Condition) -> PowerWord {
         let state = if condition.sleeping { "sleeping" } else { "awake" };
+        let (book, now) = (self.holds.book(), Instant::now());
         PowerWord {
             always_on: self.config.always_on,
             state: Some(state.to_owned()),
             gap: condition.gap.map(|gap| gap.as_secs_f64()),
-            held: condition.held,
+            held: book.held,
+            can_sleep: !self.config.always_on,
+            unused: (!book.is_busy(now)).then(|| now.saturating_duration_since(book.last_work).as_secs_f64()),
+            why_awake: self.wishes.why_awake(),
         }
     }
 

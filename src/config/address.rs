@@ -19,6 +19,8 @@ pub(super) struct Upstream {
     pub(super) port_named: bool,
     /// Whether it begins with `https://`.
     pub(super) tls: bool,
+    /// Written `dns:NAME`: every address of the name is a server of its own.
+    pub(super) discovered: bool,
 }
 
 /// Reads `http://host[:port][/prefix]`, or the same with `https://`.
@@ -26,6 +28,9 @@ pub(super) struct Upstream {
 /// # Errors
 /// What is wrong and what to write instead.
 pub(super) fn upstream(text: &str) -> Result<Upstream, String> {
+    if let Some(discovered) = by_name(text, OLLAMA_PORT) {
+        return discovered;
+    }
     let Some((scheme, rest)) = text.split_once("://") else {
         // Without a port `http://` means 80, which is hardly ever Ollama's.
         let port = if text.contains([':', '/']) { "" } else { ":11434" };
@@ -48,8 +53,8 @@ pub(super) fn upstream(text: &str) -> Result<Upstream, String> {
     }
     let (host, port) = host_and_port(authority)?;
     let prefix = path.trim_end_matches('/').to_owned();
-    let usual = if tls { 443 } else { 80 };
-    Ok(Upstream { at: HostPort { host, port: port.unwrap_or(usual) }, prefix, port_named: port.is_some(), tls })
+    let (usual, port_named) = (if tls { 443 } else { 80 }, port.is_some());
+    Ok(Upstream { at: HostPort { host, port: port.unwrap_or(usual) }, prefix, port_named, tls, discovered: false })
 }
 
 /// Reads a host of the node file: `host`, `host:port`, an IPv6 address, or a base URL.
@@ -60,10 +65,31 @@ pub(super) fn node_host(text: &str, default_port: u16) -> Result<Upstream, Strin
     if text.contains("://") {
         return upstream(text);
     }
+    if let Some(discovered) = by_name(text, default_port) {
+        return discovered;
+    }
     let bare_v6 = text.parse::<Ipv6Addr>().is_ok();
     let (host, port) = if bare_v6 { (text.to_owned(), None) } else { host_and_port(text)? };
-    let at = HostPort { host, port: port.unwrap_or(default_port) };
-    Ok(Upstream { at, prefix: String::new(), port_named: port.is_some(), tls: false })
+    Ok(Upstream {
+        at: HostPort { host, port: port.unwrap_or(default_port) },
+        prefix: String::new(),
+        port_named: port.is_some(),
+        tls: false,
+        discovered: false,
+    })
+}
+
+/// Reads `dns:name` or `dns:name:port`; `None`: it is something else.
+fn by_name(text: &str, default_port: u16) -> Option<Result<Upstream, String>> {
+    let rest = text.strip_prefix("dns:").filter(|rest| !rest.starts_with("//"))?;
+    let read = host_and_port(rest).and_then(|(host, port)| {
+        if host.parse::<IpAddr>().is_ok() || rest.starts_with('[') {
+            return Err("names an address behind `dns:`, where a name belongs: leave `dns:` out".to_owned());
+        }
+        let at = HostPort { host, port: port.unwrap_or(default_port) };
+        Ok(Upstream { at, prefix: String::new(), port_named: true, tls: false, discovered: true })
+    });
+    Some(read)
 }
 
 /// Takes `host`, `host:port`, `[v6]` or `[v6]:port` apart.
@@ -159,6 +185,23 @@ mod tests {
 
     fn at(text: &str) -> String {
         upstream(text).map_or_else(|why| why, |up| format!("{}{}", up.at, up.prefix))
+    }
+
+    #[test]
+    fn a_name_behind_dns_is_one_of_many_machines() {
+        for (text, expected) in [("dns:ollama.svc:9000", "ollama.svc:9000"), ("dns:ollama", "ollama:11434")] {
+            let read = upstream(text).unwrap();
+            assert_eq!((read.at.to_string().as_str(), read.discovered), (expected, true));
+            assert_eq!(node_host(text, 11434).unwrap(), read);
+        }
+        for (text, why) in [
+            ("dns:10.0.0.7", "leave `dns:` out"),
+            ("dns:[fd00::7]:1", "leave `dns:` out"),
+            ("dns:", "no host name"),
+            ("dns:a:0", "wrong port"),
+        ] {
+            assert!(at(text).contains(why), "{text}: {}", at(text));
+        }
     }
 
     #[test]

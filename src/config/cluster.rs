@@ -8,6 +8,7 @@ use crate::config::duration::{self, Unit};
 use crate::config::layers::Layers;
 use crate::config::merge::{self, checked, listen, load, log, open_layers};
 use crate::config::providers::secret;
+use crate::config::rest::{self, RestConfig};
 use crate::config::role::Role;
 use crate::config::settings::{self, Setting, setting};
 use crate::config::{
@@ -79,6 +80,7 @@ pub(super) static WORKER_GROUPS: &[(&str, &[&Setting])] = &[
             &INTERNAL_API_KEY,
         ],
     ),
+    ("Sleep", &rest::SLEEP),
     ("Registration", &[&HEARTBEAT_INTERVAL, &REGISTRY_RETRY_COUNT, &REGISTRY_RETRY_DELAY]),
     (
         "Times",
@@ -137,8 +139,10 @@ pub struct WorkerConfig {
     pub retries: u32,
     /// Wait after the first failed try.
     pub retry_delay: Duration,
-    /// What it shows to controllers.
+    /// What it shows to controllers, and they to it.
     pub key: Option<Secret>,
+    /// How its machine goes to sleep.
+    pub rest: RestConfig,
 }
 
 /// Merges and checks everything that `controller` needs.
@@ -235,6 +239,7 @@ fn worker(layers: &mut Layers<'_>) -> (WorkerConfig, NodeConfig) {
         retries: layers.read(&REGISTRY_RETRY_COUNT, |text| text.parse().map_err(|_| "must be a whole number".to_owned())),
         retry_delay: layers.read(&REGISTRY_RETRY_DELAY, merge::positive_seconds),
         key: layers.read_optional(&INTERNAL_API_KEY, secret),
+        rest: rest::read(layers),
         id,
     };
     // Without one its fault is told, and this never comes into use.

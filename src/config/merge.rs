@@ -236,11 +236,15 @@ fn fallback_wait(layers: &mut Layers<'_>, stand_ins: &StandIns) -> Option<Fallba
     wait.map(|wait| FallbackWait { wait, asleep })
 }
 
+/// When machines stay awake without traffic.
+pub(super) fn keep_awake(layers: &mut Layers<'_>) -> KeepAwake {
+    layers.read(&settings::KEEP_AWAKE, |text| text.parse::<KeepAwake>().map_err(|why| format!("is not understood: {why}")))
+}
+
 fn wake_rules(layers: &mut Layers<'_>) -> WakeRules {
     WakeRules {
         interval: layers.read(&settings::WAKE_INTERVAL, |text| duration::duration_or_off(text, Unit::Minutes)),
-        keep_awake: layers
-            .read(&settings::KEEP_AWAKE, |text| text.parse::<KeepAwake>().map_err(|why| format!("is not understood: {why}"))),
+        keep_awake: keep_awake(layers),
         never_paths: globs(layers, &settings::NEVER_WAKE_PATHS),
         never_clients: layers.read_list(&settings::NEVER_WAKE_CLIENTS, |text| {
             text.parse().map_err(|why| format!("is no range of addresses: {why}"))

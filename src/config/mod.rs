@@ -27,6 +27,7 @@ mod node_file;
 mod node_source;
 mod nodes;
 mod providers;
+mod rest;
 mod role;
 mod settings;
 mod stand_ins;
@@ -46,6 +47,7 @@ pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
 pub use merge::{Faults, load, load_entrance, load_roots};
 pub use node_source::{NodeSettings, NodeSource, Stamp};
 pub use providers::{ProviderConfig, ProviderKind, Secret};
+pub use rest::RestConfig;
 pub use stand_ins::{FallbackWait, StandIns};
 pub use tls::{Roots, TlsFiles};
 
@@ -149,6 +151,8 @@ pub struct NodeConfig {
     pub path_prefix: String,
     /// Reached by TLS: its addresses were written with `https://`.
     pub tls: bool,
+    /// Its host is a name, and every address of that is a node of its own, always on.
+    pub discovered: bool,
     /// Checked regularly, never considered asleep (`DESIGN` class "always-on").
     pub always_on: bool,
     /// Takes part at all.
@@ -202,6 +206,17 @@ pub struct SleepConfig {
     pub url: Option<String>,
     /// A command to run on this machine.
     pub command: Option<String>,
+    /// The worker on the machine; it goes before the others, since it knows what goes on there.
+    pub worker: Option<WorkerHand>,
+}
+
+/// A worker that can be asked to put its machine to sleep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerHand {
+    /// Gets an empty POST.
+    pub url: String,
+    /// The internal key, as its bearer.
+    pub key: Option<Secret>,
 }
 
 /// What one node draws from the wall, for energy figures and the `least_energy` strategy.

@@ -72,7 +72,7 @@ fn node<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<FileN
         document.fault(object.at, "a node has no `name`: give it one, such as \"name\": \"gaming-pc\"");
     }
     let name = stated_name.and_then(|at| document.parsed(at, "name", node_name)).unwrap_or_default();
-    let (hosts, path_prefix, tls) = hosts(document, &mut object);
+    let Addresses { hosts, path_prefix, tls, discovered } = addresses(document, &mut object);
     let kind = object.take("kind").and_then(|at| document.parsed(at, "kind", kind)).unwrap_or_default();
     let wake = object.take("wake");
     let config = NodeConfig {
@@ -80,6 +80,7 @@ fn node<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<FileN
         hosts,
         path_prefix: base_path(path_prefix, kind),
         tls,
+        discovered,
         always_on: false,
         enabled: take_boolean(document, &mut object, "enabled").unwrap_or(true),
         weight: object.take("weight").and_then(|at| document.parsed(at, "weight", weight)).unwrap_or(1.0),
@@ -115,13 +116,25 @@ fn note_later_keys(document: &mut Document<'_>, object: &mut Object<'_>, keys: &
     elsewhere
 }
 
-/// Addresses in order, and the path that all of them share, and whether all of them speak TLS.
-fn hosts<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> (Vec<HostPort>, String, bool) {
+/// Where a node is.
+struct Addresses {
+    /// In order.
+    hosts: Vec<HostPort>,
+    /// That all of them share.
+    path_prefix: String,
+    /// Whether all of them speak TLS.
+    tls: bool,
+    /// Whether the one is a name with a node behind each address.
+    discovered: bool,
+}
+
+fn addresses<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> Addresses {
     let port = object.take("port").and_then(|at| document.parsed(at, "port", address::tcp_port)).unwrap_or(OLLAMA_PORT);
     let stated = object.take("hosts").map(|at| document.one_or_list(at, "`hosts`")).unwrap_or_default();
     let mut hosts = Vec::new();
     let mut prefix: Option<String> = None;
     let mut tls: Option<bool> = None;
+    let mut discovered = false;
     for at in stated {
         let Some(found) = document.parsed(at, "hosts", |text| address::node_host(text, port)) else { continue };
         if prefix.get_or_insert_with(|| found.prefix.clone()) != &found.prefix {
@@ -130,11 +143,15 @@ fn hosts<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> (Vec<HostP
         if *tls.get_or_insert(found.tls) != found.tls {
             document.fault(at, "the `hosts` of one node must all be reached by https:// or none: they are one server");
         }
+        discovered |= found.discovered;
         if !hosts.contains(&found.at) {
             hosts.push(found.at);
         }
+        if discovered && hosts.len() > 1 {
+            document.fault(at, "a `dns:` name must be the only one of its node: it stands for many machines");
+        }
     }
-    (hosts, prefix.unwrap_or_default(), tls.unwrap_or_default())
+    Addresses { hosts, path_prefix: prefix.unwrap_or_default(), tls: tls.unwrap_or_default(), discovered }
 }
 
 /// Servers with OpenAI's API are named by the base URL of its SDKs, whose `/v1` stands in every path anyway.
@@ -230,7 +247,7 @@ fn read_sleep<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> Sleep
     let url = url.and_then(|at| document.parsed(at, "url", |text| address::wake_target(text).map(|_| text.to_owned())));
     let command = take_text(document, &mut sleep, "command");
     document.refuse_rest(&sleep, "`sleep`");
-    SleepConfig { url, command }
+    SleepConfig { url, command, worker: None }
 }
 
 fn read_power<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> PowerConfig {

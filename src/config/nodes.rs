@@ -153,6 +153,7 @@ fn place(drafts: &mut Vec<Draft>, index: usize, url: &Upstream, named: &Named) -
         drafts[at].config.hosts.push(url.at.clone());
         drafts[at].config.path_prefix = base_path(url.prefix.clone(), drafts[at].config.kind);
         drafts[at].config.tls = url.tls;
+        drafts[at].config.discovered = url.discovered;
         drafts[at].origin.clone_from(&named.origin);
         return at;
     }
@@ -170,7 +171,8 @@ fn place(drafts: &mut Vec<Draft>, index: usize, url: &Upstream, named: &Named) -
 }
 
 fn bare(name: &str, url: &Upstream) -> NodeConfig {
-    NodeConfig { tls: url.tls, ..NodeConfig::new(NodeName::new(name), url.at.clone(), url.prefix.clone()) }
+    let node = NodeConfig::new(NodeName::new(name), url.at.clone(), url.prefix.clone());
+    NodeConfig { tls: url.tls, discovered: url.discovered, ..node }
 }
 
 impl NodeConfig {
@@ -181,6 +183,7 @@ impl NodeConfig {
             hosts: vec![at],
             path_prefix,
             tls: false,
+            discovered: false,
             always_on: false,
             enabled: true,
             weight: 1.0,
@@ -224,6 +227,10 @@ fn class(draft: &Draft, stated: Option<bool>) -> bool {
     let wake = &draft.config.wake;
     let wakes = draft.wake_stated || wake.mac.is_some() || wake.url.is_some();
     let here = draft.config.hosts.iter().all(|host| address::is_loopback(&host.host));
+    // Behind a name machines come and go by themselves; nobody could be woken by its address.
+    if draft.config.discovered {
+        return true;
+    }
     draft.stated.or(stated).unwrap_or(!wakes && (draft.from_file || here))
 }
 

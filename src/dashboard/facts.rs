@@ -77,8 +77,7 @@ pub(super) fn lasting(house: &House, node: &Node) -> Value {
         "always_on": config.always_on,
         "enabled": config.enabled,
         "wakeable": view.means.any(),
-        // No means of this program can put a machine to sleep yet.
-        "sleepable": false,
+        "sleepable": node.is_sleepable(),
         "hosts": hosts,
         "address": view.presumed_address(config).map(|address| address.to_string()),
         "mac": view.mac.map(|known| known.mac.to_string()),

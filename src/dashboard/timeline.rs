@@ -33,7 +33,7 @@ pub(super) fn stretches(entries: &[Arc<Entry>], present: &str, now: f64) -> Vec<
                 close(&mut open, entry.at);
                 open = Some((entry.at, turn.to.clone().into_owned()));
             }
-            Event::Wake(_) | Event::Sleep(_) | Event::Request(_) | Event::Refused(_) => {}
+            Event::Wake(_) | Event::Sleep(_) | Event::Request(_) | Event::Refused(_) | Event::Unused(_) => {}
         }
     }
     if open.is_none() {

@@ -61,7 +61,7 @@ fn of_windows(port: u16) -> Counts {
 }
 
 /// What a tool prints; nothing when there is no such tool, and what it had printed when it was ended.
-fn run(program: &str, args: &[&str]) -> String {
+pub(super) fn run(program: &str, args: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let Ok(mut child) = command.spawn() else { return String::new() };

@@ -10,11 +10,13 @@ mod estimate;
 #[cfg(target_os = "linux")]
 mod linux;
 mod listings;
+mod machine;
 mod proc_net;
 mod sock_diag;
 mod states;
 mod tally;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,16 +71,37 @@ impl Exporter {
         let look = self.look().await?;
         let mut page = Page::new(format);
         print(&look, &self.0.node, &mut page);
+        self.print_machine(&mut page).await;
         self.0.process.print(&mut page);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         page.family("ollama_proxy_build_info", "What runs here", Kind::Gauge).whole("", &version, 1);
         Some(page.finish())
     }
 
+    /// The same figures on a page that has others, too: nothing of what the system does not tell in time.
+    pub async fn print(&self, page: &mut Page) {
+        if let Some(look) = self.look().await {
+            print(&look, &self.0.node, page);
+        }
+        self.print_machine(page).await;
+    }
+
+    /// Beside a look at sockets this takes nothing, but for the tool of some GPUs.
+    async fn print_machine(&self, page: &mut Page) {
+        let machine = tokio::task::spawn_blocking(|| machine::look(Path::new("/")));
+        let machine = tokio::time::timeout(LIMIT, machine).await.ok().and_then(Result::ok).unwrap_or_default();
+        machine.print(&self.0.node, page);
+    }
+
     /// Whether somebody listens on the port, and whether bytes are counted rather than estimated. `None`: the system did not tell.
     pub async fn listening_and_exact(&self) -> Option<(bool, bool)> {
         let look = self.look().await?;
         Some((look.counts.get("LISTEN") > 0, !look.estimated))
+    }
+
+    /// Open connections to the port now, ours included. `None`: the system did not tell.
+    pub async fn open_connections(&self) -> Option<u64> {
+        Some(self.look().await?.counts.get("ESTABLISHED"))
     }
 
     /// In a thread of its own: the kernel's tables take a millisecond, other systems' tools a second.

@@ -15,6 +15,7 @@ mod node;
 pub mod power;
 mod renewal;
 mod roster;
+mod sleep;
 pub mod survey;
 mod traffic;
 mod view;
@@ -35,6 +36,7 @@ pub use metrics::{Metrics, NodeMetrics, UpstreamError};
 pub use node::{Node, Trigger, Want};
 pub use renewal::{Changes, Plan};
 pub use roster::Roster;
+pub use sleep::NoSleep;
 pub use traffic::InFlight;
 pub use view::{KnownMac, MacSource, View};
 

@@ -13,6 +13,7 @@ use super::View;
 use super::energy::Seconds;
 use super::gate::Gate;
 use super::hosts::Hosts;
+use super::keeper::Told;
 use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
 use super::traffic::{Held, InFlight, Traffic};
@@ -72,6 +73,8 @@ pub(super) enum Message {
     ListRefuted,
     /// A person wants the lists read now.
     Refresh(oneshot::Sender<Result<(), String>>),
+    /// A person wants it to sleep.
+    PutToSleep(Told),
 }
 
 /// Why a node is wanted.
@@ -374,14 +377,14 @@ impl Node {
     }
 
     /// Evidence that finds the inbox full is dropped: sixty-four others say the same.
-    fn tell(&self, message: Message) {
+    pub(super) fn tell(&self, message: Message) {
         if let Some(inbox) = &self.0.inbox {
             let _ = inbox.try_send(message);
         }
     }
 
     /// `false`: nobody keeps it.
-    async fn send(&self, message: Message) -> bool {
+    pub(super) async fn send(&self, message: Message) -> bool {
         match &self.0.inbox {
             Some(inbox) => inbox.send(message).await.is_ok(),
             None => false,

@@ -113,6 +113,8 @@ pub enum Event {
     Called,
     /// The node was told to sleep, or says that it goes.
     GoesToSleep,
+    /// The machine itself says that it is awake, or the sleep that was begun failed.
+    Stays,
     /// Time has passed.
     Tick,
 }
@@ -160,6 +162,7 @@ pub fn next(power: Power, event: Event, now: Instant, means: Means) -> (Power, V
         Event::Wanted => wanted(power, now, means),
         Event::Called => (called(power), vec![]),
         Event::GoesToSleep => (Power::Suspending { until: now + Duration::from_secs(20) }, vec![]),
+        Event::Stays => stays(power, now),
         Event::Tick => tick(power, now, means),
     }
 }
@@ -175,6 +178,14 @@ fn answered(power: Power, now: Instant) -> (Power, Vec<Act>) {
         Power::Unknown | Power::ServiceDown(_) | Power::Asleep | Power::Suspending { .. } | Power::WakeFailed { .. } => {
             (Power::Awake, vec![Act::CameUp(None)])
         }
+    }
+}
+
+/// Its own word, unlike an answer that was on its way, also ends a sleep that was announced.
+fn stays(power: Power, now: Instant) -> (Power, Vec<Act>) {
+    match power {
+        Power::Suspending { .. } => (Power::Awake, vec![Act::CameUp(None)]),
+        other => answered(other, now),
     }
 }
 

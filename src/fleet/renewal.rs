@@ -277,6 +277,7 @@ fn is_same_service(a: &NodeConfig, b: &NodeConfig) -> bool {
         hosts: _,
         path_prefix: _,
         tls: _,
+        discovered: _,
         always_on,
         enabled,
         weight: _,

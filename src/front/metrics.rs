@@ -5,6 +5,7 @@ use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::nodes::is_healthy;
+use crate::exporter::Exporter;
 use crate::fleet::energy::Energy;
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
@@ -27,13 +28,24 @@ impl Metrics {
     }
 
     /// The page in the format that the reader accepts.
-    pub(super) fn page(&self, proxy: &Proxy, connections: Filled, headers: &HeaderMap) -> Response<Body> {
+    pub(super) async fn page(
+        &self,
+        proxy: &Proxy,
+        connections: Filled,
+        exporter: Option<&Exporter>,
+        headers: &HeaderMap,
+    ) -> Response<Body> {
         let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|range| range.to_str().ok());
         let format = Format::accepted(&ranges.collect::<Vec<_>>().join(","));
         let mut page = Page::new(format);
         self.registry.print(&mut page);
         print_nodes(proxy.fleet(), proxy.scheduler(), &mut page);
         print_bounds(proxy, connections, &mut page);
+        match exporter {
+            // It sees all connections of the Ollama beside a worker, ours among them.
+            Some(exporter) => exporter.print(&mut page).await,
+            None => print_connections(proxy.fleet(), &mut page),
+        }
         self.process.print(&mut page);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         page.family("ollama_proxy_build_info", "What runs here", Kind::Gauge).whole("", &version, 1);
@@ -77,7 +89,6 @@ fn print_nodes(fleet: &Fleet, scheduler: &Scheduler, page: &mut Page) {
     let help = "Age of the node's model list; absent until it was read once";
     per_node("ollama_proxy_cache_age_seconds", help, &|_, view| Some(view.holding.age(now)?.as_secs_f64()));
     print_classes(&nodes, page);
-    print_connections(&nodes, page);
     print_states(&nodes, page);
     print_energy(&nodes, page);
     print_attempts(&nodes, page);
@@ -95,16 +106,18 @@ fn print_classes(nodes: &[(&Node, &View)], page: &mut Page) {
 }
 
 /// By the names that the exporter beside an Ollama has too; here they tell of the proxy's own connections.
-fn print_connections(nodes: &[(&Node, &View)], page: &mut Page) {
+fn print_connections(fleet: &Fleet, page: &mut Page) {
+    let roster = fleet.nodes();
+    let nodes: Vec<&Node> = roster.enabled().collect();
     let open = |node: &Node| count(node.active() + node.idle().map_or(0, Idle::count));
     let help = "Connections of the proxy to the node: those of requests in flight, and those that rest";
     let mut lines = page.family("ollama_connections", help, Kind::Gauge);
-    for (node, _) in nodes {
+    for node in &nodes {
         lines.value("", &[("node", node.name().as_str()), ("state", "ESTABLISHED")], open(node));
     }
     let help = "The same as an edge, for pictures of the network";
     let mut lines = page.family("ollama_node_to_router", help, Kind::Gauge);
-    for (node, _) in nodes {
+    for node in &nodes {
         lines.value("", &[("source", node.name().as_str()), ("target", "router")], open(node));
     }
 }

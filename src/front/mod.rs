@@ -18,7 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::cluster::Controller;
+use crate::cluster::{self, Controller};
 use crate::config::AccessConfig;
 use crate::dashboard::{self, Dashboard, pages};
 use crate::http::{Body, body, guarded, reply};
@@ -46,6 +46,8 @@ struct Shared {
     config_error: watch::Receiver<Option<String>>,
     /// Takes workers in, where they may register.
     controller: Option<Controller>,
+    /// What a worker answers itself.
+    door: Option<cluster::Door>,
 }
 
 /// Who may come in, and how many.
@@ -69,11 +71,12 @@ impl Front {
         rules: Rules<'_>,
         config_error: watch::Receiver<Option<String>>,
         controller: Option<Controller>,
+        door: Option<cluster::Door>,
     ) -> Self {
         let Rules { origins, access, open, most_connections } = rules;
         let (metrics, access) = (metrics::Metrics::new(registry), Access::new(access, proxy.metrics().clone()));
         let connections = (open, most_connections);
-        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, access, connections, config_error, controller }))
+        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, access, connections, config_error, controller, door }))
     }
 
     /// What the owner still has to set, in words.
@@ -124,6 +127,9 @@ impl Front {
         if Controller::has(request.uri().path()) {
             return self.internal(request, client).await;
         }
+        if let Some(door) = self.0.door.as_ref().filter(|_| cluster::Door::has(request.uri().path())) {
+            return door.answer(request, client).await;
+        }
         let door = self.door(&request);
         let mut response = match access.admit(door, client, request.headers_mut(), &origin).await {
             Ok(caller) => self.serve(request, caller, &origin).await,
@@ -170,10 +176,12 @@ impl Front {
             Ok(running) => running,
             Err(fault) => return reply::fault(&fault, Dialect::of_path(request.uri().path())),
         };
+        // A worker holds its machine awake until the last byte of the answer has gone, or nobody wants it any more.
+        let work = self.0.door.as_ref().and_then(|door| door.work(request.method()));
         let response = self.0.proxy.handle(request, caller).await;
-        match running {
-            Some(running) => response.map(|body| guarded(body, running)),
-            None => response,
+        match (running, work) {
+            (None, None) => response,
+            guards => response.map(|body| guarded(body, guards)),
         }
     }
 
@@ -189,7 +197,10 @@ impl Front {
                 reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler(), self.config_error().as_deref()))
             }
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
-            "/metrics" if looks => self.0.metrics.page(&self.0.proxy, self.connections(), request.headers()),
+            "/metrics" if looks => {
+                let exporter = self.0.door.as_ref().and_then(cluster::Door::exporter);
+                self.0.metrics.page(&self.0.proxy, self.connections(), exporter, request.headers()).await
+            }
             "/topology" if looks => pages::topology(fleet, request.headers(), &self.notices(), self.visit(request.headers())),
             // Where an older gateway had its picture; the way up keeps a path prefix.
             "/static/topology-3d.html" if looks => back_to("../topology"),
@@ -267,12 +278,12 @@ impl Front {
                 Err(why) => reply::json(StatusCode::BAD_GATEWAY, &json!({ "node": name, "error": why })),
             };
         }
-        if action == "sleep" {
-            return nodes::sleep(&node);
-        }
         let by_form = accepts(request.headers(), "text/html");
         let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
-        let answer = nodes::wake(&node, cause(request.headers(), client), waits).await;
+        let answer = match action {
+            "sleep" => nodes::sleep(&node, waits).await,
+            _ => nodes::wake(&node, cause(request.headers(), client), waits).await,
+        };
         // The plain form of the page: whoever has no scripts gets the page again, not JSON.
         if by_form && answer.status().is_success() { back_to("../../") } else { answer }
     }

@@ -1,4 +1,4 @@
-//! `/health`, `/nodes`, and the wake that a person asks for.
+//! `/health`, `/nodes`, and the wake or sleep that a person asks for.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::fleet::power::Power;
-use crate::fleet::{Fleet, Node, Trigger, View, Want};
+use crate::fleet::{Fleet, NoSleep, Node, Trigger, View, Want};
 use crate::http::{Body, reply};
 use crate::schedule::Scheduler;
 use crate::telemetry::journal::Cause;
@@ -115,12 +115,24 @@ pub(super) fn info(missing: Option<&str>) -> Value {
     })
 }
 
-/// 409 with what its owner can do: nothing here can put a machine to sleep.
-pub(super) fn sleep(node: &Node) -> Response<Body> {
-    let text =
-        "this proxy has no means to put it to sleep; let its own timer do so: the proxy sends nothing to it while it is not used";
+/// 202 when its means has done its part; with `wait`, 200 once it counts as asleep. 409 where it may not or cannot be done.
+pub(super) async fn sleep(node: &Node, waits: bool) -> Response<Body> {
+    let (name, started, mut watch) = (node.name().as_str(), Instant::now(), node.watch());
+    if let Err(refusal) = node.put_to_sleep().await {
+        let status = if matches!(refusal, NoSleep::Failed(_)) { StatusCode::BAD_GATEWAY } else { StatusCode::CONFLICT };
+        let state = node.view().power.word();
+        return reply::json(status, &json!({ "node": name, "state": state, "error": refusal.to_string() }));
+    }
+    if !waits {
+        return reply::json(StatusCode::ACCEPTED, &json!({ "node": name, "state": node.view().power.word() }));
+    }
+    // The grace of a suspending node ends by itself; the margin is for a busy machine.
+    let settled =
+        tokio::time::timeout(Duration::from_secs(60), watch.wait_for(|view| !matches!(view.power, Power::Suspending { .. })))
+            .await;
     let state = node.view().power.word();
-    reply::json(StatusCode::CONFLICT, &json!({ "node": node.name().as_str(), "state": state, "error": text }))
+    let status = if settled.is_ok() && state == "asleep" { StatusCode::OK } else { StatusCode::GATEWAY_TIMEOUT };
+    reply::json(status, &json!({ "node": name, "state": state, "seconds": started.elapsed().as_secs_f64() }))
 }
 
 /// 202 at once; with `wait`, 200 with the seconds it took, or 504.

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};

@@ -11,7 +11,7 @@ pub enum Kind {
     WakeFailed,
     /// An always-on node does not answer any more.
     NodeLost,
-    /// A machine is awake for long and nobody uses it. Only its worker can tell; an entry of its own is still to come.
+    /// A machine is awake for long and nobody uses it, as its worker says.
     AwakeTooLong,
     /// A trial.
     Test,
@@ -95,6 +95,15 @@ impl Alert {
                 let why = turn.why.as_deref().unwrap_or("no answer");
                 (Kind::NodeLost, format!("It is declared always on and does not answer any more ({why})."))
             }
+            Event::Unused(unused) => {
+                let hours = unused.seconds / 3600.0;
+                let why = match &unused.why {
+                    Some(why) => format!("its worker says: {why}"),
+                    None => "let its own sleep timer run, start its worker with --suspend-after, or press Sleep on the page"
+                        .to_owned(),
+                };
+                (Kind::AwakeTooLong, format!("It has been awake for {hours:.0} hours without any work; {why}."))
+            }
             Event::State(_) | Event::Sleep(_) | Event::Request(_) | Event::Refused(_) | Event::Start(_) => return None,
         };
         Some(Self { kind, node: Some(name.to_owned()), text, at: entry.at })
@@ -125,7 +134,7 @@ impl Alert {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::journal::{Cause, Journal, Turn, Wake};
+    use crate::telemetry::journal::{Cause, Journal, Turn, Unused, Wake};
 
     fn alert_of(event: Event, always_on: bool) -> Option<Alert> {
         let journal = Journal::default();
@@ -148,6 +157,15 @@ mod tests {
         }
         assert!(alert_of(wake("refused"), false).unwrap().text.contains("start Ollama"));
         assert_eq!(alert_of(wake("awake"), false), None);
+    }
+
+    #[test]
+    fn a_machine_that_is_awake_for_nobody_is_told_with_what_keeps_it_awake() {
+        let unused = |why: Option<&str>| Event::Unused(Unused { seconds: 15_000.0, why: why.map(str::to_owned) });
+        let alert = alert_of(unused(Some("somebody uses the machine")), false).unwrap();
+        assert_eq!(alert.kind, Kind::AwakeTooLong);
+        assert!(alert.text.contains("4 hours") && alert.text.contains("somebody uses"), "{}", alert.text);
+        assert!(alert_of(unused(None), false).unwrap().text.contains("--suspend-after"));
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Idle {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(since, _)| since.elapsed() < REST);
     }
 
+    /// Closes all of them: the machine is about to sleep.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     pub(super) fn put(&self, ready: Ready) {
         let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if resting.len() < MOST {

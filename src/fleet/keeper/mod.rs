@@ -7,6 +7,7 @@ mod calls;
 mod first_model;
 mod lists;
 mod records;
+mod sleeping;
 mod waking;
 
 use std::net::IpAddr;
@@ -30,6 +31,7 @@ use calls::Caller;
 pub use first_model::FirstModel;
 pub(super) use first_model::Wish;
 use records::Before;
+pub(super) use sleeping::Told;
 pub(super) use waking::means;
 
 /// Evidence and wants wait here; more than this many at once say nothing new.
@@ -62,6 +64,8 @@ pub(super) struct Keeper {
     refused: Option<Instant>,
     /// When it was said to go to sleep.
     announced: Option<Instant>,
+    /// Who wants it to sleep.
+    sleeping: Vec<Told>,
 }
 
 /// What a job of the keeper brings back.
@@ -74,6 +78,8 @@ enum Done {
     OnGpu(Result<Reply, Trouble>),
     Alive(Result<Reply, Trouble>),
     Pulled(Result<(), String>),
+    Unloaded(Result<(), Trouble>),
+    Slept(Result<(), String>),
 }
 
 impl Keeper {
@@ -111,6 +117,7 @@ impl Keeper {
             last_inference: None,
             refused: None,
             announced: None,
+            sleeping: Vec::new(),
         };
         Ok((node.telling(tell), keeper))
     }
@@ -164,6 +171,7 @@ impl Keeper {
             Message::ListAsked => self.list_asked(),
             Message::ListRefuted => self.list_refuted(),
             Message::Refresh(tell) => self.refresh(tell),
+            Message::PutToSleep(tell) => self.put_to_sleep(tell),
         }
     }
 
@@ -191,6 +199,8 @@ impl Keeper {
             Done::OnGpu(result) => self.seen_on_gpu(result),
             Done::Alive(result) => self.life_checked(result, began),
             Done::Pulled(result) => self.have_first_model(result),
+            Done::Unloaded(result) => self.unloaded(result),
+            Done::Slept(result) => self.slept(result),
         }
     }
 

@@ -116,6 +116,13 @@ fn a_suspending_hosts_last_answers_do_not_make_it_awake() {
     assert_eq!(run(power, now + Duration::from_secs(30), MEANS).0, Power::Asleep);
 }
 
+#[test]
+fn a_suspending_hosts_own_word_makes_it_awake_at_once() {
+    let now = Instant::now();
+    let (power, _) = next(Power::Awake, Event::GoesToSleep, now, MEANS);
+    assert_eq!(next(power, Event::Stays, now, MEANS), (Power::Awake, vec![Act::CameUp(None)]));
+}
+
 fn events() -> impl Strategy<Value = Vec<(Event, u64)>> {
     let event = prop_oneof![
         Just(Event::Answered),
@@ -124,6 +131,7 @@ fn events() -> impl Strategy<Value = Vec<(Event, u64)>> {
         Just(Event::Wanted),
         Just(Event::Called),
         Just(Event::GoesToSleep),
+        Just(Event::Stays),
         Just(Event::Tick),
     ];
     proptest::collection::vec((event, 0u64..20_000), 0..60)
@@ -163,7 +171,7 @@ proptest! {
             now += Duration::from_millis(ms);
             match event {
                 Event::Refused(after) => refusing = after <= PROMPT,
-                Event::NoAnswer | Event::Answered | Event::GoesToSleep => refusing = false,
+                Event::NoAnswer | Event::Answered | Event::GoesToSleep | Event::Stays => refusing = false,
                 Event::Wanted | Event::Called | Event::Tick => {}
             }
             // A failed wake is over: the next want may try again with packets.

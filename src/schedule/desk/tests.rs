@@ -18,6 +18,7 @@ fn config(number: usize, capacity: Option<u32>) -> NodeConfig {
         hosts: vec![HostPort { host: "127.0.0.1".to_owned(), port: 1 }],
         path_prefix: String::new(),
         tls: false,
+        discovered: false,
         always_on: true,
         enabled: true,
         weight: 1.0,

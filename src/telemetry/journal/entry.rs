@@ -46,6 +46,8 @@ pub enum Event {
     Refused(Refused),
     /// This program started.
     Start(Start),
+    /// A machine is awake for long, and nobody uses it, as its worker says.
+    Unused(Unused),
 }
 
 impl Event {
@@ -160,6 +162,16 @@ pub struct Sleep {
     pub until: f64,
     /// `found asleep`: it did not answer; `announced`: its worker said so.
     pub evidence: Word,
+}
+
+/// A machine that is awake for nobody.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Unused {
+    /// Since it last had work.
+    pub seconds: f64,
+    /// What keeps it awake, where its worker looked for that.
+    pub why: Option<String>,
 }
 
 /// One request.

@@ -15,7 +15,9 @@ use tokio::sync::watch;
 
 use live::Live;
 
-pub use entry::{Cause, Entry, Event, MODEL, Refused, Request, Sleep, Start, Turn, Wake, Word, clipped, rounded, seconds, unix};
+pub use entry::{
+    Cause, Entry, Event, MODEL, Refused, Request, Sleep, Start, Turn, Unused, Wake, Word, clipped, rounded, seconds, unix,
+};
 pub use kept::LARGEST;
 pub use live::{Running, Ticket};
 
@@ -223,7 +225,7 @@ impl Today {
                 self.failed += u64::from(request.outcome == "failed");
             }
             Event::Wake(wake) => self.wakes += u64::from(wake.slept && wake.result.as_deref() == Some("awake")),
-            Event::State(_) | Event::Sleep(_) | Event::Refused(_) | Event::Start(_) => {}
+            Event::State(_) | Event::Sleep(_) | Event::Refused(_) | Event::Start(_) | Event::Unused(_) => {}
         }
     }
 }
