@@ -36,6 +36,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// An SD card is not written more often than this.
 const BETWEEN_WRITES: Duration = Duration::from_secs(10);
 
+/// When a disk takes no writes, this long until the next attempt that no change asks for.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// Why the program cannot go on; each has its exit code.
 #[derive(Debug)]
 pub enum Failure {
@@ -294,25 +297,35 @@ async fn load_state(dir: Option<&Path>) -> Snapshot {
     snapshot
 }
 
-/// Writes the state when something worth keeping has changed; never ends.
+/// Writes the state when something worth keeping has changed, and again when it could not be written; never ends.
 async fn keep_state(fleet: Fleet, dir: PathBuf, mut saved: Snapshot) -> anyhow::Result<()> {
+    let mut wait = None;
     loop {
-        fleet.changed().await;
+        match wait {
+            None => fleet.changed().await,
+            Some(wait) => drop(tokio::time::timeout(wait, fleet.changed()).await),
+        }
         tokio::time::sleep(SETTLE).await;
         let snapshot = fleet.snapshot();
+        wait = None;
         if !snapshot.same_knowledge(&saved) {
-            save_state(&dir, snapshot.clone()).await;
-            saved = snapshot;
+            if save_state(&dir, snapshot.clone()).await {
+                saved = snapshot;
+            } else {
+                wait = Some(AGAIN);
+            }
             tokio::time::sleep(BETWEEN_WRITES).await;
         }
     }
 }
 
-/// A full or read-only disk costs the memory of it, not the service.
-async fn save_state(dir: &Path, snapshot: Snapshot) {
+/// A full or read-only disk costs the memory of it, not the service. Returns whether it was written.
+async fn save_state(dir: &Path, snapshot: Snapshot) -> bool {
     let into = dir.to_owned();
     let written = tokio::task::spawn_blocking(move || catalog::save(&into, &snapshot)).await.context("saving");
-    if let Err(error) = written.and_then(|result| Ok(result?)) {
+    let written = written.and_then(|result| Ok(result?));
+    if let Err(error) = &written {
         tracing::warn!(dir = %dir.display(), %error, "the state cannot be saved; it is kept in memory");
     }
+    written.is_ok()
 }

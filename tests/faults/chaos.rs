@@ -157,7 +157,7 @@ impl Chaos {
             Lasting::NoOllama(name) => house.host(name).kill_ollama(),
             Lasting::Loss(name) => lose(house, name, self.dice.between(1, 30)),
             Lasting::Delay(name) => delay(house, name, &mut self.dice),
-            Lasting::LinkDown => drop(house.network.ip("phone", "link set eth0 down")),
+            Lasting::LinkDown => filter(house, "phone", "away", &["ingress", "egress"], "drop"),
             Lasting::Names => {
                 // Nobody has the second address: a name server that never answers.
                 house.network.name_server("pi", if self.dice.percent(50) { "127.0.0.1" } else { "10.77.0.99" });
@@ -185,7 +185,7 @@ fn let_go(house: &mut House, lasting: Lasting) {
         Lasting::NoOllama(name) => house.host(name).start_ollama(),
         Lasting::Loss(name) => drop(house.network.run(name, "nft delete table netdev loss")),
         Lasting::Delay(name) => drop(house.network.run(name, "tc qdisc del dev eth0 root")),
-        Lasting::LinkDown => drop(house.network.ip("phone", "link set eth0 up")),
+        Lasting::LinkDown => drop(house.network.run("phone", "nft delete table netdev away")),
         Lasting::Names => {
             house.network.name_server("pi", "127.0.0.1");
             house.network.resolve("pi", Some(ATTIC));
@@ -201,10 +201,14 @@ fn let_go(house: &mut House, lasting: Lasting) {
 
 /// So many of a hundred frames never arrive.
 fn lose(house: &House, name: &str, percent: u64) {
-    let rules = format!(
-        "table netdev loss {{\n chain in {{\n type filter hook ingress device eth0 priority 1; policy accept;\n \
-         numgen random mod 100 < {percent} drop\n }}\n}}\n"
-    );
+    filter(house, name, "loss", &["ingress"], &format!("numgen random mod 100 < {percent} drop"));
+}
+
+/// A rule for the frames of a machine's card, in a table that can be deleted again.
+fn filter(house: &House, name: &str, table: &str, hooks: &[&str], rule: &str) {
+    let chain =
+        |hook| format!("chain {hook} {{\n type filter hook {hook} device eth0 priority 1; policy accept;\n {rule}\n }}\n");
+    let rules = format!("table netdev {table} {{\n {} }}\n", hooks.iter().map(chain).collect::<String>());
     let mut command = Command::new("ip");
     command.args(["netns", "exec", &house.network.namespace(name), "nft", "-f", "-"]);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();

@@ -56,9 +56,10 @@ impl Disk {
         self.shell(&format!("mount -o remount,{mode} {}", self.path.display()))
     }
 
-    /// Whether this file is there, and says this.
-    pub fn holds(&self, file: &str, text: &str) -> bool {
-        self.shell(&format!("grep -q '{text}' {}/{file}", self.path.display()))
+    /// How often a file says this; not at all when it is not there.
+    pub fn counted(&self, file: &str, text: &str) -> usize {
+        let output = self.inside("cat").arg(self.path.join(file)).stderr(Stdio::null()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).matches(text).count()
     }
 }
 
