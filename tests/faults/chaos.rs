@@ -48,6 +48,14 @@ enum Lasting {
     NodeFile,
 }
 
+impl Lasting {
+    /// Of each only one holds at a time; a disk that may not be written to cannot be emptied either.
+    fn excludes(self, other: Self) -> bool {
+        let disk = |lasting| matches!(lasting, Self::DiskFull | Self::DiskReadOnly);
+        self == other || disk(self) && disk(other)
+    }
+}
+
 /// Faults over a house.
 pub struct Chaos {
     dice: Dice,
@@ -145,7 +153,7 @@ impl Chaos {
     fn begin(&mut self, house: &House, choose: impl FnOnce(&mut Dice) -> Lasting) {
         let lasting = choose(&mut self.dice);
         let until = Instant::now() + Duration::from_millis(self.dice.between(500, 5000));
-        if !self.lasting.iter().any(|(_, known)| *known == lasting) && self.take_hold(house, lasting) {
+        if !self.lasting.iter().any(|(_, known)| known.excludes(lasting)) && self.take_hold(house, lasting) {
             self.lasting.push((until, lasting));
         }
     }

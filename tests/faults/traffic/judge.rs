@@ -25,6 +25,8 @@ pub enum Verdict {
     Wrong,
     /// No end within the bound.
     Late,
+    /// The client's own network led nowhere.
+    Away,
 }
 
 /// Judges the answer to `ask`.
@@ -32,6 +34,7 @@ pub fn judge(ask: &Ask, answer: &Answer) -> Verdict {
     let clean = matches!(answer.ended, Ended::Clean);
     match (answer.status, &answer.ended) {
         (_, Ended::Late) => Verdict::Late,
+        (_, Ended::Away) => Verdict::Away,
         (0, _) => Verdict::Nothing,
         (200, _) => {
             let said = if ask.stream { parts(ask.route, &answer.body) } else { whole(ask.route, &answer.body) };

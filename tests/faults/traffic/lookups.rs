@@ -58,6 +58,7 @@ impl Lookup {
     pub fn judge(&self, answer: &Answer) -> Verdict {
         match (&answer.ended, answer.status) {
             (Ended::Late, _) => Verdict::Late,
+            (Ended::Away, _) => Verdict::Away,
             (_, 0) => Verdict::Nothing,
             (Ended::Broken(_), _) => Verdict::Cut,
             (Ended::Clean, status) if !self.right.contains(&status) => Verdict::Wrong,

@@ -103,13 +103,14 @@ impl Shared {
         let mut tally = lock(&self.tally);
         *tally.counts.entry(format!("{verdict:?} {key}")).or_default() += 1;
         tally.longest_ms = tally.longest_ms.max(now - began);
-        let expected = matches!(verdict, Verdict::Whole | Verdict::Refused | Verdict::Marked | Verdict::Aborted);
+        let expected = matches!(verdict, Verdict::Whole | Verdict::Refused | Verdict::Marked | Verdict::Aborted | Verdict::Away);
         if !expected && tally.stories.len() < TOLD {
             let body = String::from_utf8_lossy(&answer.body);
             let ended = match &answer.ended {
                 wire::Ended::Broken(fault) => fault,
                 wire::Ended::Clean => "a clean end",
                 wire::Ended::Late => "no end",
+                wire::Ended::Away => "no way",
             };
             let what = format!("{key}: {ended}, {body}");
             tally.stories.push(Story { began, ended: now, verdict, what });
@@ -132,7 +133,7 @@ impl Shared {
         let bound = Instant::now() + self.bound;
         let mut link = match self.link(kept).await {
             Ok(link) => link,
-            Err(fault) => return Answer { ended: wire::Ended::Broken(fault.to_string()), ..Answer::default() },
+            Err(fault) => return Answer { ended: wire::broken(&fault), ..Answer::default() },
         };
         let answer = wire::exchange(&mut link, request, slowness, bound).await;
         if answer.kept {

@@ -20,6 +20,8 @@ pub enum Ended {
     Broken(String),
     /// Not within the bound.
     Late,
+    /// There was no way to the proxy.
+    Away,
 }
 
 /// As much of an answer as came.
@@ -48,11 +50,17 @@ pub async fn exchange(link: &mut Link, request: &str, slowness: Duration, bound:
     let ended = timeout_at(bound, read(link, request, slowness, &mut answer)).await;
     answer.ended = match ended {
         Ok(Ok(())) => Ended::Clean,
-        Ok(Err(fault)) => Ended::Broken(fault.to_string()),
+        Ok(Err(fault)) => broken(&fault),
         Err(_) => Ended::Late,
     };
     answer.kept &= matches!(answer.ended, Ended::Clean);
     answer
+}
+
+/// What a fault of the connection means.
+pub fn broken(fault: &io::Error) -> Ended {
+    let away = [ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable, ErrorKind::TimedOut];
+    if away.contains(&fault.kind()) { Ended::Away } else { Ended::Broken(fault.to_string()) }
 }
 
 async fn line(link: &mut Link) -> io::Result<String> {
