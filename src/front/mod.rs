@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::dashboard::{self, Dashboard, pages};
-use crate::http::{Body, body, reply};
+use crate::http::{Body, body, headers, reply};
 use crate::proxy::Proxy;
 use crate::server::Handler;
 use crate::telemetry::journal::Cause;
@@ -67,6 +67,9 @@ impl Front {
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
+        if let Some(why) = headers::ambiguous_framing(request.headers()) {
+            return unreadable(why, request.uri().path());
+        }
         let origin = self.0.origins.judge(request.headers());
         if origin.is_refused() {
             // Ollama's own answer: an empty 403.
@@ -198,6 +201,14 @@ fn cause(headers: &HeaderMap, client: SocketAddr) -> Cause {
 
 fn refused(kind: Kind, text: impl Into<std::borrow::Cow<'static, str>>) -> Response<Body> {
     reply::fault(&Fault::client(kind, text), Dialect::Native)
+}
+
+/// Where its body ends is not certain, and so neither is where the next request begins: the connection ends, too.
+fn unreadable(why: &'static str, path: &str) -> Response<Body> {
+    let fault = Fault::client(Kind::BadRequest, format!("this request cannot be read safely: {why}"));
+    let mut response = reply::fault(&fault, Dialect::of_path(path));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn wrong_method(allowed: &'static str) -> Response<Body> {

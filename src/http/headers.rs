@@ -82,6 +82,17 @@ fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
+/// Why we could not say what a request's body means, if so: a coding besides chunks would be passed on unsaid, and two
+/// servers in a row may read "chunked" in two lines, or before another coding, differently (RFC 9112 §6.1, §6.3). A length
+/// beside chunks never gets here: hyper drops it, and ends the connection after the answer.
+pub fn ambiguous_framing(headers: &HeaderMap) -> Option<&'static str> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coding = codings.next()?;
+    let chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let only = codings.next().is_none();
+    (!chunked || !only).then_some("the only Transfer-Encoding taken is \"chunked\", once")
+}
+
 /// The headers of a client's request as a node shall see them.
 ///
 /// `host` is the node's own `host:port`; `via` is our pseudonym; framing is left to hyper, which writes it anew.
@@ -138,6 +149,14 @@ mod tests {
         let mut headers = map(&[("connection", "content-length, host"), ("content-length", "3"), ("host", "pi")]);
         strip_hop_by_hop(&mut headers);
         assert_eq!(headers.len(), 2);
+    }
+
+    #[test]
+    fn a_body_is_framed_in_one_way_only() {
+        assert_eq!(ambiguous_framing(&map(&[("content-length", "3")])), None);
+        assert_eq!(ambiguous_framing(&map(&[("transfer-encoding", " Chunked")])), None);
+        assert!(ambiguous_framing(&map(&[("transfer-encoding", "gzip, chunked")])).is_some());
+        assert!(ambiguous_framing(&map(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")])).is_some());
     }
 
     #[test]

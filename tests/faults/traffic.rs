@@ -52,12 +52,13 @@ impl Tally {
         self.counts.iter().filter(|(key, _)| key.split(' ').next() == Some(verdict)).map(|(_, count)| count).sum()
     }
 
-    /// Breaches of what is promised. While the proxy itself was down (`pauses`) a connection may break or be refused, and
-    /// nothing else.
+    /// Breaches of what is promised. While the proxy itself was down (`pauses`) a connection may break or be refused, or
+    /// be told so, and nothing else.
     pub fn breaches(&self, pauses: &[(u64, u64)]) -> Vec<String> {
         let excused = |story: &Story| {
             let broken = matches!(story.verdict.as_str(), "Nothing" | "Cut");
-            broken && pauses.iter().any(|(from, to)| story.began <= *to && story.ended >= *from)
+            let told = story.what.contains("the proxy is shutting down");
+            (broken || told) && pauses.iter().any(|(from, to)| story.began <= *to && story.ended >= *from)
         };
         let told = |story: &Story| format!("{} after {} ms: {}", story.verdict, story.ended - story.began, story.what);
         self.stories.iter().filter(|story| !excused(story)).map(told).collect()
