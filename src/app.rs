@@ -1,5 +1,6 @@
 //! The only wiring: from settings to listeners, keepers, proxy, front and back to an orderly end.
 
+mod descriptors;
 mod file_watch;
 mod records;
 mod reload;
@@ -171,7 +172,8 @@ pub async fn serve(config: Config, listeners: Vec<TcpListener>, mut end: watch::
         tasks.spawn(keep_state(fleet.clone(), dir.clone(), snapshot));
         tasks.spawn(records::keep(journal.clone(), dir));
     }
-    let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
+    let connections = descriptors::clients(config.limits.connections);
+    let bounds = Bounds { connections, head: Duration::from_secs(120), grace: GRACE };
     let cut = tokio::select! {
         cut = server::serve(listeners, bounds, front, end.clone()) => cut,
         failed = first_failure(&mut tasks) => return Err(failed.into()),

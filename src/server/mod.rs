@@ -5,7 +5,6 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -19,14 +18,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::http::{Body, Quietly};
+use guests::Guests;
 use linger::Lingering;
 
+mod guests;
 mod linger;
 
 /// Limits of the listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Client connections at once; one more per listener waits here, further ones in the kernel's queue.
+    /// Client connections at once. When all places are taken, one that asks for nothing is ended for each that comes; if there
+    /// is none, one more per listener waits here and further ones in the kernel's queue.
     pub connections: usize,
     /// Until a request head must be complete; also the idle limit of a kept connection. Longer than Go's 90 s, so that
     /// clients close first.
@@ -46,7 +48,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
 /// Returns how many connections were still busy after that and were cut.
 pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, handler: H, end: watch::Receiver<bool>) -> usize {
     let places = Arc::new(Semaphore::new(bounds.connections));
-    let open = Arc::new(AtomicUsize::new(0));
+    let guests = Guests::new();
     let mut loops = JoinSet::new();
     for listener in listeners {
         let accept = Accept {
@@ -54,7 +56,7 @@ pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, hand
             handler: handler.clone(),
             graceful: GracefulShutdown::new(),
             places: places.clone(),
-            open: open.clone(),
+            guests: guests.clone(),
         };
         loops.spawn(accept.run(listener, end.clone()));
     }
@@ -69,7 +71,7 @@ pub async fn serve<H: Handler>(listeners: Vec<TcpListener>, bounds: Bounds, hand
     let all = async { while ends.join_next().await.is_some() {} };
     match tokio::time::timeout(bounds.grace, all).await {
         Ok(()) => 0,
-        Err(_) => open.load(Ordering::Relaxed),
+        Err(_) => guests.count(),
     }
 }
 
@@ -78,7 +80,7 @@ struct Accept<H> {
     handler: H,
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
-    open: Arc<AtomicUsize>,
+    guests: Guests,
 }
 
 impl<H: Handler> Accept<H> {
@@ -94,9 +96,9 @@ impl<H: Handler> Accept<H> {
                     // Not before there is a client: a listener without one would keep a place from the others for ever.
                     let place = tokio::select! {
                         _ = end.wait_for(|asked| *asked) => return self.graceful,
-                        place = self.places.clone().acquire_owned() => place,
+                        place = self.place() => place,
                     };
-                    let Ok(place) = place else { return self.graceful };
+                    let Some(place) = place else { return self.graceful };
                     self.connection(stream, client, place);
                 }
                 Err(error) if concerns_one_connection(&error) => {}
@@ -109,13 +111,31 @@ impl<H: Handler> Accept<H> {
         }
     }
 
+    /// A free place, or that of somebody who asks for nothing. `None`: there are none any more.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(place) = self.places.clone().try_acquire_owned() {
+                return Some(place);
+            }
+            self.guests.make_room();
+            if let Ok(place) = tokio::time::timeout(LOOK, self.places.clone().acquire_owned()).await {
+                return place.ok();
+            }
+        }
+    }
+
     fn connection(&self, stream: TcpStream, client: SocketAddr, place: OwnedSemaphorePermit) {
         find_out_departures(&stream);
         let handler = self.handler.clone();
+        let guest = Arc::new(self.guests.welcome());
+        let present = guest.clone();
         let service = service_fn(move |request| {
-            let handler = handler.clone();
+            let (handler, asking) = (handler.clone(), present.asks());
             // Boxed, so that a stream or a resting connection does not keep the room of the steps that led to it.
-            Box::pin(async move { Ok::<_, Infallible>(handler.handle(request, client).await) })
+            Box::pin(async move {
+                let response = handler.handle(request, client).await;
+                Ok::<_, Infallible>(response.map(|body| asking.until_sent(body)))
+            })
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -123,16 +143,20 @@ impl<H: Handler> Accept<H> {
             .max_buf_size(64 * 1024)
             .serve_connection(TokioIo::new(Lingering::new(stream)), service);
         let connection = self.graceful.watch(connection);
-        let counted = Counted::new(&self.open);
-        tokio::spawn(async move {
-            let _held = (place, counted);
+        let served_by = guest.served_by();
+        let task = tokio::spawn(async move {
+            let _held = (place, guest);
             // The connection and its requests are one task, and wake each other all the time.
             if let Err(error) = Quietly::new(connection).await {
                 tracing::debug!(%client, %error, "connection ended");
             }
         });
+        served_by(task.abort_handle());
     }
 }
+
+/// While all places are taken, whoever could make room is looked for this often.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A client that is cut off or suspended says no goodbye. Without this its half-sent upload, or the answer that it takes no
 /// more, would hold a node, and keep it awake, for ever.
@@ -151,22 +175,6 @@ fn find_out_departures(stream: &TcpStream) {
 fn concerns_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-/// One open connection, counted for as long as it lives.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
