@@ -89,11 +89,14 @@ async fn answer(kept: &mut BufReader<TcpStream>) -> io::Result<(u16, String)> {
     Ok((status, String::from_utf8(body).unwrap()))
 }
 
-/// So many short requests, one after the other; of twenty one is left at once. How many were answered, and how many left.
-pub async fn many(address: SocketAddr, count: usize, number: usize) -> (usize, usize) {
+/// So many short requests, one after the other, as long as there is time; of twenty one is left at once. How many were answered, and how many left.
+pub async fn many(address: SocketAddr, count: usize, number: usize, until: Instant) -> (usize, usize) {
     let (mut answered, mut left) = (0, 0);
     let mut kept = None;
     for turn in 0..count {
+        if Instant::now() > until {
+            break;
+        }
         if (turn + number) % 20 == 0 {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(request(WHOLE).as_bytes()).await.unwrap();

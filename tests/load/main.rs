@@ -1,6 +1,6 @@
 //! Many clients at once: slow streams, short requests whose clients leave, and connections that only stand there.
 //!
-//! `LOAD=full` asks for 100,000 short requests instead of 20,000. The table for up to 10,000 streams is the bench's
+//! `LOAD=full` asks for 100,000 short requests instead of 20,000 or as many as there is time for. The table for up to 10,000 streams is the bench's
 //! (`cargo run --release --example bench -- --only many`).
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
@@ -85,14 +85,15 @@ async fn a_thousand_slow_streams_take_little_memory_each_and_none_starves() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn short_requests_whose_clients_often_leave_leave_nothing_behind() {
-    let count = if std::env::var("LOAD").as_deref() == Ok("full") { 100_000 } else { 20_000 };
+    let full = std::env::var("LOAD").as_deref() == Ok("full");
+    let (count, time) = if full { (100_000, Duration::from_secs(3600)) } else { (20_000, Duration::from_secs(15)) };
     let (node, scratch) = (Node::with(quick()), Scratch::new());
     let proxy = Proxy::before(&node, &scratch, &[]);
     proxy.until("/api/tags", "llama3.2:3b");
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for number in 0..16 {
-        clients.spawn(client::many(proxy.address, count / 16, number));
+        clients.spawn(client::many(proxy.address, count / 16, number, began + time));
     }
     let (mut answered, mut left) = (0, 0);
     while let Some(ended) = clients.join_next().await {
@@ -100,8 +101,9 @@ async fn short_requests_whose_clients_often_leave_leave_nothing_behind() {
         (answered, left) = (answered + of_one, left + gone);
     }
     println!("{answered} answered, {left} left, {:.1} s, {} KiB", began.elapsed().as_secs_f64(), resident_kib(&proxy));
-    assert_eq!(answered + left, count);
-    assert!(left > count / 40 && left < count / 10, "{left} left");
+    let all = answered + left;
+    assert!(if full { all == count } else { all > 500 }, "only {all} requests were made");
+    assert!(left > all / 40 && left < all / 10, "{left} left");
     until_at_rest(&proxy).await;
 }
 

@@ -27,6 +27,9 @@ const fn post(first: &'static str, headers: &'static str, body: &'static str, ri
     Lookup { first, headers, body, right, holds: "" }
 }
 
+/// What becomes of nonsense: a node that is awake is asked for its own words, and may have been told to fail.
+const FAILED: &[u16] = &[400, 500, 502, 503];
+
 /// All kinds. The model `hidden:1b` is on a PC that sleeps all the time; its list was read once.
 pub const ALL: [Lookup; 17] = [
     get("GET /api/tags", "hidden:1b"),
@@ -43,8 +46,8 @@ pub const ALL: [Lookup; 17] = [
     get("GET /", ""),
     get("GET /summary", ""),
     post("POST /api/show", "", r#"{"model":"hidden:1b"}"#, &[200]),
-    post("POST /api/chat", "", r#"{"model": "hidden:1b", "mess"#, &[400]),
-    post("POST /v1/messages", "", r"[", &[400]),
+    post("POST /api/chat", "", r#"{"model": "hidden:1b", "mess"#, FAILED),
+    post("POST /v1/messages", "", r"[", FAILED),
     post(
         "POST /api/chat",
         "X-Ollama-Proxy-Wake: never\r\n",
