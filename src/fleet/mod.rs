@@ -35,6 +35,7 @@ pub use renewal::{Changes, Plan};
 pub use roster::Roster;
 pub use traffic::InFlight;
 pub use view::{KnownMac, MacSource, View};
+pub use wake::url::refusal as wake_service_refusal;
 
 use holders::Holders;
 use renewal::Memory;
