@@ -14,7 +14,7 @@ import yaml  # podman-compose brings it
 from engine import IMAGE, ROOT, TOOLS, attempt, run
 
 ADD_ON = ROOT / "docker" / "homeassistant"
-UNIT = ROOT / "docker" / "systemd" / "ollama-proxy.service"
+UNITS = sorted((ROOT / "docker" / "systemd").glob("*.service"))
 
 
 class Files(unittest.TestCase):
@@ -59,23 +59,31 @@ class Files(unittest.TestCase):
         self.assertIn("ALWAYS_ON=true", seen)
         self.assertFalse([line for line in seen if line.startswith(("WAKE_MAC=", "KEEP_AWAKE="))])
 
-    def test_systemd_understands_the_unit(self):
-        with tempfile.TemporaryDirectory() as folder:
-            unit = pathlib.Path(folder, UNIT.name)
-            # Only the program's place differs: it is not installed here.
-            unit.write_text(UNIT.read_text().replace("/usr/local/bin/ollama-proxy", shutil.which("true")))
-            checked = attempt("systemd-analyze", "verify", unit)
-        self.assertEqual((checked.returncode, checked.stderr), (0, ""))
+    def test_systemd_understands_each_unit(self):
+        self.assertEqual(len(UNITS), 3)
+        for unit in UNITS:
+            with self.subTest(unit.name), tempfile.TemporaryDirectory() as folder:
+                copy = pathlib.Path(folder, unit.name)
+                # Only the program's place differs: it is not installed here.
+                copy.write_text(unit.read_text().replace("/usr/local/bin/ollama-proxy", shutil.which("true")))
+                checked = attempt("systemd-analyze", "verify", copy)
+                self.assertEqual((checked.returncode, checked.stderr), (0, ""))
 
-    def test_the_unit_is_sandboxed(self):
-        said = run("systemd-analyze", "security", "--offline=yes", UNIT)
-        exposure = float(re.search(r"exposure level for \S+: ([\d.]+)", said).group(1))
-        print(f"systemd-analyze security: exposure {exposure}", flush=True)
-        self.assertLess(exposure, 2.0)
+    def test_each_unit_is_sandboxed(self):
+        for unit in UNITS:
+            said = run("systemd-analyze", "security", "--offline=yes", unit)
+            exposure = float(re.search(r"exposure level for \S+: ([\d.]+)", said).group(1))
+            print(f"systemd-analyze security: {unit.name}: exposure {exposure}", flush=True)
+            self.assertLess(exposure, 2.0)
 
 
-def unknown_settings(names):
+def help_of(*command):
+    """What the program in the image says of itself, or of a command."""
+    return run("podman", "run", "--rm", "--network", "none", IMAGE, *command, "--help")
+
+
+def unknown_settings(names, *command):
     """Those that the program's help does not name."""
-    said = run("podman", "run", "--rm", "--network", "none", IMAGE, "--help")
+    said = help_of(*command)
     known = set(re.findall(r"\b[A-Z_]+\b", " ".join(re.findall(r"\[env: ([^]]*)\]", said))))
     return names - known

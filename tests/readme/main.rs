@@ -36,11 +36,12 @@ const RUN: [&str; 14] =
     [DEMO, LIST, CHAT, OPENAI, SERVE, WITH_MAC, HEALTHCHECK, WAKE, WAKE_BY_HAND, CHECK, ROUTE, WAKE_URL, WAKE_KEY, SEVERAL];
 
 const CONTAINER: &str = "needs a container engine: `tests/all container` runs it, through podman";
+const CLUSTER: &str = "needs a Kubernetes cluster: `tests/all container` holds the manifests to its schemas";
 const WINDOWS: &str = "a Windows PC's own command, which shows or changes its power settings";
 const MACHINE: &str = "shows or changes what this machine does, not the proxy";
 
 /// Lines that no test here runs, each with its reason.
-const NOT_RUN: [(&str, &str); 27] = [
+const NOT_RUN: [(&str, &str); 30] = [
     ("NODE_NAME=node1 target/release/ollama-proxy exporter --port 9101", "`tests/exporter` runs it on a free port"),
     ("tests/all", "it runs this very test"),
     ("cargo build --release", "the program under test has just been built, without the long optimisation"),
@@ -64,6 +65,9 @@ const NOT_RUN: [(&str, &str); 27] = [
         "docker compose --profile monitoring up -d",
         "`tests/all container` checks it, `tests/all prometheus` what it serves; there are no such images to start",
     ),
+    ("kubectl create namespace ollama", CLUSTER),
+    ("kubectl -n ollama create secret generic ollama-proxy --from-literal=internal-api-key=\"$(openssl rand -hex 32)\"", CLUSTER),
+    ("kubectl -n ollama apply -f docker/kubernetes/", CLUSTER),
     ("systemctl daemon-reload", MACHINE),
     ("systemctl enable --now ollama-proxy", MACHINE),
     ("journalctl -u ollama-proxy", MACHINE),

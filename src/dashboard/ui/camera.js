@@ -10,10 +10,11 @@ export class Camera {
     Object.assign(this, HOME, { pitch: null, width: 1, height: 1, extent: 6 });
   }
 
-  /** The size of the picture, and how far from the middle things stand. */
+  /** The size of the picture, and how far from the middle things stand. Nobody tilted it: it is tilted as fits the new size. */
   resize(width, height, extent) {
+    const untouched = this.pitch === null || this.pitch === this.home().pitch;
     Object.assign(this, { width, height, extent });
-    this.pitch ??= this.home().pitch;
+    if (untouched) this.pitch = this.home().pitch;
     this.aim();
   }
 

@@ -24,6 +24,8 @@ function outline(state) {
 /** Paints all of `world` as `camera` sees it. */
 export function paint(context, camera, world, colors) {
   context.clearRect(0, 0, camera.width, camera.height);
+  // A canvas that was resized has forgotten its settings: the first picture must not differ from the next.
+  Object.assign(context, { lineJoin: "round", textBaseline: "middle" });
   ground(context, camera, world, colors);
   world.bodies.forEach((body) => line(context, camera, body, colors));
   const things = [

@@ -24,7 +24,6 @@ export function prism(context, camera, { x, z, low, high, radius, sides, angle =
   const bottom = corners.map((corner) => camera.project(corner.x, low, corner.z));
   const top = corners.map((corner) => camera.project(corner.x, high, corner.z));
   const eye = camera.eye;
-  context.lineJoin = "round";
   context.lineWidth = hollow ? 1.5 : 1;
   context.setLineDash(hollow ? [4, 3] : []);
   for (let at = 0; at < sides; at++) {

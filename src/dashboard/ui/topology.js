@@ -64,7 +64,7 @@ function compose() {
   bodies = nodes.map((node, at) => {
     const { started, usual_seconds: usual } = node.wake ?? {};
     const waited = started && !still ? Math.max(0, Math.floor(now() - started)) : 0;
-    const rate = traffic.rate(node.name, seconds());
+    const rate = still ? 0 : traffic.rate(node.name, seconds());
     return {
       ...scene.places[at], node, rate, name: node.name, state: node.enabled === false ? "unknown" : node.state, active: node.active, held: node.held,
       trouble: Boolean(node.trouble), loaded: Math.min(4, node.models.filter((model) => model.loaded).length),
@@ -112,7 +112,6 @@ function resize() {
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.textBaseline = "middle";
   }
   camera.resize(width, height, scene.extent);
   wish();
