@@ -87,16 +87,16 @@ impl Chaos {
 
     fn strike(&mut self, house: &mut House) {
         match self.dice.between(0, 99) {
-            0..=21 => self.sleep_or_wake(house),
-            22..=36 => self.failure(house),
-            37..=44 => self.pace(house),
-            45..=52 => self.begin(house, |dice| Lasting::NoOllama(dice.one_of(&["tower", "attic", "nas"]))),
-            53..=64 => self.begin(house, |dice| Lasting::Loss(dice.one_of(&PLACES))),
-            65..=70 => self.begin(house, |dice| Lasting::Delay(dice.one_of(&PLACES))),
-            71..=75 => self.begin(house, |_| Lasting::LinkDown),
-            76..=81 => self.begin(house, |_| Lasting::Names),
-            82..=86 => self.begin(house, |dice| if dice.percent(50) { Lasting::DiskFull } else { Lasting::DiskReadOnly }),
-            87..=94 => self.begin(house, |_| Lasting::NodeFile),
+            0..=17 => self.sleep_or_wake(house),
+            18..=43 => self.failure(house),
+            44..=49 => self.pace(house),
+            50..=56 => self.begin(house, |dice| Lasting::NoOllama(dice.one_of(&["tower", "attic", "nas"]))),
+            57..=67 => self.begin(house, |dice| Lasting::Loss(dice.one_of(&PLACES))),
+            68..=73 => self.begin(house, |dice| Lasting::Delay(dice.one_of(&PLACES))),
+            74..=77 => self.begin(house, |_| Lasting::LinkDown),
+            78..=82 => self.begin(house, |_| Lasting::Names),
+            83..=87 => self.begin(house, |dice| if dice.percent(50) { Lasting::DiskFull } else { Lasting::DiskReadOnly }),
+            88..=94 => self.begin(house, |_| Lasting::NodeFile),
             _ => {
                 // Half a node file is refused at start, as it should be: nobody would serve.
                 if self.lasting.iter().any(|(_, lasting)| *lasting == Lasting::NodeFile) {
@@ -128,9 +128,10 @@ impl Chaos {
 
     /// A host whose Ollama can be talked to.
     fn reachable(&mut self, house: &House) -> Option<&'static str> {
-        let name = self.dice.one_of(&["tower", "attic", "nas"]);
-        let runs = !self.lasting.iter().any(|(_, lasting)| *lasting == Lasting::NoOllama(name));
-        (runs && house.host(name).status().power == "awake").then_some(name)
+        let runs = |name| !self.lasting.iter().any(|(_, lasting)| *lasting == Lasting::NoOllama(name));
+        let awake = |name| house.host(name).status().power == "awake";
+        let names: Vec<_> = ["tower", "attic", "nas"].into_iter().filter(|name| runs(name) && awake(name)).collect();
+        (!names.is_empty()).then(|| self.dice.one_of(&names))
     }
 
     fn failure(&mut self, house: &House) {

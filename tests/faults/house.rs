@@ -101,7 +101,7 @@ impl House {
         let hosts = hosts.collect();
         let start =
             |name: &str, to: &str, clients, seed| Traffic::start(&network.namespace(name), &logs, name, to, clients, seed);
-        let traffic = vec![start("pi", "127.0.0.1:11434", 10, seed), start("phone", "10.77.0.2:11434", 5, seed ^ 1)];
+        let traffic = vec![start("pi", "127.0.0.1:11434", 14, seed), start("phone", "10.77.0.2:11434", 6, seed ^ 1)];
         let proxy = Proxy::new(&network.namespace("pi"), &logs);
         let mut house = Self { traffic, proxy, hosts, network, logs, pauses: Vec::new(), sum: Tally::default() };
         house.write_nodes(&nodes().to_string());
