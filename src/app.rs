@@ -211,6 +211,7 @@ fn proxy_settings(config: &Config, providers: Providers) -> proxy::Settings {
         no_own_calls: config.health_interval.is_none(),
         providers,
         list_cloud_models: config.list_cloud_models,
+        repair_v1: config.repair_v1,
         instance,
     }
 }

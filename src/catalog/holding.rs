@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{times, versions};
-use crate::values::ModelName;
+use crate::values::{ModelKey, ModelSize};
 
 /// When a node gave an answer, by both clocks: the steady one judges freshness, the wall's survives a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub struct Model {
     pub size: u64,
     /// `details.parameter_size`, such as `8.0B`; free text for cloud stubs.
     pub parameter_size: String,
+    /// The same, read.
+    pub parameters: Option<ModelSize>,
     /// The time of the last change as the node wrote it, with its own offset.
     pub modified_at: String,
     /// The same in seconds since 1970; 0 if it cannot be read.
@@ -83,10 +85,12 @@ impl Model {
         let filled = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
         let name = [&entry["name"], &entry["model"]].into_iter().find(|value| filled(value)).map(text)?;
         let modified_at = text(&entry["modified_at"]);
+        let parameter_size = text(&entry["details"]["parameter_size"]);
         Some(Self {
             digest: text(&entry["digest"]),
             size: entry["size"].as_u64().unwrap_or(0),
-            parameter_size: text(&entry["details"]["parameter_size"]),
+            parameters: ModelSize::from_parameter_size(&parameter_size),
+            parameter_size,
             modified_unix: times::read(&modified_at).map_or(0, |moment| moment.seconds),
             modified_at,
             is_remote: filled(&entry["remote_host"]) || filled(&entry["remote_model"]),
@@ -99,23 +103,6 @@ impl Model {
     /// Equal for names that Ollama takes for the same.
     pub fn key(&self) -> &ModelKey {
         &self.key
-    }
-}
-
-/// A name made ready for looking it up: reading it costs more than the look. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ModelKey(Arc<str>);
-
-impl ModelKey {
-    /// Equal for names that Ollama takes for the same.
-    pub fn of(text: &str) -> Self {
-        Self::of_parsed(ModelName::parse(text).as_ref(), text)
-    }
-
-    /// The same of a text that was read already. What Ollama would refuse as a name is still compared without case: other
-    /// servers list such.
-    pub fn of_parsed(name: Option<&ModelName>, text: &str) -> Self {
-        Self(name.map_or_else(|| text.trim().to_lowercase(), ModelName::canonical).into())
     }
 }
 

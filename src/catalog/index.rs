@@ -7,8 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::answers::Listed;
-use super::holding::{Holding, Model, ModelKey};
-use crate::values::ModelName;
+use super::holding::{Holding, Model};
+use crate::values::{ModelKey, ModelName};
 
 /// What a whole fleet lists.
 #[derive(Debug, Default)]

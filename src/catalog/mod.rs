@@ -15,7 +15,7 @@ mod versions;
 mod words;
 
 pub use answers::{Cached, Listed, Lookup, View, listed, model_v1, models_v1, show, status, tags, version};
-pub use holding::{Answer, BadAnswer, Holding, Model, ModelKey, Stamp};
+pub use holding::{Answer, BadAnswer, Holding, Model, Stamp};
 pub use index::Index;
 pub use ps::ps_merged;
 pub use shows::{Shows, Wanted};

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 
-use crate::values::Dialect;
+use crate::values::{Dialect, ModelKey, ModelName};
 
 mod body;
 mod keep_alive;
@@ -34,6 +34,8 @@ pub struct Ask {
     pub class: Class,
     /// The model exactly as sent; `None` when absent, empty or unreadable.
     pub model: Option<String>,
+    /// The same, read once for all who look it up.
+    pub key: Option<ModelKey>,
     /// Further model names as sent: the destination of a copy, the `from` of a create.
     pub names: Vec<String>,
     /// Whether the client expects an answer in pieces. Loads and unloads answer in one piece whatever they ask for.
@@ -220,7 +222,7 @@ impl Seen<'_> {
         }
     }
 
-    fn preload(&self, means: Means, model: Option<&str>) -> Option<Preload> {
+    fn preload(&self, means: Means, model: &Named<'_>) -> Option<Preload> {
         let (kind, native) = match means {
             Means::Talk(shape) => (preload::Kind::Talk(shape), Some(&self.fields)),
             Means::Embed => (preload::Kind::Embed, Some(&self.fields)),
@@ -229,7 +231,7 @@ impl Seen<'_> {
             Means::V1Embed => (preload::Kind::Embed, None),
             _ => return None,
         };
-        preload::preload(kind, model?, native)
+        preload::preload(kind, model, native)
     }
 
     fn class(&self, path: &str, means: Means) -> Class {
@@ -253,17 +255,35 @@ impl Seen<'_> {
     }
 }
 
+/// A model's name that was read.
+struct Named<'a> {
+    text: &'a str,
+    /// By Ollama's rules; `None` for what Ollama would refuse.
+    name: Option<ModelName>,
+    key: ModelKey,
+}
+
+impl<'a> Named<'a> {
+    fn read(text: &'a str) -> Self {
+        let name = ModelName::parse(text);
+        Self { text, key: ModelKey::of_parsed(name.as_ref(), text), name }
+    }
+}
+
 fn ask_of_route(path: &str, route: &'static str, means: Means, malformed: bool, seen: &Seen<'_>) -> Ask {
     let class = seen.class(path, means);
     let model = match &class {
         Class::Metadata(Metadata::ModelById(id)) => Some(id.clone()),
         _ => seen.model(means),
     };
-    let preload = if class == Class::Inference { seen.preload(means, model.as_deref()) } else { None };
+    let named = model.as_deref().map(Named::read);
+    let preload = named.as_ref().filter(|_| class == Class::Inference).and_then(|named| seen.preload(means, named));
+    let key = named.map(|named| named.key);
     Ask {
         dialect: Dialect::of_path(path),
         route,
         model,
+        key,
         names: seen.names(means),
         streaming: seen.streaming(means),
         replayable: !matches!(class, Class::Mutation(_)),
@@ -279,6 +299,7 @@ fn other(method: &Method, path: &str, route: &'static str, may_wake: bool, malfo
         dialect: Dialect::of_path(path),
         route,
         class: Class::Other { may_wake: may_wake && method == Method::POST && model.is_some() },
+        key: model.as_deref().map(ModelKey::of),
         model,
         names: Vec::new(),
         streaming: seen.fields.flag("stream").unwrap_or(false),

@@ -6,11 +6,9 @@ use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::values::ModelName;
-
 use super::keep_alive;
 use super::peek::Fields;
-use super::{Preload, Shape};
+use super::{Named, Preload, Shape};
 
 /// Options whose change makes Ollama load a model anew.
 const RUNNER_OPTIONS: [&str; 11] = [
@@ -39,8 +37,8 @@ pub(super) enum Kind {
 
 /// The preload for an ask. `native` holds the fields of a native ask; `/v1` bodies have no options that Ollama reads.
 /// `None` for names that no node could load: invalid ones, and models in the cloud.
-pub(super) fn preload(kind: Kind, model: &str, native: Option<&Fields<'_>>) -> Option<Preload> {
-    let name = ModelName::parse(model).filter(|name| !name.is_cloud())?;
+pub(super) fn preload(kind: Kind, model: &Named<'_>, native: Option<&Fields<'_>>) -> Option<Preload> {
+    model.name.as_ref().filter(|name| !name.is_cloud())?;
     let path = match kind {
         Kind::Talk(Shape::Generate) => "/api/generate",
         Kind::Talk(Shape::Chat) => CHAT,
@@ -53,9 +51,9 @@ pub(super) fn preload(kind: Kind, model: &str, native: Option<&Fields<'_>>) -> O
         Some(false) => ",\"shift\":false",
         None => "",
     };
-    let key = [path, " ", &name.canonical(), " {", &options(native), "}", shift].concat();
+    let key = [path, " ", model.key.as_str(), " {", &options(native), "}", shift].concat();
     let keep_alive = keep_alive::for_preload(native.and_then(|fields| fields.raw("keep_alive"))).to_owned();
-    Some(Preload { path, key, model: model.to_owned(), keep_alive })
+    Some(Preload { path, key, model: model.text.to_owned(), keep_alive })
 }
 
 /// The request's JSON. The runner's options stand in the key as they are sent.

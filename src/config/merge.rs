@@ -53,6 +53,7 @@ pub fn load(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Fa
         nodes,
         source,
         providers,
+        repair_v1: layers.read(&settings::REPAIR_V1, yes_or_no),
         list_cloud_models: layers.read(&settings::LIST_CLOUD_MODELS, yes_or_no),
         timeouts: timeouts(&mut layers),
         wake: wake_rules(&mut layers),

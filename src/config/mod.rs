@@ -52,6 +52,8 @@ pub struct Config {
     pub source: NodeSource,
     /// Cloud providers; empty unless the user has a key.
     pub providers: Vec<ProviderConfig>,
+    /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
+    pub repair_v1: bool,
     /// Whether the providers' models stand in the lists of models.
     pub list_cloud_models: bool,
     /// Times that bound what we wait for.
@@ -138,6 +140,16 @@ pub enum NodeKind {
     Ollama,
     /// A server with OpenAI's API only, such as llama.cpp's or LM Studio.
     OpenAi,
+}
+
+impl NodeKind {
+    /// The word for it in the node file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ollama => "ollama",
+            Self::OpenAi => "openai",
+        }
+    }
 }
 
 /// How one node is sent to sleep by us; nothing set: it sleeps by its own timer.

@@ -71,11 +71,12 @@ fn node<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<FileN
     }
     let name = stated_name.and_then(|at| document.parsed(at, "name", node_name)).unwrap_or_default();
     let (hosts, path_prefix) = hosts(document, &mut object);
+    let kind = object.take("kind").and_then(|at| document.parsed(at, "kind", kind)).unwrap_or_default();
     let wake = object.take("wake");
     let config = NodeConfig {
         name: NodeName::new(&name),
         hosts,
-        path_prefix,
+        path_prefix: base_path(path_prefix, kind),
         always_on: false,
         enabled: take_boolean(document, &mut object, "enabled").unwrap_or(true),
         weight: object.take("weight").and_then(|at| document.parsed(at, "weight", weight)).unwrap_or(1.0),
@@ -83,7 +84,7 @@ fn node<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<FileN
         description: take_text(document, &mut object, "description").unwrap_or_default(),
         memory_gb: take_number(document, &mut object, "memory_gb"),
         model_ranges: ranges(document, &mut object),
-        kind: object.take("kind").and_then(|at| document.parsed(at, "kind", kind)).unwrap_or_default(),
+        kind,
         models: take_texts(document, &mut object, "models"),
         wake: wake.and_then(|at| document.object(at, "`wake`")).map(|at| read_wake(document, at)).unwrap_or_default(),
         sleep: read_sleep(document, &mut object),
@@ -127,6 +128,14 @@ fn hosts<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> (Vec<HostP
         }
     }
     (hosts, prefix.unwrap_or_default())
+}
+
+/// Servers with OpenAI's API are named by the base URL of its SDKs, whose `/v1` stands in every path anyway.
+pub(super) fn base_path(path: String, kind: NodeKind) -> String {
+    match path.strip_suffix("/v1") {
+        Some(base) if kind == NodeKind::OpenAi => base.to_owned(),
+        _ => path,
+    }
 }
 
 fn ranges<'a>(document: &mut Document<'a>, object: &mut Object<'a>) -> Vec<ModelRange> {

@@ -2,7 +2,7 @@
 
 use crate::config::address::{self, OLLAMA_PORT, Upstream};
 use crate::config::layers::Layers;
-use crate::config::node_file::{FileNode, NodeFile};
+use crate::config::node_file::{FileNode, NodeFile, base_path};
 use crate::config::wake_flags::WakeFlags;
 use crate::config::{HostPort, Listen, NodeConfig, NodeKind, Origin, PowerConfig, SleepConfig, WakeConfig, settings};
 use crate::values::NodeName;
@@ -150,7 +150,7 @@ fn place(drafts: &mut Vec<Draft>, index: usize, url: &Upstream, named: &Named) -
     let name = format!("node{}", index + 1);
     if let Some(at) = drafts.iter().position(|draft| draft.config.hosts.is_empty() && draft.config.name.as_str() == name) {
         drafts[at].config.hosts.push(url.at.clone());
-        drafts[at].config.path_prefix.clone_from(&url.prefix);
+        drafts[at].config.path_prefix = base_path(url.prefix.clone(), drafts[at].config.kind);
         drafts[at].origin.clone_from(&named.origin);
         return at;
     }

@@ -164,6 +164,13 @@ pub(super) static AZURE_OPENAI_API_VERSION: Setting = setting(
     "v1",
     "Azure's api-version for resources older than its v1",
 );
+pub(super) static REPAIR_V1: Setting = setting(
+    "repair-v1",
+    &["REPAIR_V1"],
+    "false",
+    "OpenAI chats go to Ollama's /api/chat: newer parameters count, stream errors are told",
+)
+.switch();
 pub(super) static LIST_CLOUD_MODELS: Setting = setting(
     "list-cloud-models",
     &["LIST_CLOUD_MODELS"],
@@ -228,7 +235,7 @@ pub(super) static NOTIFY_NTFY: Setting =
 
 /// Every setting under its heading, in the order of `--help`.
 pub(super) static GROUPS: &[(&str, &[&Setting])] = &[
-    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY]),
+    ("Nodes", &[&OLLAMA_URL, &ALWAYS_ON, &NODE_CONFIG, &STRATEGY, &REPAIR_V1]),
     (
         "Waking",
         &[

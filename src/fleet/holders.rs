@@ -3,7 +3,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Node, Roster};
-use crate::catalog::{Holding, Index, Listed, ModelKey};
+use crate::catalog::{Holding, Index, Listed};
+use crate::values::ModelKey;
 
 /// The index of all nodes that take part. Cheap to clone; clones share it.
 ///

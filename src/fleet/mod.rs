@@ -25,9 +25,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::catalog::{self, Listed, ModelKey, NodeSnapshot, Shows, Snapshot};
+use crate::catalog::{self, Listed, NodeSnapshot, Shows, Snapshot};
 use crate::config::{NodeConfig, Timeouts, WakeRules};
 use crate::telemetry::journal::Journal;
+use crate::values::ModelKey;
 
 pub use metrics::{Metrics, NodeMetrics, UpstreamError};
 pub use node::{Node, Trigger, Want};

@@ -17,7 +17,7 @@ use super::metrics::NodeMetrics;
 use super::power::{Event, Power};
 use super::traffic::{Held, InFlight, Traffic};
 use crate::classify::Preload;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, NodeKind};
 use crate::telemetry::journal::Cause;
 use crate::upstream::{Idle, Link, Trouble};
 use crate::values::NodeName;
@@ -246,7 +246,17 @@ impl Node {
 
     /// A request is in flight and not held for a wake, or it answered just now.
     pub(super) fn is_busy(&self) -> bool {
-        self.active() > self.held() || self.last_seen().is_some_and(|seen| seen.elapsed() < FRESH)
+        self.works() || self.last_seen().is_some_and(|seen| seen.elapsed() < FRESH)
+    }
+
+    /// Whether it is an Ollama: others have neither its metadata routes nor its mutations, and cannot be told to load.
+    pub fn is_ollama(&self) -> bool {
+        self.config().kind == NodeKind::Ollama
+    }
+
+    /// Whether it works for a request at this moment. What waits for its wake does not count.
+    pub(super) fn works(&self) -> bool {
+        self.active() > self.held()
     }
 
     /// Whether a listing, a show or a ps may be asked of it now.

@@ -111,7 +111,8 @@ impl Front {
                 self.0.dashboard.answer(path, request.uri().query(), request.headers())?
             }
             _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
-                Some((name, action)) => self.act(request, client, name, action).await,
+                // Boxed: the room for a wake is not for every request to carry about.
+                Some((name, action)) => Box::pin(self.act(request, client, name, action)).await,
                 None if ["/", "/health", "/nodes", "/metrics", "/route", "/topology"].contains(&path) => {
                     wrong_method("GET, HEAD")
                 }

@@ -65,6 +65,7 @@ fn node_json(node: &Node, scheduler: &Scheduler) -> Value {
         "name": node.name().as_str(),
         "hosts": hosts,
         "port": config.hosts.first().map(|host| host.port),
+        "kind": config.kind.word(),
         "weight": config.weight,
         "enabled": config.enabled,
         "capacity": (places < u32::MAX).then_some(places),

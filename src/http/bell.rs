@@ -18,19 +18,19 @@ const LISTENING: u8 = 2;
 
 /// See the room of this file.
 #[derive(Debug, Default)]
-pub struct Bell {
+struct Bell {
     state: AtomicU8,
     task: Mutex<Option<Waker>>,
 }
 
 impl Bell {
     /// From now on its task sees by itself what happens; what rang before is seen too.
-    pub fn mute(&self) {
+    fn mute(&self) {
         self.state.store(MUTED, Ordering::Release);
     }
 
     /// The task goes to sleep. Wakes it at once if it rang since it was muted.
-    pub fn listen(&self, task: &Waker) {
+    fn listen(&self, task: &Waker) {
         {
             let mut known = self.task.lock().unwrap_or_else(PoisonError::into_inner);
             match known.as_mut() {
@@ -41,12 +41,6 @@ impl Bell {
         if self.state.swap(LISTENING, Ordering::AcqRel) == RANG {
             task.wake_by_ref();
         }
-    }
-
-    /// No task belongs to it any more: a waker would keep the memory of one that has ended.
-    pub fn forget(&self) {
-        self.mute();
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -178,15 +172,5 @@ mod tests {
         tokio::task::yield_now().await;
         tell.send(7).unwrap();
         assert_eq!(waiting.await.unwrap(), Ok(7));
-    }
-
-    #[test]
-    fn it_keeps_no_task_that_has_ended() {
-        let (bell, woken, task) = both();
-        bell.listen(&task);
-        drop(task);
-        bell.forget();
-        bell.wake_by_ref();
-        assert_eq!((woken.0.load(Ordering::Relaxed), Arc::strong_count(&woken)), (0, 1));
     }
 }

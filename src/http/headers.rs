@@ -19,67 +19,52 @@ pub const WAKE: HeaderName = HeaderName::from_static("x-ollama-proxy-wake");
 pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Headers that concern one connection only (RFC 9110 §7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-];
-
-/// What a node must not see: it would refuse foreign origins, and cookies are ours.
-const OURS: [HeaderName; 10] = [
-    header::ORIGIN,
-    header::REFERER,
-    header::COOKIE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("sec-fetch-site"),
-    HeaderName::from_static("sec-fetch-mode"),
-    HeaderName::from_static("sec-fetch-dest"),
-    HeaderName::from_static("sec-fetch-user"),
-    NODE,
-    WAKE,
-];
-
-/// CORS is ours: a node's own answer to it would double the headers.
-const CORS: [HeaderName; 6] = [
-    header::ACCESS_CONTROL_ALLOW_ORIGIN,
-    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
-    header::ACCESS_CONTROL_ALLOW_METHODS,
-    header::ACCESS_CONTROL_ALLOW_HEADERS,
-    header::ACCESS_CONTROL_EXPOSE_HEADERS,
-    header::ACCESS_CONTROL_MAX_AGE,
-];
-
-/// Removes what concerns one connection only, including all that *every* `Connection` header names.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        // A client must not make us drop the framing or the target of its own request.
-        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST)
-        .collect();
-    // Beside a transfer coding a length is a lie or a trap (RFC 9112 §6.3), and alone it would be believed.
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        headers.remove(header::CONTENT_LENGTH);
-    }
-    remove(headers, &named);
-    remove(headers, &HOP_BY_HOP);
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+    )
 }
 
-/// Most of them are not there, and a look at the few that are costs less than a search for each.
-fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
-    for name in names {
-        if headers.keys().any(|held| held == name) {
-            headers.remove(name);
-        }
-    }
+/// What a node must not see: it would refuse foreign origins, and cookies are ours. Its own `Host` stands in the place of ours,
+/// the id that we go by in the place of the client's, and whoever writes the body tells its length: the caller adds both.
+fn is_ours(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "origin"
+            | "referer"
+            | "cookie"
+            | "proxy-authorization"
+            | "sec-fetch-site"
+            | "sec-fetch-mode"
+            | "sec-fetch-dest"
+            | "sec-fetch-user"
+            | "x-ollama-proxy-node"
+            | "x-ollama-proxy-wake"
+            | "host"
+            | "content-length"
+            | "x-request-id"
+    )
+}
+
+/// CORS is ours: a node's own answer to it would double the headers.
+fn is_cors(name: &HeaderName) -> bool {
+    name.as_str().strip_prefix("access-control-").is_some_and(|rest| {
+        matches!(rest, "allow-origin" | "allow-credentials" | "allow-methods" | "allow-headers" | "expose-headers" | "max-age")
+    })
+}
+
+/// All that *every* `Connection` header names.
+fn named(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).collect()
 }
 
 /// Why we could not say what a request's body means, if so: a coding besides chunks would be passed on unsaid, and two
@@ -93,21 +78,37 @@ pub fn ambiguous_framing(headers: &HeaderMap) -> Option<&'static str> {
     (!chunked || !only).then_some("the only Transfer-Encoding taken is \"chunked\", once")
 }
 
-/// The headers of a client's request as a node shall see them.
+/// Whether a header ends here. `named` is what `Connection` names; none must make us drop the framing or the target of its own
+/// message.
+fn ends_here(name: &HeaderName, named: &[&str]) -> bool {
+    let is_named = || named.iter().any(|other| other.eq_ignore_ascii_case(name.as_str()));
+    is_hop_by_hop(name) || (is_named() && *name != header::CONTENT_LENGTH && *name != header::HOST)
+}
+
+/// The headers of a client's request as a node shall see them, without those that frame its body.
 ///
-/// `host` is the node's own `host:port`; `via` is our pseudonym; framing is left to hyper, which writes it anew.
-pub fn toward_node(mut headers: HeaderMap, host: &HeaderValue, via: &HeaderValue) -> HeaderMap {
-    strip_hop_by_hop(&mut headers);
-    remove(&mut headers, &OURS);
-    headers.insert(header::HOST, host.clone());
-    headers.append(header::VIA, via.clone());
-    headers
+/// `host` is the node's own `host:port`; `via` is our pseudonym.
+pub fn toward_node<'a>(
+    headers: &'a HeaderMap,
+    host: &'a HeaderValue,
+    via: &'a HeaderValue,
+) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+    let named = named(headers);
+    let passing = headers.iter().filter(move |(name, _)| !is_ours(name) && !ends_here(name, &named));
+    std::iter::once((&header::HOST, host)).chain(passing).chain(std::iter::once((&header::VIA, via)))
 }
 
 /// The headers of a node's answer as the client shall see them.
 pub fn toward_client(headers: &mut HeaderMap) {
-    strip_hop_by_hop(headers);
-    remove(headers, &CORS);
+    // Beside a transfer coding a length is a lie or a trap (RFC 9112 §6.3), and alone it would be believed.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    let named = named(headers);
+    let going: Vec<HeaderName> = headers.keys().filter(|name| is_cors(name) || ends_here(name, &named)).cloned().collect();
+    for name in going {
+        headers.remove(name);
+    }
 }
 
 /// Whether one of the `Via` headers names this instance: then the request came back to us.
@@ -128,6 +129,12 @@ pub fn given_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     (!text.is_empty() && text.len() <= 128 && text.iter().all(harmless)).then(|| value.clone())
 }
 
+/// Whether a value is a UUID, with or without its hyphens.
+pub fn is_uuid(value: &HeaderValue) -> bool {
+    let digits = || value.as_bytes().iter().filter(|b| **b != b'-');
+    digits().count() == 32 && digits().all(u8::is_ascii_hexdigit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,14 +147,14 @@ mod tests {
     fn every_connection_header_is_read_not_only_the_first() {
         let mut headers =
             map(&[("connection", "x-one"), ("connection", "close, X-Two"), ("x-one", "1"), ("x-two", "2"), ("x-three", "3")]);
-        strip_hop_by_hop(&mut headers);
+        toward_client(&mut headers);
         assert_eq!(headers, map(&[("x-three", "3")]));
     }
 
     #[test]
-    fn a_client_cannot_strip_its_own_framing() {
+    fn nobody_can_strip_the_framing_of_his_own_message() {
         let mut headers = map(&[("connection", "content-length, host"), ("content-length", "3"), ("host", "pi")]);
-        strip_hop_by_hop(&mut headers);
+        toward_client(&mut headers);
         assert_eq!(headers.len(), 2);
     }
 
@@ -168,11 +175,14 @@ mod tests {
             ("cookie", "a=b"),
             ("authorization", "Bearer ollama"),
             ("via", "1.1 other"),
+            ("x-request-id", "not harmless"),
         ]);
-        let sent = toward_node(given, &value("gpu:11434"), &value("1.1 me"));
+        let (host, via) = (value("gpu:11434"), value("1.1 me"));
+        let sent: HeaderMap = toward_node(&given, &host, &via).map(|(name, value)| (name.clone(), value.clone())).collect();
         assert_eq!(sent["host"], "gpu:11434");
         assert!(!sent.contains_key("origin") && !sent.contains_key("cookie"));
         assert_eq!(sent["authorization"], "Bearer ollama");
+        assert!(!sent.contains_key("x-request-id"));
         assert_eq!(sent.get_all("via").iter().collect::<Vec<_>>(), ["1.1 other", "1.1 me"]);
     }
 

@@ -6,5 +6,5 @@ pub mod headers;
 pub mod outward;
 pub mod reply;
 
-pub use bell::{Bell, Quietly};
+pub use bell::Quietly;
 pub use body::{Body, BoxError, Budget, Buffered};

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::config::{ProviderConfig, ProviderKind, Secret};
-use crate::translate::{Abilities, Flavour, Listed, Target, Tongue};
+use crate::translate::{Abilities, Flavour, Listed, Talk, Target, Thoughts, Tongue};
 
 mod call;
 mod guard;
 mod lists;
+mod refusals;
+mod thoughts;
 
 pub use call::{Answer, AnswerBody, Call, NoClient, broke_off};
 pub use guard::KeyGuard;
@@ -28,6 +30,8 @@ struct Shared {
     config: ProviderConfig,
     client: reqwest::Client,
     lists: lists::Lists,
+    refusals: refusals::Refusals,
+    thoughts: thoughts::Kept,
 }
 
 /// A model at a provider.
@@ -51,7 +55,13 @@ impl Providers {
         let client = call::client()?;
         let provider = |config: &ProviderConfig| {
             let lists = lists::Lists::of(&config.models);
-            Provider(Arc::new(Shared { config: config.clone(), client: client.clone(), lists }))
+            Provider(Arc::new(Shared {
+                config: config.clone(),
+                client: client.clone(),
+                lists,
+                refusals: refusals::Refusals::default(),
+                thoughts: thoughts::Kept::default(),
+            }))
         };
         Ok(Self(configs.iter().map(provider).collect()))
     }
@@ -108,6 +118,26 @@ impl Provider {
         KeyGuard::new(self.0.config.key.as_ref().map(Secret::reveal))
     }
 
+    /// Parameters that a model of its was found not to take.
+    pub fn refused_by(&self, model: &str) -> Vec<&'static str> {
+        self.0.refusals.of(model)
+    }
+
+    /// The model does not take this parameter.
+    pub fn learn_refusal(&self, model: &str, key: &'static str) {
+        self.0.refusals.learn(model, key);
+    }
+
+    /// Keeps what a model thought before it called tools.
+    pub fn keep_thoughts(&self, model: &str, thoughts: Thoughts) {
+        self.0.thoughts.keep(model, thoughts);
+    }
+
+    /// Puts back what the model thought before the calls of a conversation.
+    pub fn recall_thoughts(&self, model: &str, talk: &mut Talk) {
+        self.0.thoughts.recall(model, talk);
+    }
+
     fn lists(&self, model: &str) -> Option<Listed> {
         self.models().iter().find(|listed| listed.id == model).cloned()
     }
@@ -128,6 +158,11 @@ impl Provider {
 }
 
 impl Choice {
+    /// The model's name for a metric: never a word that only a client said.
+    pub fn label(&self) -> &str {
+        if self.provider.lists(&self.target.model).is_some() { &self.target.model } else { "other" }
+    }
+
     /// The model as it is listed, or as much as its name tells.
     pub fn listed(&self) -> Listed {
         let unlisted = || Listed { id: self.target.model.clone(), ..Listed::default() };

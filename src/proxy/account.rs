@@ -1,7 +1,7 @@
 //! One line per request in the log and one entry in the journal, written when it ends or is dropped: never prompts, never keys.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use hyper::body::{Body as _, Incoming};
@@ -15,7 +15,7 @@ use crate::classify::{Ask, Class};
 use crate::fleet::Node;
 use crate::http::headers;
 use crate::telemetry::journal::{self, Cause, Journal, Running, Ticket};
-use crate::values::{Fault, Kind, agent_family};
+use crate::values::{Fault, Kind, ModelKey, agent_family};
 
 /// What all steps of a request share. Its drop accounts for the request.
 pub struct Trace {
@@ -31,9 +31,12 @@ pub struct Trace {
     method: Method,
     route: &'static str,
     model: Option<String>,
+    key: Option<ModelKey>,
     infers: bool,
     node: Option<Node>,
     provider: Option<&'static str>,
+    /// Of a provider's: its name as listed.
+    cloud_model: Option<String>,
     started: Instant,
     /// What it waits for now, and since when.
     holding: Option<(Reason, Instant)>,
@@ -69,7 +72,7 @@ impl Trace {
         Self {
             id: headers::given_request_id(request.headers()).unwrap_or_else(new_id),
             client,
-            address: client.ip().to_canonical().to_string(),
+            address: in_words(client.ip()),
             agent: agent_family(agent),
             metrics,
             journal: journal.clone(),
@@ -77,9 +80,11 @@ impl Trace {
             method: request.method().clone(),
             route: "other",
             model: None,
+            key: None,
             infers: false,
             node: None,
             provider: None,
+            cloud_model: None,
             started: Instant::now(),
             holding: None,
             held: None,
@@ -111,6 +116,7 @@ impl Trace {
     pub fn classified(&mut self, ask: &Ask) {
         self.route = ask.route;
         self.model.clone_from(&ask.model);
+        self.key.clone_from(&ask.key);
         self.infers = ask.class == Class::Inference;
         if !matches!(ask.class, Class::Metadata(_)) {
             self.ticket = Some(self.journal.enter(self.running()));
@@ -161,9 +167,10 @@ impl Trace {
         }
     }
 
-    /// Which cloud provider serves it.
-    pub fn on_provider(&mut self, word: &'static str) {
+    /// Which cloud provider serves it, and its name for the model.
+    pub fn on_provider(&mut self, word: &'static str, model: &str) {
         self.provider = Some(word);
+        self.cloud_model = Some(model.to_owned());
     }
 
     /// It waited for a wake or a place.
@@ -250,7 +257,9 @@ impl Trace {
             ticket: self.ticket.take(),
             method: self.method.clone(),
             model: self.model.take(),
+            key: self.key.take(),
             node: self.node.take(),
+            cloud_model: self.cloud_model.take(),
             fault: self.fault.take(),
             status: status.as_u16(),
             outcome: Outcome::Open,
@@ -280,9 +289,10 @@ impl Trace {
             route: self.route,
             node: self.node.as_ref(),
             provider: self.provider,
+            cloud_model: self.cloud_model.as_deref(),
             end,
             took,
-            model: self.model.as_deref().filter(|_| self.infers),
+            model: self.key.as_ref().filter(|_| self.infers),
             figures: self.figures,
             first_token: first.and_then(|first| seconds(first - self.waited().unwrap_or_default())),
             streamed: first.and_then(|first| seconds(took.as_secs_f64() - first)),
@@ -352,9 +362,59 @@ impl Drop for Trace {
     }
 }
 
-/// Sixteen hex digits that no other request of this house has. The hasher's keys are random per call, and no secret
-/// depends on them.
+/// A UUID, which some servers insist on, that no other request of this house has. The hasher's keys are random per call,
+/// and no secret depends on them.
 fn new_id() -> HeaderValue {
-    let text = format!("{:016x}", RandomState::new().hash_one(Instant::now()));
-    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("0"))
+    let hash = || RandomState::new().hash_one(Instant::now());
+    // Version 4, variant 1.
+    let mut left = (u128::from(hash()) << 64 | u128::from(hash())) & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let mut text = *b"00000000-0000-0000-0000-000000000000";
+    // Digit by digit: formatting costs several times as much, and so with addresses.
+    for place in text.iter_mut().rev().filter(|place| **place != b'-') {
+        *place = b"0123456789abcdef"[(left & 0xf) as usize];
+        left >>= 4;
+    }
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// An address as people write it.
+fn in_words(address: IpAddr) -> String {
+    const LONGEST: usize = "255.255.255.255".len();
+    let IpAddr::V4(address) = address.to_canonical() else { return address.to_string() };
+    let mut text = String::with_capacity(LONGEST);
+    for (at, part) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            text.push('.');
+        }
+        for (least, digit) in [(100, part / 100), (10, part / 10 % 10), (0, part % 10)] {
+            if part >= least {
+                text.push(char::from(b'0' + digit));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_stands_as_people_write_it() {
+        for text in ["0.0.0.0", "127.0.0.1", "192.168.10.105", "255.100.99.9", "fe80::1"] {
+            assert_eq!(in_words(text.parse().unwrap()), text);
+        }
+        assert_eq!(in_words("::ffff:10.0.0.5".parse().unwrap()), "10.0.0.5");
+    }
+
+    #[test]
+    fn a_made_id_is_a_uuid_of_the_random_kind() {
+        for _ in 0..100 {
+            let id = new_id();
+            let text = id.to_str().unwrap();
+            assert!(headers::is_uuid(&id) && text.len() == 36, "{text}");
+            assert_eq!((&text[14..15], "89ab".contains(&text[19..20])), ("4", true), "{text}");
+        }
+        assert_ne!(new_id(), new_id());
+    }
 }

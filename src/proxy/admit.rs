@@ -77,7 +77,8 @@ impl Proxy {
                     trace.holds(Reason::Capacity);
                     let up = candidates.iter().filter(|node| on.contains(&node.index) && node.readiness.is_up() && !is_last);
                     let up = up.map(|node| node.index).collect();
-                    self.wait_for_place(job, &need, &mut waiting, &Aim { on, up, spill_in }).await?
+                    let aim = Aim { on, up, spill_in };
+                    Box::pin(self.wait_for_place(job, &need, &mut waiting, &aim)).await?
                 }
             };
             if let Some(admission) = admission {
@@ -298,20 +299,29 @@ struct Waiting {
 
 /// What an ask needs of a node. A pull or a blob is for a node that does not have it yet.
 pub(super) fn need<'a>(job: &'a Job<'_>, named: Option<&'a str>) -> Need<'a> {
-    let model = job.ask.model.as_deref();
-    let of_model = |name: Option<&'a str>, takes_place| match name {
-        Some(name) => Need::of_model(name, job.ask.preload.as_ref(), takes_place),
+    let (model, key) = (job.ask.model.as_deref(), job.ask.key.as_ref());
+    let of_model = |takes_place| match model {
+        Some(name) => Need::of_model(name, job.ask.preload.as_ref(), takes_place).by(key),
         None => Need::of_any(takes_place),
     };
+    // Paths of Ollama's own API that are no talk and no embedding mean nothing to other servers.
+    let of_ollama = match job.ask.class {
+        Class::Inference => false,
+        Class::Other { .. } => job.head.uri.path().starts_with("/api/"),
+        Class::Metadata(_) | Class::Unload(_) | Class::Mutation(_) => true,
+    };
     let need = match job.ask.class {
-        Class::Mutation(Mutation::Pull) => Need::of_size(model),
+        Class::Mutation(Mutation::Pull) => Need::of_size(model).by(key),
         Class::Mutation(Mutation::BlobUpload | Mutation::BlobHead) => Need::default(),
-        Class::Mutation(Mutation::Create) => of_model(job.ask.names.first().map(String::as_str), false),
-        Class::Inference => of_model(model, true),
+        Class::Mutation(Mutation::Create) => {
+            job.ask.names.first().map_or_else(|| Need::of_any(false), |from| Need::of_model(from, None, false))
+        }
+        Class::Inference => of_model(true),
         Class::Mutation(Mutation::Push | Mutation::Copy | Mutation::Delete)
         | Class::Metadata(_)
         | Class::Unload(_)
-        | Class::Other { .. } => of_model(model, false),
+        | Class::Other { .. } => of_model(false),
     };
-    need.only(named)
+    let need = need.only(named);
+    if of_ollama { need.of_ollama() } else { need }
 }

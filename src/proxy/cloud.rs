@@ -10,23 +10,28 @@ use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::cloud_body::{Beginning, begin};
+use super::cloud_body::{Beginning, begin, figures_of};
+use super::cloud_lists::{model_v1, show};
+use super::local::is_count;
+use super::tally::Tally;
 use super::{Proxy, Trace, over_the_limit};
-use crate::catalog::Cached;
 use crate::classify::{self, Ask, Class, Metadata};
 use crate::http::{Body, headers, reply};
-use crate::provider::{self, Answer, Call, Choice, Provider};
-use crate::translate::{self, Client, Form, Now, Talk, Tongue, Translation, Voice, Wanted, Way};
+use crate::provider::{Answer, Call, Choice, Provider};
+use crate::translate::{self, Client, Flavour, Form, Now, Talk, Target, Tongue, Translation, Voice, Wanted, Way};
 use crate::values::{Fault, Kind, Retry};
 
-/// What of a request its provider could not be told.
-const DROPPED: HeaderName = HeaderName::from_static("x-ollama-proxy-dropped");
+/// What of a request whoever answers could not be told.
+pub(super) const DROPPED: HeaderName = HeaderName::from_static("x-ollama-proxy-dropped");
 
 /// Keeps other proxies from holding a stream back.
-const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
+pub(super) const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 const EVENTS: &str = "text/event-stream";
 const V1_JSON: &str = "application/json";
+
+/// A request is sent again without what its model does not take at most so often: each refusal names one thing.
+const MOST_REFUSALS: usize = 3;
 
 /// A request for a model in the cloud.
 pub(super) struct Errand<'a> {
@@ -49,7 +54,7 @@ impl Proxy {
         trace: &mut Trace,
     ) -> Result<Option<Response<Body>>, Fault> {
         let Some(choice) = self.in_cloud(ask, head) else { return Ok(None) };
-        let is_count = head.uri.path() == "/v1/messages/count_tokens" && head.method == Method::POST;
+        let is_count = is_count(head);
         match ask.class {
             Class::Metadata(Metadata::Show { .. }) => return Ok(Some(show(&choice))),
             Class::Metadata(Metadata::ModelById(ref id)) => return Ok(Some(model_v1(&choice, id))),
@@ -57,7 +62,7 @@ impl Proxy {
             Class::Other { .. } if is_count => {}
             Class::Metadata(_) | Class::Mutation(_) | Class::Other { .. } => return Ok(None),
         }
-        trace.on_provider(choice.provider.word());
+        trace.on_provider(choice.provider.word(), choice.label());
         let body = classify::decoded(head.uri.path(), &head.headers, body)
             .ok_or_else(|| Fault::client(Kind::BadRequest, "the request body is encoded in a way that cannot be read"))?;
         let errand = Errand { ask, head, body, choice, began: trace.started() };
@@ -82,40 +87,6 @@ impl Proxy {
         let named = head.headers.get(headers::NODE).map(|name| name.to_str().unwrap_or_default());
         named.is_none_or(|name| name.eq_ignore_ascii_case(choice.provider.word())).then_some(choice)
     }
-
-    /// A list of models with those of the providers behind it.
-    pub(super) fn with_cloud_models(&self, ask: &Ask, cached: Cached) -> Cached {
-        let key = match ask.class {
-            Class::Metadata(Metadata::Tags) => "models",
-            Class::Metadata(Metadata::Models) => "data",
-            _ => return cached,
-        };
-        let providers = self.0.settings.providers.all();
-        if !self.0.settings.list_cloud_models || providers.is_empty() {
-            return cached;
-        }
-        let Ok(mut list) = serde_json::from_slice::<Value>(&cached.body) else { return cached };
-        let Some(entries) = list.get_mut(key).and_then(Value::as_array_mut) else { return cached };
-        for provider in providers {
-            let (word, host, tongue) = (provider.word(), provider.host(), provider.tongue());
-            entries.extend(provider.models().iter().map(|model| {
-                let name = format!("{word}/{}", model.id);
-                if key == "data" { model.model_v1(&name, word) } else { model.tag(&name, host, word, tongue, provider::digest) }
-            }));
-        }
-        Cached { body: list.to_string().into(), ..cached }
-    }
-}
-
-fn show(choice: &Choice) -> Response<Body> {
-    let provider = &choice.provider;
-    let shown = choice.listed().show(provider.host(), provider.word(), provider.tongue());
-    reply::json(StatusCode::OK, &shown)
-}
-
-fn model_v1(choice: &Choice, id: &str) -> Response<Body> {
-    let model = choice.listed().model_v1(id, choice.provider.word());
-    reply::whole(StatusCode::OK, V1_JSON, model.to_string())
 }
 
 impl Errand<'_> {
@@ -193,19 +164,19 @@ impl Errand<'_> {
     }
 
     async fn translate(&self, proxy: &Proxy, voice: Voice, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        let talk = translate::understand(voice, &self.body)?;
+        let mut talk = translate::understand(voice, &self.body)?;
         let client = Client::of(&talk, voice, id_of(trace), SystemTime::now());
         if talk.says_nothing() {
             let unload = matches!(self.ask.class, Class::Unload(_));
             return Ok(given(voice.content_type(false), translate::nothing_said(&client, unload, self.now()), trace));
         }
         let tongue = self.provider().tongue();
-        let (body, dropped) = translate::ask(&talk, tongue, &self.choice.target)?;
-        let path = if tongue == Tongue::Anthropic { "/messages" } else { "/chat/completions" };
-        let answer = self.call(path, body).await?;
-        if !answer.status.is_success() {
-            return Err(answer.refusal().await.0);
+        if tongue == Tongue::Anthropic {
+            self.provider().recall_thoughts(&self.choice.target.model, &mut talk);
         }
+        let (body, mut dropped) = translate::ask(&talk, tongue, &self.choice.target)?;
+        let path = if tongue == Tongue::Anthropic { "/messages" } else { "/chat/completions" };
+        let answer = self.call_without_refused(path, body.into(), &mut dropped).await?;
         let mut response = self.translated(proxy, &talk, client, answer, trace).await?;
         if let Ok(names) = HeaderValue::from_str(&dropped.join(", ")) {
             if !dropped.is_empty() {
@@ -226,10 +197,20 @@ impl Errand<'_> {
         let (voice, tongue) = (client.voice, self.provider().tongue());
         if !talk.stream {
             let said = answer.whole().await?;
-            let written = translate::whole(tongue, client, &said, self.now()).map_err(|fault| self.scrubbed(fault))?;
-            return Ok(given(voice.content_type(false), written, trace));
+            let (written, told) = translate::whole_told(tongue, client, &said, talk.may_call(), self.now())
+                .map_err(|fault| self.scrubbed(fault))?;
+            if let Some(thoughts) = told.thoughts {
+                self.provider().keep_thoughts(&self.choice.target.model, *thoughts);
+            }
+            let response = given(voice.content_type(false), written, trace);
+            trace.told(figures_of(told.usage));
+            return Ok(response);
         }
-        let beginning = Beginning::translated(Translation::new(tongue, client));
+        let mut translation = Translation::new(tongue, client);
+        if talk.may_call() {
+            translation.keep_thoughts();
+        }
+        let beginning = Beginning::translated(translation);
         let mut response = self.stream(proxy, answer, beginning, trace).await?;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(voice.content_type(true)));
         Ok(response)
@@ -240,7 +221,9 @@ impl Errand<'_> {
         if let Some(loaded) = wanted.nothing_said(self.now()) {
             return Ok(given(reply::JSON, loaded, trace));
         }
-        let answer = self.call("/embeddings", wanted.for_openai(&self.choice.target.model)).await?;
+        let Target { model, flavour, .. } = &self.choice.target;
+        let body = if *flavour == Flavour::Compatible { wanted.for_compatible(model) } else { wanted.for_openai(model) };
+        let answer = self.call("/embeddings", body).await?;
         if !answer.status.is_success() {
             return Err(answer.refusal().await.0);
         }
@@ -262,7 +245,42 @@ impl Errand<'_> {
         Ok(given(V1_JSON, json!({ "input_tokens": tokens }).to_string(), trace))
     }
 
-    async fn call(&self, path: &str, body: Vec<u8>) -> Result<Answer, Fault> {
+    /// Calls for a success. What the model turns out not to take is left out, and from then on at once: clients of other
+    /// dialects cannot know it.
+    async fn call_without_refused(&self, path: &str, mut body: Bytes, dropped: &mut Vec<String>) -> Result<Answer, Fault> {
+        let model = self.choice.target.model.as_str();
+        let mut leave_out = |body: &mut Bytes, key: &str| {
+            let less = translate::without(body, key);
+            if let Some(less) = &less {
+                *body = less.body.clone().into();
+                dropped.extend(less.dropped.then(|| key.to_owned()));
+            }
+            less.is_some()
+        };
+        for key in self.provider().refused_by(model) {
+            leave_out(&mut body, key);
+        }
+        let mut refusals = 0;
+        loop {
+            let answer = self.call(path, body.clone()).await?;
+            if answer.status.is_success() {
+                return Ok(answer);
+            }
+            let (fault, said) = answer.refusal().await;
+            let key = translate::refused_parameter(&said).filter(|_| refusals < MOST_REFUSALS);
+            let Some(key) = key.filter(|key| leave_out(&mut body, key)) else { return Err(fault) };
+            tracing::info!(
+                provider = self.provider().word(),
+                model,
+                parameter = key,
+                "the model does not take it; asked again without"
+            );
+            self.provider().learn_refusal(model, key);
+            refusals += 1;
+        }
+    }
+
+    async fn call(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, Fault> {
         let (model, client) = (self.choice.target.model.as_str(), Some(&self.head.headers));
         self.provider().call(Call { method: Method::POST, path, model, body: body.into(), client }).await
     }
@@ -298,6 +316,9 @@ fn cannot(why: &'static str) -> Fault {
 fn given(content_type: &'static str, body: impl Into<Bytes>, trace: &mut Trace) -> Response<Body> {
     let body = body.into();
     trace.passed(body.len());
+    let mut tally = Tally::default();
+    tally.feed(&body);
+    trace.told(tally.figures());
     reply::whole(StatusCode::OK, content_type, body)
 }
 
@@ -307,7 +328,7 @@ pub(super) fn now(began: Instant) -> Now {
 }
 
 /// Letters and digits of the request's id, which name its answer too.
-fn id_of(trace: &Trace) -> String {
+pub(super) fn id_of(trace: &Trace) -> String {
     let id = trace.id().to_str().unwrap_or_default();
     id.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
 }

@@ -4,19 +4,23 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, timeout_at};
 
 use super::account::Trace;
 use super::cloud::{Errand, now};
-use super::tally::Tally;
+use super::tally::{Figures, Tally};
 use crate::http::{Body, BoxError};
-use crate::provider::{Answer, AnswerBody, KeyGuard, Provider, broke_off};
-use crate::translate::{EndWatch, Form, Opening, Translation, in_band_error};
+use crate::provider::{Answer, AnswerBody, Choice, KeyGuard, broke_off};
+use crate::translate::{EndWatch, Form, Opening, Translation, Usage, in_band_error};
 use crate::values::{Fault, Kind};
+
+/// A stream that has said nothing for so long after its head is passed on all the same: clients wait for a head.
+const COMMIT: Duration = Duration::from_secs(10);
 
 /// What is done to the bytes that come.
 enum Way {
@@ -41,7 +45,7 @@ impl Beginning {
     }
 }
 
-/// Reads on until the stream says something; until then its failure can be a real status.
+/// Reads on until the stream says something, or has been silent for long; until then its failure can be a real status.
 pub(super) async fn begin(
     errand: &Errand<'_>,
     mut answer: Answer,
@@ -52,9 +56,10 @@ pub(super) async fn begin(
     let Beginning { mut way, mut opening } = beginning;
     let mut first = Vec::new();
     let mut fault = None;
-    let mut ended;
-    loop {
-        let chunk = answer.chunk().await?;
+    let mut ended = false;
+    let commit = Instant::now() + COMMIT;
+    while let Ok(chunk) = timeout_at(commit, answer.chunk()).await {
+        let chunk = chunk?;
         ended = chunk.is_none();
         let step = match (&mut way, &chunk) {
             (Way::Translated(translation), Some(chunk)) => translation.feed(chunk, now(errand.began), &mut first),
@@ -80,16 +85,19 @@ pub(super) async fn begin(
             break;
         }
     }
+    let mut tally = Tally::default();
+    tally.feed(&first);
     let mut handed = trace.hand_on(answer.status);
     handed.streams();
     let mut body = CloudBody {
         out: first.into(),
         rest: (!ended).then(|| answer.into_body()),
         way,
-        provider: errand.provider().clone(),
+        choice: errand.choice.clone(),
         began: errand.began,
         limit: limit.map(|at| Box::pin(tokio::time::sleep_until(at))),
         trace: handed,
+        early: tally.figures(),
         tally: Tally::default(),
         abort: None,
     };
@@ -108,11 +116,13 @@ struct CloudBody {
     /// `None` when no more comes.
     rest: Option<AnswerBody>,
     way: Way,
-    provider: Provider,
+    choice: Choice,
     began: Instant,
     /// The hard end of `--request-limit`.
     limit: Option<Pin<Box<Sleep>>>,
     trace: Trace,
+    /// What the beginning told: Anthropic counts the prompt there.
+    early: Figures,
     tally: Tally,
     /// Why the connection is about to be aborted: no mark of an error fits into this answer.
     abort: Option<String>,
@@ -174,12 +184,19 @@ impl CloudBody {
     fn ends(&mut self) {
         self.rest = None;
         self.trace.done();
+        if let Way::Translated(translation) = &mut self.way {
+            let told = translation.told();
+            self.early = figures_of(told.usage);
+            if let Some(thoughts) = told.thoughts {
+                self.choice.provider.keep_thoughts(&self.choice.target.model, *thoughts);
+            }
+        }
     }
 
     /// Marks the break in the client's dialect; where no mark fits, aborts the connection.
     fn breaks(&mut self, why: &str) {
         self.rest = None;
-        let why = self.provider.without_key(why);
+        let why = self.choice.provider.without_key(why);
         self.trace.broke(&why);
         let mark = match &self.way {
             Way::Translated(translation) => Some(translation.error(&why)),
@@ -204,7 +221,7 @@ impl CloudBody {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    let fault = broke_off(&self.provider, error);
+                    let fault = broke_off(&self.choice.provider, error);
                     self.breaks(&fault.text);
                 }
                 Poll::Ready(None) => self.finish(),
@@ -230,7 +247,9 @@ impl HttpBody for CloudBody {
         }
         if !this.out.is_empty() {
             let out = std::mem::take(&mut this.out);
-            this.tally.feed(&out);
+            if matches!(this.way, Way::Relayed(..)) {
+                this.tally.feed(&out);
+            }
             this.trace.passed(out.len());
             return Poll::Ready(Some(Ok(Frame::data(out))));
         }
@@ -245,6 +264,13 @@ impl HttpBody for CloudBody {
 
 impl Drop for CloudBody {
     fn drop(&mut self) {
-        self.trace.told(self.tally.figures());
+        let told = self.tally.figures();
+        let (input, output) = (told.input.or(self.early.input), told.output.or(self.early.output));
+        self.trace.told(Figures { input, output, ..told });
     }
+}
+
+/// Counts that a translation told.
+pub(super) fn figures_of(usage: Usage) -> Figures {
+    Figures { input: usage.input, output: usage.output, ..Figures::default() }
 }

@@ -74,7 +74,7 @@ impl Proxy {
     /// Carries a delete or a copy out on every node that holds the model. `None`: one node at most does, or the client
     /// names one, and the usual way is right.
     pub(super) async fn everywhere(&self, job: &Job<'_>, trace: &mut Trace) -> Option<Result<Response<Body>, Fault>> {
-        if !matches!(job.ask.class, Class::Mutation(Mutation::Copy | Mutation::Delete)) || !matches!(self.named(job), Ok(None)) {
+        if !matches!(self.named(job), Ok(None)) {
             return None;
         }
         let candidates = self.survey(&admit::need(job, None), |_| Tried::Not);

@@ -10,7 +10,7 @@ use crate::classify::Class;
 use crate::fleet::Node;
 use crate::schedule::Need;
 use crate::schedule::breaker::Circuit;
-use crate::schedule::choose::{self, Candidate, Choice, Dropped, Holds, Order, Terms, Tried};
+use crate::schedule::choose::{self, Candidate, Choice, Dropped, Holds, Order, Part, Terms, Tried};
 use crate::schedule::explain;
 use crate::schedule::size::Asked;
 use crate::values::Fault;
@@ -99,7 +99,9 @@ impl Proxy {
         let dropped = choose::filter(&candidates, self.0.scheduler.rules().fallback);
         let mut reasons = Vec::new();
         let mut retry_in: Option<Duration> = None;
-        for (node, dropped) in candidates.iter().zip(dropped).filter(|(node, _)| node.takes_part()) {
+        // Those of another kind are worth a word only when there is no node of the right one.
+        let worth = if candidates.iter().any(Candidate::takes_part) { Part::Takes } else { Part::OtherApi };
+        for (node, dropped) in candidates.iter().zip(dropped).filter(|(node, _)| node.part == worth) {
             let tried = tries.why(node.index).map(str::to_owned);
             reasons.push(tried.unwrap_or_else(|| format!("node {}: {}", self.name(node.index), explain::words(node, dropped))));
             if let Circuit::Open { retry_in: Some(time) } = self.0.scheduler.circuit(node.index) {

@@ -6,15 +6,17 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Proxy;
 use super::metrics::Recall;
 use crate::catalog::{self, Cached, Lookup};
-use crate::classify::{Ask, Class, Metadata, Shape};
+use crate::classify::{self, Ask, Class, Metadata, Shape};
 use crate::fleet::Node;
 use crate::http::{Body, body, headers, reply};
+use crate::translate;
 use crate::upstream::{self, Call};
 use crate::values::{Fault, Kind, Retry};
 
@@ -23,17 +25,32 @@ const PS: Duration = Duration::from_secs(2);
 
 impl Proxy {
     /// `None`: the ask needs a node.
-    pub(super) async fn answer_from_catalog(&self, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
+    pub(super) async fn answer_from_catalog(
+        &self,
+        ask: &Ask,
+        head: &Parts,
+        body: &Bytes,
+    ) -> Result<Option<Response<Body>>, Fault> {
         match &ask.class {
             Class::Metadata(metadata) => self.metadata(metadata, ask, head).await,
+            Class::Unload(shape) if self.is_beyond_ollama(ask) => Ok(Some(unloaded(*shape, ask))),
+            Class::Other { .. } if is_count(head) && self.is_beyond_ollama(ask) => counted(head, body).map(Some),
             Class::Unload(_) | Class::Inference | Class::Mutation(_) | Class::Other { .. } => Ok(None),
         }
+    }
+
+    /// Whether nodes hold the model, none of which is an Ollama: those have no words for much that is asked of Ollama.
+    fn is_beyond_ollama(&self, ask: &Ask) -> bool {
+        let Some(key) = &ask.key else { return false };
+        let (nodes, holders) = (self.0.fleet.nodes(), self.0.fleet.holders(key));
+        let holders = nodes.among(&holders);
+        !holders.is_empty() && !holders.into_iter().any(Node::is_ollama)
     }
 
     async fn metadata(&self, metadata: &Metadata, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         let nodes = self.0.fleet.nodes();
         // For strict test servers: what they get is what the client sent, no more.
-        let can_answer = |node: &Node| node.may_be_asked() && !node.view().power.in_progress();
+        let can_answer = |node: &Node| node.is_ollama() && node.may_be_asked() && !node.view().power.in_progress();
         if self.0.settings.no_own_calls && nodes.iter().any(can_answer) {
             self.0.metrics.recalled(ask.route, Recall::Bypass);
             return Ok(None);
@@ -59,7 +76,7 @@ impl Proxy {
             Metadata::Models => Lookup::Found(catalog::models_v1(views, now, ttl)),
             Metadata::ModelById(id) => catalog::model_v1(views, id, now, ttl),
             Metadata::Show { plain } => match &ask.model {
-                Some(name) if *plain => {
+                Some(name) if *plain || self.is_beyond_ollama(ask) => {
                     let agent = head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
                     catalog::show(views, self.0.fleet.shows(), name, agent, now, ttl)
                 }
@@ -70,7 +87,7 @@ impl Proxy {
         };
         let model = match metadata {
             Metadata::ModelById(id) => Some(id.as_str()),
-            Metadata::Show { plain: true } => ask.model.as_deref(),
+            Metadata::Show { .. } => ask.model.as_deref(),
             _ => None,
         };
         // What the holders of a model cannot tell, all lists together may.
@@ -83,7 +100,7 @@ impl Proxy {
     /// A node that may be asked tells better than a catalog that cannot; a sleeping one is left alone.
     fn looked_up(&self, lookup: Lookup, ask: &Ask, head: &Parts) -> Result<Option<Response<Body>>, Fault> {
         let name = ask.model.as_deref().unwrap_or_default();
-        let askable = self.0.fleet.nodes().iter().any(Node::may_be_asked);
+        let askable = self.0.fleet.nodes().iter().any(|node| node.is_ollama() && node.may_be_asked());
         match lookup {
             Lookup::Found(cached) => Ok(Some(answer(self.with_cloud_models(ask, cached), &head.method))),
             Lookup::Unlisted | Lookup::Unknown if askable => Ok(None),
@@ -101,7 +118,7 @@ impl Proxy {
     /// Only nodes in use are asked what runs on them; on the others nothing runs.
     async fn running(&self) -> Response<Body> {
         let mut asking = JoinSet::new();
-        for node in self.0.fleet.nodes().iter().filter(|node| node.may_be_asked()) {
+        for node in self.0.fleet.nodes().iter().filter(|node| node.is_ollama() && node.may_be_asked()) {
             asking.spawn(running_on(node.clone(), self.0.settings.timeouts.connect));
         }
         let answers: Vec<Bytes> = asking.join_all().await.into_iter().flatten().collect();
@@ -122,6 +139,18 @@ fn recall(lookup: &Lookup) -> Recall {
 pub(super) fn unloaded(shape: Shape, ask: &Ask) -> Response<Body> {
     let model = ask.model.as_deref().unwrap_or_default();
     reply::whole(StatusCode::OK, reply::JSON, catalog::unload_answer(shape == Shape::Chat, model, SystemTime::now()))
+}
+
+/// Whether tokens are to be counted.
+pub(super) fn is_count(head: &Parts) -> bool {
+    head.uri.path() == "/v1/messages/count_tokens" && head.method == Method::POST
+}
+
+/// About how many tokens an Anthropic client would send.
+fn counted(head: &Parts, body: &Bytes) -> Result<Response<Body>, Fault> {
+    let body = classify::decoded(head.uri.path(), &head.headers, body).unwrap_or_default();
+    let tokens = translate::count_tokens(&body)?;
+    Ok(reply::whole(StatusCode::OK, "application/json", json!({ "input_tokens": tokens }).to_string()))
 }
 
 async fn running_on(node: Node, connect: Duration) -> Option<Bytes> {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::tally::Figures;
 use crate::fleet::Node;
 use crate::telemetry::metrics::{ANSWER_SECONDS, Counter, Family, Histogram, Registry, TOKEN_SECONDS};
-use crate::values::NodeName;
+use crate::values::{ModelKey, NodeName};
 
 /// The label of requests for which no node was chosen.
 const NONE: &str = "none";
@@ -20,6 +20,9 @@ const NONE: &str = "none";
 /// The routes that the catalog answers.
 const METADATA: [&str; 7] =
     ["/api/tags", "/api/version", "/api/status", "/api/show", "/api/ps", "/v1/models", "/v1/models/{model}"];
+
+/// Models of one provider that have series of their own.
+const MOST_CLOUD_MODELS: usize = 100;
 
 /// The families of all requests. Cheap to clone.
 #[derive(Clone)]
@@ -39,17 +42,20 @@ struct Shared {
 
 /// The handles that are in use. As bounded as their labels are.
 #[derive(Default)]
-struct Books {
+struct Books(HashMap<String, OfNode>);
+
+/// Of one node, by its label.
+#[derive(Default)]
+struct OfNode {
     requests: HashMap<Line, (Counter, Histogram)>,
-    aborts: HashMap<Option<NodeName>, Counter>,
-    models: HashMap<NodeName, HashMap<String, OfModel>>,
+    aborts: Option<Counter>,
+    models: HashMap<String, OfModel>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Line {
     method: &'static str,
     route: &'static str,
-    node: Option<NodeName>,
     end: End,
 }
 
@@ -59,7 +65,8 @@ struct OfModel {
     output: Counter,
     first_token: Histogram,
     per_token: Histogram,
-    load: Histogram,
+    /// Only nodes tell it.
+    load: Option<Histogram>,
 }
 
 /// How a request ended, for the label `status`.
@@ -139,10 +146,12 @@ pub(super) struct Account<'a> {
     pub(super) node: Option<&'a Node>,
     /// The cloud provider that served in a node's place.
     pub(super) provider: Option<&'static str>,
+    /// Its name for the model.
+    pub(super) cloud_model: Option<&'a str>,
     pub(super) end: End,
     pub(super) took: Duration,
-    /// The model as the client named it, of inference only.
-    pub(super) model: Option<&'a str>,
+    /// The model, of inference only.
+    pub(super) model: Option<&'a ModelKey>,
     pub(super) figures: Figures,
     /// From its coming to the first piece of a streamed answer, without the wait for a wake or a place.
     pub(super) first_token: Option<Duration>,
@@ -193,7 +202,11 @@ impl Metrics {
                 ["method", "endpoint", "node"],
                 seconds,
             ),
-            tokens: registry.counters("ollama_proxy_tokens_total", "Tokens by the node's own count", ["node", "model", "type"]),
+            tokens: registry.counters(
+                "ollama_proxy_tokens_total",
+                "Tokens by the own count of the node or the cloud provider",
+                ["node", "model", "type"],
+            ),
             first_token: registry.histograms("ollama_proxy_time_to_first_token_seconds", first_help, ["node", "model"], seconds),
             per_token: registry.histograms(
                 "ollama_proxy_time_per_output_token_seconds",
@@ -228,67 +241,82 @@ impl Metrics {
     /// Lets the handles of a node go that is no more: should its name come back, it counts into new series.
     pub fn forget(&self, node: &NodeName) {
         let mut books = self.0.books.lock().unwrap_or_else(PoisonError::into_inner);
-        books.requests.retain(|line, _| line.node.as_ref() != Some(node));
-        books.aborts.remove(&Some(node.clone()));
-        books.models.remove(node);
+        books.0.remove(node.as_str());
     }
 
     /// Accounts for one request.
     pub(super) fn account(&self, account: &Account<'_>) {
-        let label = account.model_label();
-        let name = account.node.map(|node| node.name().clone()).or_else(|| account.provider.map(NodeName::new));
+        let node = account.node.map(|node| node.name().as_str()).or(account.provider).unwrap_or(NONE);
         let mut books = self.0.books.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = Line { method: account.method, route: account.route, node: name.clone(), end: account.end };
-        let (requests, seconds) = books.requests.entry(line).or_insert_with_key(|line| self.line(line));
+        if !books.0.contains_key(node) {
+            books.0.insert(node.to_owned(), OfNode::default());
+        }
+        let Some(of_node) = books.0.get_mut(node) else { return };
+        let line = Line { method: account.method, route: account.route, end: account.end };
+        let (requests, seconds) = of_node.requests.entry(line).or_insert_with(|| self.line(line, node));
         requests.one();
         seconds.took(account.took);
         if account.end == End::Left {
-            let aborts = &self.0.aborts;
-            books.aborts.entry(name).or_insert_with_key(|name| aborts.with([node_label(name.as_ref())])).one();
+            of_node.aborts.get_or_insert_with(|| self.0.aborts.with([node])).one();
         }
-        if let Some((node, label)) = account.node.zip(label) {
-            let models = books.models.entry(node.name().clone()).or_default();
-            if !models.contains_key(&label) {
-                models.insert(label.clone(), self.model(node, &label));
-            }
-            if let Some(series) = models.get(&label) {
-                series.account(account);
-            }
-        }
+        self.count_model(account, &mut of_node.models);
     }
 
-    fn line(&self, line: &Line) -> (Counter, Histogram) {
-        let node = node_label(line.node.as_ref());
+    fn line(&self, line: Line, node: &str) -> (Counter, Histogram) {
         let requests = self.0.requests.with([line.method, line.route, node, &line.end.word()]);
         (requests, self.0.seconds.with([line.method, line.route, node]))
     }
 
-    fn model(&self, node: &Node, label: &str) -> OfModel {
-        let name = node.name().as_str();
+    /// Under the model's name in the node's or the provider's list.
+    fn count_model(&self, account: &Account<'_>, models: &mut HashMap<String, OfModel>) {
+        const UNLISTED: &str = "other";
+        let (Some(model), true) = (account.model, account.tells_of_model()) else { return };
+        match account.node {
+            Some(node) => {
+                let view = node.view();
+                let listed = view.holding.find_by(model).map_or(UNLISTED, |listed| &listed.name);
+                let is_label = listed == UNLISTED || models.contains_key(listed);
+                let label = if is_label { listed } else { node.metrics().label(listed) };
+                self.of_model(models, node.name().as_str(), label, Some(node)).account(account);
+            }
+            None => {
+                let Some((provider, named)) = account.provider.zip(account.cloud_model) else { return };
+                let has_room = models.len() < MOST_CLOUD_MODELS || models.contains_key(named);
+                self.of_model(models, provider, if has_room { named } else { UNLISTED }, None).account(account);
+            }
+        }
+    }
+
+    fn of_model<'a>(
+        &self,
+        models: &'a mut HashMap<String, OfModel>,
+        name: &str,
+        label: &str,
+        node: Option<&Node>,
+    ) -> &'a OfModel {
+        if !models.contains_key(label) {
+            models.insert(label.to_owned(), self.model(name, node, label));
+        }
+        &models[label]
+    }
+
+    fn model(&self, name: &str, node: Option<&Node>, label: &str) -> OfModel {
         OfModel {
             input: self.0.tokens.with([name, label, "input"]),
             output: self.0.tokens.with([name, label, "output"]),
             first_token: self.0.first_token.with([name, label]),
             per_token: self.0.per_token.with([name, label]),
-            load: node.metrics().load_seconds(label),
+            load: node.map(|node| node.metrics().load_seconds(label)),
         }
     }
 }
 
 impl Account<'_> {
-    /// The model by its name in the node's list; `None` when there is nothing to count for it.
-    fn model_label(&self) -> Option<String> {
-        if self.figures == Figures::default() && self.first_token.is_none() {
-            return None;
-        }
-        let (node, model) = self.node.zip(self.model)?;
-        let view = node.view();
-        let listed = view.holding.find(model).map_or("other", |listed| &listed.name);
-        Some(if listed == "other" { listed } else { node.metrics().label(listed) }.to_owned())
+    /// Whether there is anything to count for its model.
+    fn tells_of_model(&self) -> bool {
+        self.figures != Figures::default() || self.first_token.is_some()
     }
-}
 
-impl Account<'_> {
     /// Seconds per generated token. The first one's time is that of the prompt, so a stream tells the pace of the others.
     fn per_token(&self) -> Option<f64> {
         let output = u32::try_from(self.figures.output?).ok().filter(|tokens| *tokens > 0)?;
@@ -304,8 +332,8 @@ impl OfModel {
     fn account(&self, account: &Account<'_>) {
         self.input.add(account.figures.input.unwrap_or_default());
         self.output.add(account.figures.output.unwrap_or_default());
-        if let Some(load) = account.figures.load {
-            self.load.took(load);
+        if let Some((series, load)) = self.load.as_ref().zip(account.figures.load) {
+            series.took(load);
         }
         if let Some(time) = account.first_token {
             self.first_token.took(time);
@@ -314,10 +342,6 @@ impl OfModel {
             self.per_token.observe(seconds);
         }
     }
-}
-
-fn node_label(name: Option<&NodeName>) -> &str {
-    name.map_or(NONE, NodeName::as_str)
 }
 
 /// A method as a label: those that HTTP names, else `other`, since a client may invent any.

@@ -17,6 +17,7 @@ mod account;
 mod admit;
 mod cloud;
 mod cloud_body;
+mod cloud_lists;
 mod everywhere;
 mod explain;
 mod failover;
@@ -25,8 +26,10 @@ mod metrics;
 mod reach;
 mod relay;
 mod send;
+mod source;
 mod tally;
 mod tries;
+mod wording;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,7 +42,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 
-use crate::classify::{self, Ask, Class};
+use crate::classify::{self, Ask, Class, Mutation};
 use crate::config::{Limits, Timeouts, WakeRules};
 use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, body, headers, reply};
@@ -87,6 +90,8 @@ pub struct Settings {
     pub providers: Providers,
     /// Whether their models stand in the lists of models.
     pub list_cloud_models: bool,
+    /// Whether OpenAI clients' chats are put to Ollama nodes in Ollama's own words.
+    pub repair_v1: bool,
     /// Names this process in `Via`, to recognise loops.
     pub instance: String,
 }
@@ -94,6 +99,7 @@ pub struct Settings {
 /// A request that needs a node.
 struct Job<'a> {
     head: &'a Parts,
+    id: HeaderValue,
     payload: Payload,
     ask: Ask,
     client: SocketAddr,
@@ -138,8 +144,7 @@ impl Proxy {
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        let (mut head, incoming) = request.into_parts();
-        head.headers.insert(headers::REQUEST_ID, trace.id().clone());
+        let (head, incoming) = request.into_parts();
         self.refuse_loops(&head)?;
         let (payload, bytes) = if classify::streams_up(&head.method, head.uri.path()) {
             (Payload::streaming(incoming), Bytes::new())
@@ -151,16 +156,20 @@ impl Proxy {
         };
         let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
         trace.classified(&ask);
-        if let Some(answer) = self.answer_from_cloud(&ask, &head, &bytes, trace).await? {
+        // Ways that few requests go are boxed, lest all others carry the room for them about.
+        if !self.0.settings.providers.all().is_empty() {
+            if let Some(answer) = Box::pin(self.answer_from_cloud(&ask, &head, &bytes, trace)).await? {
+                return Ok(answer);
+            }
+        }
+        if let Some(answer) = Box::pin(self.answer_from_catalog(&ask, &head, &bytes)).await? {
             return Ok(answer);
         }
-        if let Some(answer) = self.answer_from_catalog(&ask, &head).await? {
-            return Ok(answer);
-        }
-        let job = Job { head: &head, payload, ask, client };
+        let job = Job { head: &head, id: trace.id().clone(), payload, ask, client };
         let served = match self.0.settings.timeouts.request_limit {
             Some(limit) => {
-                tokio::time::timeout(limit, self.serve(&job, trace)).await.unwrap_or_else(|_| Err(over_the_limit(limit)))
+                let served = tokio::time::timeout(limit, Box::pin(self.serve(&job, trace))).await;
+                served.unwrap_or_else(|_| Err(over_the_limit(limit)))
             }
             None => self.serve(&job, trace).await,
         };
@@ -168,14 +177,17 @@ impl Proxy {
             (Class::Unload(shape), Err(fault)) if matches!(fault.kind, Kind::Asleep | Kind::Refusing | Kind::WakeFailed) => {
                 Ok(local::unloaded(*shape, &job.ask))
             }
+            (Class::Metadata(_), Ok(list)) => self.with_cloud_models_behind(&job.ask, &head.method, list).await,
             (_, served) => served,
         }
     }
 
     /// Attempts until one succeeds, one fails for good, or nobody is left; then the last answer, or the reasons of all.
     async fn serve(&self, job: &Job<'_>, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        if let Some(answer) = self.everywhere(job, trace).await {
-            return answer;
+        if let Class::Mutation(Mutation::Copy | Mutation::Delete) = job.ask.class {
+            if let Some(answer) = Box::pin(self.everywhere(job, trace)).await {
+                return answer;
+            }
         }
         let mut tries = Tries::default();
         // The last answer that another node is to better.

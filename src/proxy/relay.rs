@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::account::{Outcome, Trace};
 use super::send::is_use;
+use super::source::{Source, Stop};
 use super::tally::Tally;
 use crate::classify::{Ask, Class};
 use crate::fleet::power::Power;
@@ -21,7 +22,6 @@ use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::BoxError;
 use crate::schedule::Lease;
 use crate::translate::{EndWatch, Form, in_band_error};
-use crate::upstream::AnswerBody;
 
 /// What a request holds until its answer has ended.
 pub(super) struct Tail {
@@ -53,14 +53,15 @@ type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// The answer on its way to the client.
 pub(super) struct Relay {
     first: Option<Frame<Bytes>>,
-    rest: Option<AnswerBody>,
+    rest: Option<Source>,
     form: Form,
     watch: EndWatch,
     /// Of inference: what its end tells about tokens.
     tally: Option<Tally>,
     tail: Tail,
     last: Instant,
-    clock: Pin<Box<Sleep>>,
+    /// Made when there is silence to be measured: most answers come whole.
+    clock: Option<Pin<Box<Sleep>>>,
     check: Option<Later<bool>>,
     /// The good news of a mutation, kept back until its effect can be seen in the lists.
     news: Option<(Frame<Bytes>, Later<()>)>,
@@ -84,13 +85,10 @@ fn content_type(head: &response::Parts) -> Option<&str> {
 }
 
 impl Relay {
-    pub(super) fn new(ask: &Ask, head: &response::Parts, first: Option<Frame<Bytes>>, rest: AnswerBody, tail: Tail) -> Self {
+    pub(super) fn new(ask: &Ask, head: &response::Parts, first: Option<Frame<Bytes>>, rest: Source, tail: Tail) -> Self {
         let content_type = content_type(head);
         let form = form_of(ask, head);
         let tally = (tail.class == Class::Inference && tells_figures(content_type)).then(Tally::default);
-        let now = Instant::now();
-        let quiet = now + tail.silence;
-        let clock = Box::pin(tokio::time::sleep_until(tail.limit.map_or(quiet, |limit| limit.min(quiet))));
         let ended = first.is_none();
         let watch = EndWatch::new(form);
         // Of a whole answer the lists were told before it began.
@@ -104,8 +102,8 @@ impl Relay {
             watch,
             tally,
             tail,
-            last: now,
-            clock,
+            last: Instant::now(),
+            clock: None,
             check: None,
             news: None,
             lists_told,
@@ -207,12 +205,13 @@ impl Relay {
                     return Poll::Ready(Over::Dead);
                 }
             }
-            ready!(self.clock.as_mut().poll(cx));
             let quiet = self.last + self.tail.silence;
             let due = self.tail.limit.map_or(quiet, |limit| limit.min(quiet));
+            let clock = self.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            ready!(clock.as_mut().poll(cx));
             // The clock is set when it rings, not with each piece that passes: most answers end before.
             if due > Instant::now() {
-                self.clock.as_mut().reset(due);
+                clock.as_mut().reset(due);
                 continue;
             }
             if self.tail.limit.is_some_and(|limit| limit <= Instant::now()) {
@@ -259,7 +258,8 @@ impl Body for Relay {
         let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
         match Pin::new(rest).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => this.deliver(frame, cx),
-            Poll::Ready(Some(Err(trouble))) => {
+            Poll::Ready(Some(Err(Stop::Said(why)))) => this.breaks(&why, cx),
+            Poll::Ready(Some(Err(Stop::Trouble(trouble)))) => {
                 this.tail.node.failed_to(&trouble, Instant::now());
                 this.breaks(&format!("it went away in mid-stream: {trouble}"), cx)
             }

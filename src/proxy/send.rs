@@ -6,23 +6,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{self, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::{Response, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::admit::Permission;
 use super::failover::Ending;
 use super::relay::{Relay, Tail, form_of};
+use super::source::Source;
+use super::wording::Wording;
 use super::{Job, Proxy, Trace};
 use crate::classify::{Class, Metadata};
 use crate::fleet::{InFlight, Node, UpstreamError};
-use crate::http::{Body, Buffered, body, headers};
+use crate::http::{Body, Buffered, headers};
 use crate::schedule::Lease;
 use crate::telemetry::metrics::Counter;
 use crate::translate::Form;
-use crate::upstream::{self, AnswerBody, Idle, Ready, Trouble};
+use crate::upstream::{self, Idle, Ready, RequestHead, Trouble, Upload};
 use crate::values::{Fault, Kind, Retry};
 
 /// The body of a request on its way to a node.
@@ -46,23 +47,23 @@ impl Payload {
         }
     }
 
-    /// Its bytes are counted as they go.
-    fn body(&self, sent: &Counter) -> Body {
+    /// Behind its head. Its bytes are counted as they go.
+    fn behind(&self, head: RequestHead, sent: &Counter) -> Upload {
         match self {
             Self::Buffered(buffered) => {
                 sent.add(buffered.bytes().len() as u64);
-                body::full(buffered.bytes().clone())
+                head.with(buffered.bytes().clone())
             }
             Self::Streaming(incoming) => match incoming.lock().ok().and_then(|mut incoming| incoming.take()) {
                 Some(incoming) => {
-                    let sent = sent.clone();
+                    let (sent, length) = (sent.clone(), incoming.size_hint().exact());
                     let counted = incoming.map_frame(move |frame| {
                         sent.add(frame.data_ref().map_or(0, Bytes::len) as u64);
                         frame
                     });
-                    counted.map_err(Into::into).boxed_unsync()
+                    head.streaming(counted.map_err(Into::into).boxed_unsync(), length)
                 }
-                None => body::empty(),
+                None => head.with(Bytes::new()),
             },
         }
     }
@@ -72,7 +73,7 @@ impl Payload {
 pub(super) struct Begun {
     head: hyper::http::response::Parts,
     first: Option<Frame<Bytes>>,
-    rest: AnswerBody,
+    rest: Source,
     in_flight: InFlight,
     /// Gone when the node is to be spared while others are tried.
     lease: Option<Lease>,
@@ -104,7 +105,18 @@ impl Begun {
 }
 
 /// As [`Begun`], while it is being received.
-type Beginning = (hyper::http::response::Parts, Option<Frame<Bytes>>, AnswerBody);
+pub(super) struct Beginning {
+    head: hyper::http::response::Parts,
+    first: Option<Frame<Bytes>>,
+    rest: Source,
+}
+
+impl Beginning {
+    /// With what came first of its body; nothing for an empty one.
+    pub(super) fn of(head: hyper::http::response::Parts, first: Option<Bytes>, rest: Source) -> Self {
+        Self { head, first: first.map(Frame::data), rest }
+    }
+}
 
 /// An attempt that brought no answer.
 pub(super) struct Failed {
@@ -116,6 +128,13 @@ impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
         Self { ending: Ending::of_fault(&fault), fault }
     }
+}
+
+/// What is said to a node: the client's own request, perhaps in other words.
+#[derive(Clone, Copy)]
+struct Saying<'a> {
+    job: &'a Job<'a>,
+    wording: Option<&'a Wording>,
 }
 
 /// How sending went, when it began, and to whom.
@@ -138,15 +157,21 @@ impl Proxy {
         if let Err(fault) = self.may_connect(node, permission) {
             return Err((fault.into(), lease));
         }
+        // What cannot be said to this node wakes nobody.
+        let wording = match self.wording(node, job, trace) {
+            Ok(wording) => wording,
+            Err(fault) => return Err((fault.into(), lease)),
+        };
         let in_flight = node.enter();
-        let Try { peer, began, begun } = match self.try_once(node, permission, &mut lease, job, trace).await {
+        let said = Saying { job, wording: wording.as_ref() };
+        let Try { peer, began, begun } = match self.try_once(node, permission, &mut lease, said, trace).await {
             Ok(tried) => tried,
             Err(fault) => {
                 count_unreached(node, &fault);
                 return Err((fault.into(), lease));
             }
         };
-        let (head, first, rest) = match begun {
+        let Beginning { head, first, rest } = match begun {
             Ok(beginning) => beginning,
             Err(ended) => return Err((unanswered(node, job, ended, began), lease)),
         };
@@ -160,7 +185,7 @@ impl Proxy {
             node.lacks(model);
         }
         if changed_lists(job, &head) {
-            node.mutated().await;
+            Box::pin(node.mutated()).await;
         }
         Ok(Begun { head, first, rest, in_flight, lease: Some(lease) })
     }
@@ -171,41 +196,43 @@ impl Proxy {
         node: &Node,
         permission: Permission,
         lease: &mut Lease,
-        job: &Job<'_>,
+        said: Saying<'_>,
         trace: &mut Trace,
     ) -> Result<Try, Fault> {
+        let job = said.job;
         lease.begins();
         let began = Instant::now();
         let rested = node.idle().filter(|_| job.ask.replayable).and_then(Idle::take);
         if let Some(ready) = rested {
             let peer = ready.peer().ip();
             // The node may close a resting connection at the very moment of its use: that says nothing about the node.
-            match self.begin(node, ready, job).await {
+            match self.begin(node, ready, said).await {
                 Err(Ended::Trouble(_)) => {}
                 begun => return Ok(Try { peer, began, begun }),
             }
         }
-        let link = self.reach(node, permission, job, trace).await?;
+        let link = Box::pin(self.reach(node, permission, job, trace)).await?;
         lease.begins();
         let (peer, began) = (link.peer.ip(), Instant::now());
-        let begun = match Ready::over(link, node.idle().cloned()).await {
-            Ok(ready) => self.begin(node, ready, job).await,
-            Err(trouble) => Err(Ended::Trouble(trouble)),
-        };
+        let begun = self.begin(node, Ready::over(link, node.idle().cloned()), said).await;
         Ok(Try { peer, began, begun })
     }
 
     /// Sends, and waits for the head and the first bytes behind it: until those are here, a failure can still be a real
     /// status or another attempt.
-    async fn begin(&self, node: &Node, ready: Ready, job: &Job<'_>) -> Result<Beginning, Ended> {
-        let request = self.request(node, job).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
+    async fn begin(&self, node: &Node, ready: Ready, said: Saying<'_>) -> Result<Beginning, Ended> {
+        let job = said.job;
+        let request = self.upload(node, said).map_err(|why| Ended::Trouble(Trouble::Broken(why)))?;
         let mut beginning = std::pin::pin!(async {
             let (head, mut rest) = upstream::exchange(ready, request).await?.into_parts();
+            if let Some(reading) = said.wording.and_then(|wording| wording.reading.as_ref()) {
+                return reading.read(head, rest).await;
+            }
             let first = rest.frame().await.transpose()?;
             if first.is_none() && head.status.is_success() && form_of(&job.ask, &head) != Form::Whole {
                 return Err(Trouble::Broken("its stream ended before it began".to_owned()));
             }
-            Ok((head, first, rest))
+            Ok(Beginning { head, first, rest: Source::Plain(rest) })
         });
         if let Class::Metadata(_) = job.ask.class {
             let limit = self.metadata_limit(&job.ask.class);
@@ -235,19 +262,34 @@ impl Proxy {
         self.0.settings.no_own_calls || node.alive().await
     }
 
-    fn request(&self, node: &Node, job: &Job<'_>) -> Result<Request<Body>, String> {
-        let mut request = Request::new(job.payload.body(node.metrics().sent()));
-        *request.method_mut() = job.head.method.clone();
-        *request.uri_mut() = target(&node.config().path_prefix, &job.head.uri)?;
-        *request.headers_mut() = self.headers_for(node, job.head);
-        if matches!(job.payload, Payload::Buffered(_)) {
-            reframe(request.headers_mut(), &job.payload, &job.head.method);
+    /// The request as the client put it, or in other words.
+    fn upload(&self, node: &Node, said: Saying<'_>) -> Result<Upload, String> {
+        let Saying { job, wording } = said;
+        let method = wording.map_or(&job.head.method, |wording| &wording.method);
+        let path = wording.and_then(|wording| wording.path).map(Uri::from_static);
+        let mut head = RequestHead::new(method, &target(&node.config().path_prefix, path.as_ref().unwrap_or(&job.head.uri))?);
+        // What is whole in memory waits for no leave to be sent.
+        let waits = matches!(job.payload, Payload::Streaming(_));
+        for (name, value) in headers::toward_node(&job.head.headers, node.host(), &self.0.via) {
+            if (waits || *name != header::EXPECT) && wording.is_none_or(|wording| wording.leaves(name)) {
+                head.header(name, value);
+            }
         }
-        Ok(request)
-    }
-
-    fn headers_for(&self, node: &Node, head: &Parts) -> HeaderMap {
-        headers::toward_node(head.headers.clone(), node.host(), &self.0.via)
+        if wording.is_some_and(|wording| wording.reading.is_some()) {
+            head.header(&header::CONTENT_TYPE, &HeaderValue::from_static("application/json"));
+        }
+        // Servers of other kinds refuse a request because of an id that is no UUID.
+        if node.is_ollama() || headers::is_uuid(&job.id) {
+            head.header(&headers::REQUEST_ID, &job.id);
+        }
+        let sent = node.metrics().sent();
+        Ok(match wording {
+            Some(wording) => {
+                sent.add(wording.body.len() as u64);
+                head.with(wording.body.clone())
+            }
+            None => job.payload.behind(head, sent),
+        })
     }
 
     /// Hands the answer on, with all that the request holds inside its body.
@@ -334,17 +376,6 @@ fn target(prefix: &str, uri: &Uri) -> Result<Uri, String> {
     }
     let asked = uri.path_and_query().map_or("/", |path| path.as_str());
     format!("{prefix}{asked}").parse().map_err(|_| format!("{prefix}{asked} is no path"))
-}
-
-/// The body is whole in memory, whatever framing it came in. A `GET` that came without one leaves without one.
-fn reframe(headers: &mut HeaderMap, payload: &Payload, method: &Method) {
-    headers.remove(header::EXPECT);
-    let Payload::Buffered(buffered) = payload else { return };
-    if buffered.bytes().is_empty() && matches!(*method, Method::GET | Method::HEAD) {
-        headers.remove(header::CONTENT_LENGTH);
-    } else {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(buffered.bytes().len()));
-    }
 }
 
 #[cfg(test)]

@@ -63,9 +63,9 @@ impl Tally {
     /// What the answer told, if it told anything.
     pub(super) fn figures(&self) -> Figures {
         let mut figures = Figures::default();
-        for at in memchr::memchr_iter(b'"', &self.tail) {
-            let escaped = at > 0 && self.tail[at - 1] == b'\\';
-            let Some((figure, number)) = named(&self.tail[at + 1..]).filter(|_| !escaped) else { continue };
+        // All keys hold a low line, which is rarer than the quotes around them.
+        for at in memchr::memchr_iter(b'_', &self.tail) {
+            let Some((figure, number)) = named(&self.tail, at) else { continue };
             match figure {
                 Figure::Input => figures.input = Some(number),
                 Figure::Output => figures.output = Some(number),
@@ -77,16 +77,22 @@ impl Tally {
     }
 }
 
-/// The figure whose key stands here, with the whole number behind it.
-fn named(text: &[u8]) -> Option<(Figure, u64)> {
-    // Most quotes end a text or begin another key: one look at their next byte saves seven comparisons.
-    let first = *text.first().filter(|first| matches!(first, b'p' | b'i' | b'e' | b'c' | b'o' | b'l'))?;
-    let mut keys = KEYS.iter().filter(|(key, _)| key[0] == first);
-    let (rest, figure) = keys.find_map(|(key, figure)| Some((text.strip_prefix(*key)?, *figure)))?;
+/// The figure whose key ends with the word behind this low line, with the whole number behind it.
+fn named(text: &[u8], low_line: usize) -> Option<(Figure, u64)> {
+    let word = &text[low_line + 1..];
+    let last = ["count", "tokens", "duration"].into_iter().find(|last| word.starts_with(last.as_bytes()))?;
+    let (before, rest) = text.split_at(low_line + 1 + last.len());
+    let (_, figure) = KEYS.iter().find(|(key, _)| {
+        let start = before.len().checked_sub(key.len());
+        // A quote that is escaped stands within a text.
+        start
+            .is_some_and(|start| before.ends_with(key) && before[..start].ends_with(b"\"") && !before[..start].ends_with(b"\\\""))
+    })?;
     let rest = rest.strip_prefix(b"\"")?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-    let number = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
-    Some((figure, number))
+    let add = |number: u64, digit: &u8| number.checked_mul(10)?.checked_add((digit - b'0').into());
+    let number = rest[..digits].iter().try_fold(0, add).filter(|_| digits > 0)?;
+    Some((*figure, number))
 }
 
 #[cfg(test)]

@@ -74,6 +74,8 @@ pub enum Part {
     Disabled,
     /// The request names another one.
     NotNamed,
+    /// It does not speak the API that the request needs, or would answer with a model that nobody asked for.
+    OtherApi,
 }
 
 /// Whether a node holds a model.
@@ -139,6 +141,8 @@ pub enum Dropped {
     Disabled,
     /// The request names another one.
     NotNamed,
+    /// It does not speak the API that the request needs.
+    OtherApi,
     /// Its list is known and lacks the model.
     LacksModel,
     /// Its list was never read, and others are known to hold the model.
@@ -215,6 +219,7 @@ pub fn filter(candidates: &[Candidate], fallback: Fallback) -> Vec<Option<Droppe
             match node.model {
                 _ if node.part == Part::Disabled => Some(Dropped::Disabled),
                 _ if node.part == Part::NotNamed => Some(Dropped::NotNamed),
+                _ if node.part == Part::OtherApi => Some(Dropped::OtherApi),
                 Holds::No if best > Holds::No => Some(Dropped::LacksModel),
                 Holds::Unknown if best > Holds::Unknown && !stands_in => Some(Dropped::ListUnknown),
                 _ if node.fit.is_none() && (fitting || fallback == Fallback::None) => Some(Dropped::DoesNotFit),

@@ -133,7 +133,7 @@ impl Scheduler {
         let seat = desk.seats.get(index);
         let runner = |name: &str| {
             let model = ModelName::parse(name).map_or_else(|| name.to_owned(), |name| name.canonical());
-            Runner { model, options: None }
+            Runner { model: model.into(), options: None }
         };
         names.map(|name| seat.is_some_and(|seat| seat.warm.has(&runner(name), now))).collect()
     }

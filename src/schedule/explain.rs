@@ -8,6 +8,7 @@ pub fn words(node: &Candidate, dropped: Option<Dropped>) -> String {
     match dropped {
         Some(Dropped::Disabled) => "its owner keeps it out (\"enabled\": false)".to_owned(),
         Some(Dropped::NotNamed) => "the request names another node".to_owned(),
+        Some(Dropped::OtherApi) => "it is no Ollama: it does what OpenAI's API has, with the models that it lists".to_owned(),
         Some(Dropped::LacksModel) => "does not have the model".to_owned(),
         Some(Dropped::ListUnknown) => "its models are not known yet, and another node has the model".to_owned(),
         Some(Dropped::DoesNotFit) => "the model's size is outside its supported_model_ranges".to_owned(),

@@ -1,8 +1,10 @@
 //! How large a model really is, and whether a node is meant for that size.
 
-use crate::catalog::{Model, ModelKey};
+use std::cell::OnceCell;
+
+use crate::catalog::Model;
 use crate::config::{ModelRange, SizeRules};
-use crate::values::{ModelName, ModelSize};
+use crate::values::{ModelKey, ModelName, ModelSize};
 
 #[cfg(test)]
 mod tests;
@@ -45,20 +47,27 @@ impl Source {
 #[derive(Clone, Debug)]
 pub struct Asked<'a> {
     text: &'a str,
-    /// By Ollama's rules; `None` for what Ollama would refuse.
-    name: Option<ModelName>,
+    rules: &'a SizeRules,
     key: ModelKey,
+    /// By Ollama's rules; `None` for what Ollama would refuse. Read when it is asked for, as is the next.
+    name: OnceCell<Option<ModelName>>,
     /// What the node file or the name says of its size.
-    named: Option<Size>,
+    named: OnceCell<Option<Size>>,
 }
 
 impl<'a> Asked<'a> {
     /// Reads a name as it was sent.
-    pub fn of(text: &'a str, rules: &SizeRules) -> Self {
-        let name = ModelName::parse(text);
-        let mut asked = Self { text, key: ModelKey::of_parsed(name.as_ref(), text), name, named: None };
-        asked.named = asked.named_size(rules);
-        asked
+    pub fn of(text: &'a str, rules: &'a SizeRules) -> Self {
+        Self::by(ModelKey::of(text), text, rules)
+    }
+
+    /// The same of a name whose key is known.
+    pub fn by(key: ModelKey, text: &'a str, rules: &'a SizeRules) -> Self {
+        Self { text, rules, key, name: OnceCell::new(), named: OnceCell::new() }
+    }
+
+    fn name(&self) -> Option<&ModelName> {
+        self.name.get_or_init(|| ModelName::parse(self.text)).as_ref()
     }
 
     /// For looking it up in lists.
@@ -68,12 +77,13 @@ impl<'a> Asked<'a> {
 
     /// Whether it runs in the cloud and needs no memory here.
     pub(super) fn is_cloud(&self) -> bool {
-        self.name.as_ref().is_some_and(ModelName::is_cloud)
+        // All such names end so, and most names do not.
+        self.key.as_str().ends_with("cloud") && self.name().is_some_and(ModelName::is_cloud)
     }
 
     /// Whether a name of the node file means it.
     pub(super) fn is_called(&self, known: &str) -> bool {
-        match (&self.name, ModelName::parse(known)) {
+        match (self.name(), ModelName::parse(known)) {
             (Some(name), Some(known)) => *name == known,
             _ => known.trim().eq_ignore_ascii_case(self.text.trim()),
         }
@@ -85,11 +95,12 @@ impl<'a> Asked<'a> {
         if self.is_cloud() || listed.is_some_and(|model| model.is_remote) {
             return None;
         }
-        let stated = listed.and_then(|model| ModelSize::from_parameter_size(&model.parameter_size));
-        stated.map(|size| Size { size, source: Source::List }).or(self.named)
+        let stated = listed.and_then(|model| model.parameters).map(|size| Size { size, source: Source::List });
+        stated.or_else(|| *self.named.get_or_init(|| self.named_size()))
     }
 
-    fn named_size(&self, rules: &SizeRules) -> Option<Size> {
+    fn named_size(&self) -> Option<Size> {
+        let rules = self.rules;
         let found = |size, source| Some(Size { size, source });
         if let Some((_, billions)) = rules.mapping.iter().find(|(known, _)| self.is_called(known)) {
             return found(ModelSize(*billions), Source::Mapping);

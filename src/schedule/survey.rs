@@ -11,10 +11,10 @@ use super::size::{self, Asked};
 use super::warm::Runner;
 use crate::catalog::Model;
 use crate::classify::Preload;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, NodeKind};
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
-use crate::values::ModelName;
+use crate::values::{ModelKey, ModelName};
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +39,10 @@ pub struct Need<'a> {
     pub only: Option<&'a str>,
     /// Whether it takes a place: it works the GPU.
     pub takes_place: bool,
+    /// The model's name as it is looked up, where it was read already.
+    key: Option<ModelKey>,
+    /// Whether only an Ollama can do it.
+    pub of_ollama: bool,
     pub(super) runner: Option<Runner>,
 }
 
@@ -49,8 +53,9 @@ impl<'a> Need<'a> {
             || ModelName::parse(name).map_or_else(|| name.to_owned(), |name| name.canonical()),
             |preload| preload.runner().0.to_owned(),
         );
-        let options = preload.map(|preload| preload.runner().1.to_owned());
-        Self { held: Some(name), sized: Some(name), only: None, takes_place, runner: Some(Runner { model, options }) }
+        let options = preload.map(|preload| preload.runner().1);
+        let runner = Some(Runner { model: model.into(), options: options.map(Into::into) });
+        Self { held: Some(name), sized: Some(name), takes_place, runner, ..Self::default() }
     }
 
     /// Of a model that a node shall receive.
@@ -63,13 +68,27 @@ impl<'a> Need<'a> {
         Self { takes_place, ..Self::default() }
     }
 
+    /// Of an Ollama: other servers know no such request.
+    pub fn of_ollama(self) -> Self {
+        Self { of_ollama: true, ..self }
+    }
+
     /// Of the one node that was named, if any was.
     pub fn only(self, node: Option<&'a str>) -> Self {
         Self { only: node, ..self }
     }
 
-    fn asked(&self, rules: &Rules) -> Option<Asked<'a>> {
-        self.held.or(self.sized).map(|name| Asked::of(name, &rules.sizes))
+    /// By this key its model is looked up: nobody need read the name again.
+    pub fn by(self, key: Option<&ModelKey>) -> Self {
+        Self { key: key.cloned(), ..self }
+    }
+
+    fn asked<'r>(&self, rules: &'r Rules) -> Option<Asked<'r>>
+    where
+        'a: 'r,
+    {
+        let name = self.held.or(self.sized)?;
+        Some(self.key.clone().map_or_else(|| Asked::of(name, &rules.sizes), |key| Asked::by(key, name, &rules.sizes)))
     }
 
     pub(super) fn places(&self) -> u32 {
@@ -87,7 +106,8 @@ impl Scheduler {
         tried: impl Fn(usize) -> Tried,
     ) -> Vec<Candidate> {
         let (nodes, rules, desk) = (fleet.nodes(), self.rules(), self.0.desk());
-        let look = Look { need, asked: need.asked(&rules), desk: &desk, quiet_after, now: Instant::now() };
+        let beside_ollama = nodes.enabled().any(Node::is_ollama);
+        let look = Look { need, asked: need.asked(&rules), desk: &desk, quiet_after, now: Instant::now(), beside_ollama };
         nodes.iter().map(|node| look.candidate(node, tried(node.slot()))).collect()
     }
 
@@ -108,7 +128,8 @@ impl Scheduler {
             (None, _) => Vec::new(),
         };
         let desk = self.0.desk();
-        let look = Look { need, asked, desk: &desk, quiet_after, now: Instant::now() };
+        let beside_ollama = nodes.enabled().any(Node::is_ollama);
+        let look = Look { need, asked, desk: &desk, quiet_after, now: Instant::now(), beside_ollama };
         let candidate = |node: &Node| look.candidate(node, tried(node.slot()));
         let some: Vec<Candidate> = among.into_iter().map(candidate).collect();
         if (need.only.is_some() && !some.is_empty()) || choose::holders_suffice(&some, rules.fallback) {
@@ -125,6 +146,7 @@ struct Look<'a> {
     desk: &'a Desk,
     quiet_after: Duration,
     now: Instant,
+    beside_ollama: bool,
 }
 
 impl Look<'_> {
@@ -137,7 +159,7 @@ impl Look<'_> {
         let readiness = believed(readiness(node, &view, self.quiet_after), tried);
         let mut candidate = Candidate {
             index: node.slot(),
-            part: part(config, need),
+            part: self.part(config, model),
             model,
             fit: size::fit(size, &config.model_ranges),
             circuit: Circuit::Closed,
@@ -163,13 +185,18 @@ impl Look<'_> {
         }
         candidate
     }
-}
 
-fn part(config: &NodeConfig, need: &Need<'_>) -> Part {
-    match need.only {
-        _ if !config.enabled => Part::Disabled,
-        Some(only) if only != config.name.as_str() => Part::NotNamed,
-        _ => Part::Takes,
+    /// What is not Ollama may answer with its own model whatever name is asked for: a name that it does not list is better
+    /// refused by an Ollama, if there is one.
+    fn part(&self, config: &NodeConfig, model: Holds) -> Part {
+        let (need, other) = (self.need, config.kind != NodeKind::Ollama);
+        match need.only {
+            _ if !config.enabled => Part::Disabled,
+            Some(only) if only != config.name.as_str() => Part::NotNamed,
+            _ if other && need.of_ollama => Part::OtherApi,
+            None if other && need.held.is_some() && model == Holds::No && self.beside_ollama => Part::OtherApi,
+            _ => Part::Takes,
+        }
     }
 }
 
@@ -181,7 +208,7 @@ fn holds(config: &NodeConfig, view: &View, listed: Option<&Model>, asked: &Asked
     match listed {
         Some(_) => Holds::Yes,
         // Models in the cloud work without being listed.
-        None if view.holding.is_known() && !asked.is_cloud() => Holds::No,
+        None if view.holding.is_known() && (!asked.is_cloud() || config.kind != NodeKind::Ollama) => Holds::No,
         None => Holds::Unknown,
     }
 }

@@ -3,6 +3,7 @@
 //! Asking the node would cost a call per choice; what it served within Ollama's own five minutes is a good guess, and
 //! a wrong guess costs one load.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,14 +21,18 @@ pub(super) struct Warm(Vec<(Runner, Instant)>);
 /// A loaded model: its canonical name and the options that belong to its runner, such as `num_ctx`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Runner {
-    pub(super) model: String,
+    pub(super) model: Arc<str>,
     /// `None` as a question: any options will do.
-    pub(super) options: Option<String>,
+    pub(super) options: Option<Arc<str>>,
 }
 
 impl Warm {
     /// It serves, or loads, this one now. The same model with other options is thrown out by that.
     pub(super) fn uses(&mut self, runner: &Runner, now: Instant) {
+        if let Some((_, used)) = self.0.last_mut().filter(|(known, _)| known == runner) {
+            *used = now;
+            return;
+        }
         self.0.retain(|(known, _)| known.model != runner.model);
         if self.0.len() >= MODELS {
             self.0.remove(0);
@@ -55,7 +60,7 @@ mod tests {
     use super::*;
 
     fn runner(model: &str, options: &str) -> Runner {
-        Runner { model: model.to_owned(), options: Some(options.to_owned()) }
+        Runner { model: model.into(), options: Some(options.into()) }
     }
 
     #[tokio::test(start_paused = true)]
@@ -65,7 +70,7 @@ mod tests {
         assert!(warm.has(&runner("a", "{}"), now) && !warm.has(&runner("a", "{\"num_ctx\":8192}"), now));
         warm.uses(&runner("a", "{\"num_ctx\":8192}"), now);
         assert!(!warm.has(&runner("a", "{}"), now));
-        assert!(warm.has(&Runner { model: "a".to_owned(), options: None }, now));
+        assert!(warm.has(&Runner { model: "a".into(), options: None }, now));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,9 @@
 //! The log: lines on stderr, as text or as one JSON object each.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::Level;
 use tracing::field::{Field, Visit};
@@ -9,6 +11,7 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, registry};
@@ -18,7 +21,7 @@ use tracing_subscriber::{fmt, registry};
 pub fn start(json: bool, level: Level) {
     // Coloured lines only for eyes: escape codes in a file or in journald make it unsearchable.
     let colour = std::io::stderr().is_terminal();
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer().with_timer(Clock::default()).with_writer(std::io::stderr);
     // The error says that a log was already started, which is what a test that calls us twice wants.
     let _ = if json {
         registry().with(targets(level)).with(lines.json().flatten_event(true)).try_init()
@@ -29,59 +32,86 @@ pub fn start(json: bool, level: Level) {
     };
 }
 
+/// The time in UTC to the microsecond. A thousand lines of one second share its words.
+#[derive(Default)]
+struct Clock(Mutex<Second>);
+
+/// A second since 1970, in words up to the point.
+#[derive(Default)]
+struct Second {
+    since: u64,
+    words: String,
+}
+
+impl Clock {
+    fn write(&self, now: Duration, line: &mut Writer<'_>) -> std::fmt::Result {
+        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if second.words.is_empty() || second.since != now.as_secs() {
+            let words = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(now.as_secs())).to_string();
+            *second = Second { since: now.as_secs(), words: words.trim_end_matches('Z').to_owned() };
+        }
+        line.write_str(&second.words)?;
+        let mut digits = *b".000000Z";
+        let mut micros = now.subsec_micros();
+        for digit in digits[1..7].iter_mut().rev() {
+            *digit += u8::try_from(micros % 10).unwrap_or_default();
+            micros /= 10;
+        }
+        line.write_str(std::str::from_utf8(&digits).unwrap_or_default())
+    }
+}
+
+impl FormatTime for Clock {
+    fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
+        self.write(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), line)
+    }
+}
+
 /// Fields as `name=value`, without the care for colours that costs as much as the rest of a line.
 struct Plain;
 
 impl<'w> FormatFields<'w> for Plain {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> std::fmt::Result {
-        let mut line = Line { writer, begun: false, result: Ok(()) };
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> std::fmt::Result {
+        let mut line = Line(String::with_capacity(USUAL));
         fields.record(&mut line);
-        line.result
+        writer.write_str(&line.0)
     }
 }
 
-/// A line that is being written.
-struct Line<'w> {
-    writer: Writer<'w>,
-    begun: bool,
-    result: std::fmt::Result,
-}
+/// Room for the fields of most lines.
+const USUAL: usize = 384;
 
-impl Line<'_> {
-    fn put(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> std::fmt::Result) {
-        if self.result.is_ok() {
-            self.result = self.begin(field.name()).and_then(|()| value(&mut self.writer));
-        }
-    }
+/// A line that is being written: whole, and then handed on in one piece.
+struct Line(String);
 
-    fn begin(&mut self, name: &str) -> std::fmt::Result {
-        if std::mem::replace(&mut self.begun, true) {
-            self.writer.write_char(' ')?;
+impl Line {
+    fn begin(&mut self, field: &Field) {
+        if !self.0.is_empty() {
+            self.0.push(' ');
         }
-        if name == "message" {
-            return Ok(());
+        if field.name() != "message" {
+            self.0.push_str(field.name());
+            self.0.push('=');
         }
-        self.writer.write_str(name)?;
-        self.writer.write_char('=')
     }
 }
 
-impl Visit for Line<'_> {
+impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, |line| write!(line, "{value:?}"));
+        self.begin(field);
+        // Only the value itself could refuse: then its field stays empty.
+        let _ = write!(self.0, "{value:?}");
     }
 
     /// Most texts hold nothing that must be escaped, and are not searched for it letter by letter.
     fn record_str(&mut self, field: &Field, text: &str) {
-        let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
-        self.put(field, |line| {
-            if !is_plain {
-                return write!(line, "{text:?}");
-            }
-            line.write_char('"')?;
-            line.write_str(text)?;
-            line.write_char('"')
-        });
+        if !text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+            return self.record_debug(field, &text);
+        }
+        self.begin(field);
+        self.0.push('"');
+        self.0.push_str(text);
+        self.0.push('"');
     }
 }
 
@@ -95,7 +125,7 @@ mod tests {
 
     /// Keeps what is written.
     #[derive(Clone, Default)]
-    struct Paper(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    struct Paper(std::sync::Arc<Mutex<Vec<u8>>>);
 
     impl std::io::Write for Paper {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -121,6 +151,21 @@ mod tests {
         let written = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
         let first = " INFO request route=\"/api/chat\" node=gpu status=200 took=0.5\n";
         assert_eq!(written, format!("{first} INFO odd why=\"a \\\"b\\\" \\\\ c\\nd\\u{{1b}} é\"\n"));
+    }
+
+    #[test]
+    fn the_time_stands_in_utc_to_the_microsecond_in_every_second() {
+        let clock = Clock::default();
+        for (micros, words) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (1_709_210_096_000_042, "2024-02-29T12:34:56.000042Z"),
+            (1_709_210_096_987_654, "2024-02-29T12:34:56.987654Z"),
+            (1_709_210_097_000_000, "2024-02-29T12:34:57.000000Z"),
+        ] {
+            let mut line = String::new();
+            clock.write(Duration::from_micros(micros), &mut Writer::new(&mut line)).unwrap();
+            assert_eq!(line, words);
+        }
     }
 
     #[test]

@@ -92,6 +92,15 @@ impl Wanted {
         body.to_string().into_bytes()
     }
 
+    /// The same for other servers, of which some refuse to be asked for base64.
+    pub fn for_compatible(&self, model: &str) -> Vec<u8> {
+        let mut body = json!({ "model": model, "input": self.input });
+        if let Some(dimensions) = &self.dimensions {
+            body["dimensions"] = dimensions.clone();
+        }
+        body.to_string().into_bytes()
+    }
+
     /// The body for Ollama's `/api/embed`.
     ///
     /// # Errors

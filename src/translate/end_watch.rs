@@ -2,12 +2,29 @@
 //!
 //! Memory is bounded whatever the length of lines; how the bytes are cut into chunks makes no difference.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::Form;
 use super::events::{Events, Signal};
 use super::json::{Facts, Kind, Scanner};
 
 /// The longest last line that is kept: token counts fit many times over, a generation's `context` may not.
 const LONGEST_LINE: usize = 8 * 1024;
+
+/// What an end cannot be without, for each way to tell one: lines, progress, and the three kinds of events. Pieces that hold
+/// none of their form's are not read letter by letter.
+static MARKS: LazyLock<[Vec<Finder<'static>>; 5]> = LazyLock::new(|| {
+    let marks: [&[&str]; 5] = [
+        &["true", "error"],
+        &["success", "error"],
+        &["[DONE]", "error"],
+        &["completed", "incomplete", "failed", "error"],
+        &["message_stop", "error"],
+    ];
+    marks.map(|marks| marks.iter().map(|mark| Finder::new(*mark)).collect())
+});
 
 /// How a stream said it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +91,36 @@ impl EndWatch {
         self.line.bytes.capacity()
     }
 
+    /// Whether an end may stand in these bytes.
+    fn may_end_in(&self, bytes: &[u8]) -> bool {
+        let marks = match self.form {
+            Form::Whole => return false,
+            Form::Ndjson => &MARKS[0],
+            Form::Progress => &MARKS[1],
+            Form::SseChat => &MARKS[2],
+            Form::SseResponses => &MARKS[3],
+            Form::SseMessages => &MARKS[4],
+        };
+        marks.iter().any(|mark| mark.find(bytes).is_some())
+    }
+
+    /// Whether these bytes begin at the beginning of a line and end nothing.
+    fn are_idle(&self, lines: &[u8]) -> bool {
+        self.line.is_empty() && !self.may_end_in(lines)
+    }
+
     fn feed_lines(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
+        let whole = memchr::memrchr(b'\n', rest).map_or(0, |end| end + 1);
+        if self.are_idle(&rest[..whole]) {
+            rest = &rest[whole..];
+        }
         while self.end.is_none() && !rest.is_empty() {
-            let to_line_end = rest.iter().position(|b| *b == b'\n');
+            let to_line_end = memchr::memchr(b'\n', rest);
+            if let Some(end) = to_line_end.filter(|end| self.are_idle(&rest[..=*end])) {
+                rest = &rest[end + 1..];
+                continue;
+            }
             let part = &rest[..to_line_end.unwrap_or(rest.len())];
             let (read, facts) = self.scanner.feed(part);
             self.line.push(&part[..read]);
@@ -93,6 +136,9 @@ impl EndWatch {
     }
 
     fn feed_events(&mut self, chunk: &[u8]) {
+        if self.events.is_idle() && chunk.ends_with(b"\n\n") && !self.may_end_in(chunk) {
+            return;
+        }
         let mut rest = chunk;
         while !rest.is_empty() {
             let (read, signal) = self.events.feed(rest);
@@ -143,6 +189,10 @@ impl Line {
     fn clear(&mut self) {
         self.bytes.clear();
         self.too_long = false;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && !self.too_long
     }
 
     fn get(&self) -> Option<&[u8]> {

@@ -54,6 +54,11 @@ impl Events {
         self.open || self.field.len() > 0 || self.place != Place::Field
     }
 
+    /// Whether it stands between two events: nothing before has a say in what comes.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_open() && !self.after_cr
+    }
+
     /// Reads on until there is a signal or the bytes are used up. Says how many bytes it read.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> (usize, Option<Signal>) {
         let mut at = 0;

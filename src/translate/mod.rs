@@ -23,13 +23,16 @@ mod json;
 mod lines;
 mod listing;
 mod native;
+mod node_list;
 mod openai;
 mod opening;
+mod refused;
 mod rename;
 mod speech;
 mod sse;
 mod talk;
 mod target;
+mod thoughts;
 mod translation;
 mod trouble;
 
@@ -41,12 +44,16 @@ pub use embeddings::{Wanted, Way};
 pub use end_watch::EndWatch;
 pub use lines::LineFramer;
 pub use listing::{Listed, Page, page};
+pub use node_list::NodeList;
 pub use opening::Opening;
+pub use refused::{Less, refused_parameter, without};
 pub use rename::with_model;
+pub use speech::Usage;
 pub use sse::{Event, SseDecoder};
 pub use talk::Talk;
 pub use target::{Abilities, Flavour, Target};
-pub use translation::{Tongue, Translation, ask, count_tokens, nothing_said, understand, whole};
+pub use thoughts::Thoughts;
+pub use translation::{Told, Tongue, Translation, ask, count_tokens, nothing_said, understand, whole, whole_told};
 pub use trouble::of_answer;
 
 /// The longest event or line that is read: as much as Ollama's own client takes.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::talk::Call;
+use super::thoughts::Thoughts;
 
 /// A piece of an answer, in the order in which it was said. Calls come one after the other: begin, parts, end.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,8 @@ pub(crate) enum Said {
     CallPart(String),
     /// The call is whole.
     CallEnd(Call),
+    /// The thoughts in front of the calls, signed: to be kept, not told.
+    Signed(Box<Thoughts>),
     /// The proper end.
     End { reason: Reason, usage: Usage },
 }
@@ -34,11 +37,13 @@ pub(crate) enum Reason {
 
 /// Token counts, as far as they were told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) input: Option<u64>,
-    pub(crate) output: Option<u64>,
+pub struct Usage {
+    /// Of the prompt.
+    pub input: Option<u64>,
+    /// Of the answer.
+    pub output: Option<u64>,
     /// Of the input: what the provider had cached.
-    pub(crate) cached: Option<u64>,
+    pub cached: Option<u64>,
 }
 
 /// A whole answer.
@@ -50,6 +55,7 @@ pub(crate) struct Speech {
     pub(crate) logprobs: Vec<Value>,
     pub(crate) reason: Reason,
     pub(crate) usage: Usage,
+    pub(crate) signed: Option<Box<Thoughts>>,
 }
 
 impl Speech {
@@ -64,6 +70,7 @@ impl Speech {
                 }
             }
             Said::CallEnd(call) => self.calls.push(call),
+            Said::Signed(thoughts) => self.signed = Some(thoughts),
             Said::End { reason, usage } => (self.reason, self.usage) = (reason, usage),
             Said::Begin { .. } | Said::CallBegin { .. } | Said::CallPart(_) => {}
         }

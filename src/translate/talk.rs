@@ -63,6 +63,8 @@ pub(crate) struct Message {
     pub(crate) role: Role,
     pub(crate) parts: Vec<Part>,
     pub(crate) thinking: String,
+    /// Blocks of Anthropic's with their signatures, to stand in front of the calls.
+    pub(crate) signed: Vec<Value>,
     pub(crate) calls: Vec<Call>,
     /// Of [`Role::Tool`]: the call that is answered.
     pub(crate) answers: String,

@@ -5,10 +5,11 @@ use serde_json::Value;
 
 use super::client::{Client, Now, Voice};
 use super::lines::LineFramer;
-use super::speech::{Said, Speech};
+use super::speech::{Said, Speech, Usage};
 use super::sse::SseDecoder;
 use super::talk::Talk;
 use super::target::Target;
+use super::thoughts::Thoughts;
 use super::trouble::broken;
 use super::{EVENT_LIMIT, Form, TooLong, anthropic, in_band_error, native, openai};
 use crate::values::Fault;
@@ -66,11 +67,28 @@ pub fn nothing_said(client: &Client, unload: bool, now: Now) -> Vec<u8> {
     native::writer::nothing_said(client, unload, now)
 }
 
+/// What an answer tells whoever passes it on, beside its words.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// Token counts.
+    pub usage: Usage,
+    /// To be kept for the next request of the conversation.
+    pub thoughts: Option<Box<Thoughts>>,
+}
+
 /// A whole answer in the client's words.
 ///
 /// # Errors
 /// It cannot be understood, or reports an error.
 pub fn whole(tongue: Tongue, client: Client, body: &[u8], now: Now) -> Result<Vec<u8>, Fault> {
+    whole_told(tongue, client, body, false, now).map(|(written, _)| written)
+}
+
+/// The same with what it tells; the thoughts only if they are to be kept.
+///
+/// # Errors
+/// As [`whole`].
+pub fn whole_told(tongue: Tongue, client: Client, body: &[u8], thoughts: bool, now: Now) -> Result<(Vec<u8>, Told), Fault> {
     let mut said = Vec::new();
     match tongue {
         Tongue::Native => {
@@ -79,17 +97,19 @@ pub fn whole(tongue: Tongue, client: Client, body: &[u8], now: Now) -> Result<Ve
             reader.eof()?;
         }
         Tongue::OpenAi => openai::reader::whole(body, &mut said)?,
-        Tongue::Anthropic => anthropic::reader::whole(body, &mut said)?,
+        Tongue::Anthropic => anthropic::reader::whole(body, thoughts, &mut said)?,
     }
     let mut speech = Speech::default();
     for said in said {
         speech.take(said);
     }
-    Ok(match Writer::new(client) {
+    let told = Told { usage: speech.usage, thoughts: speech.signed.take() };
+    let written = match Writer::new(client) {
         Writer::Native(writer) => writer.whole(speech, now),
         Writer::OpenAi(writer) => writer.whole(speech),
         Writer::Anthropic(writer) => writer.whole(&speech),
-    })
+    };
+    Ok((written, told))
 }
 
 /// The translation of a stream.
@@ -101,6 +121,7 @@ pub struct Translation {
     /// Between reading and writing; empty between two calls.
     said: Vec<Said>,
     done: bool,
+    told: Told,
 }
 
 impl Translation {
@@ -111,7 +132,26 @@ impl Translation {
             Voice::ChatCompletions | Voice::Completions => Form::SseChat,
             Voice::Messages => Form::SseMessages,
         };
-        Self { reader: Reader::new(tongue), writer: Writer::new(client), form, said: Vec::new(), done: false }
+        Self {
+            reader: Reader::new(tongue),
+            writer: Writer::new(client),
+            form,
+            said: Vec::new(),
+            done: false,
+            told: Told::default(),
+        }
+    }
+
+    /// Has signed thoughts kept, for [`Self::told`].
+    pub fn keep_thoughts(&mut self) {
+        if let Reader::Anthropic(_, reader) = &mut self.reader {
+            reader.keep_thoughts();
+        }
+    }
+
+    /// What the answer has told by now beside its words; it comes once.
+    pub fn told(&mut self) -> Told {
+        std::mem::take(&mut self.told)
     }
 
     /// Reads the next bytes and appends what the client gets for them. After an error what was appended before it still
@@ -147,7 +187,14 @@ impl Translation {
 
     fn write(&mut self, now: Now, out: &mut Vec<u8>) {
         for said in self.said.drain(..) {
-            self.done |= matches!(said, Said::End { .. });
+            if let Said::End { usage, .. } = &said {
+                self.done = true;
+                self.told.usage = *usage;
+            }
+            if let Said::Signed(thoughts) = said {
+                self.told.thoughts = Some(thoughts);
+                continue;
+            }
             match &mut self.writer {
                 Writer::Native(writer) => writer.say(said, now, out),
                 Writer::OpenAi(writer) => writer.say(said, out),

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::header::HeaderValue;
-use hyper::{Method, Request, StatusCode};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, StatusCode, Uri};
 use tokio::time::{Instant, timeout};
 
-use super::{Link, Ready, Trouble, connect, exchange};
-use crate::http::body;
+use super::{Link, Ready, RequestHead, Trouble, connect, exchange};
 
 /// The largest answer we read for ourselves; a verbose show has a few MiB.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -56,12 +55,11 @@ pub async fn call(addresses: &[SocketAddr], dial: Duration, limit: Duration, cal
 pub async fn call_over(link: Link, limit: Duration, call: Call) -> Result<Reply, Trouble> {
     let (peer, connected) = (link.peer, Instant::now());
     let whole = async {
-        let mut request = Request::new(body::full(call.body));
-        *request.method_mut() = call.method;
-        *request.uri_mut() = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
-        request.headers_mut().insert(hyper::header::HOST, call.host);
-        request.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
-        let answer = exchange(Ready::over(link, None).await?, request).await?;
+        let target: Uri = call.path.parse().map_err(|_| Trouble::Broken(format!("{} is no path", call.path)))?;
+        let mut head = RequestHead::new(&call.method, &target);
+        head.header(&header::HOST, &call.host);
+        head.header(&header::CONNECTION, &HeaderValue::from_static("close"));
+        let answer = exchange(Ready::over(link, None), head.with(call.body)).await?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
         let body = body.map_err(|error| Trouble::Broken(error.to_string()))?.to_bytes();

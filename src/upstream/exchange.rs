@@ -1,45 +1,45 @@
 //! One request and its answer over one connection that is driven by whoever polls.
+//!
+//! The codec is our own: what has come off the socket is handed on at once and as one piece, without a task, a channel or a
+//! second buffer in between.
 
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::Response;
+use hyper::body::{Frame, SizeHint};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use super::framing::Framing;
+use super::head::{self, Answer};
+use super::upload::{Failure, Upload};
 use super::{Idle, Link, Trouble};
-use crate::http::{Bell, Body};
 
-/// So many bytes that have arrived together are handed on together; larger pieces are not worth a copy.
-const TOGETHER: usize = 16 * 1024;
+/// What is read at once, at least and at most: twice of what came last, so that a stream of tokens keeps little memory.
+const READ: (usize, usize) = (8 * 1024, 64 * 1024);
 
 /// A connection that can take one request now.
 pub struct Ready {
-    sender: SendRequest<Body>,
-    driver: Driver,
-    peer: SocketAddr,
+    // In a box: it goes from hand to hand with each request.
+    exchange: Box<Exchange>,
     home: Option<Idle>,
 }
 
 impl Ready {
     /// Over a fresh socket. With a `home` the connection rests there after a whole answer; without one it closes.
-    ///
-    /// # Errors
-    /// `Broken`, in theory.
-    pub async fn over(link: Link, home: Option<Idle>) -> Result<Self, Trouble> {
-        let (sender, connection) = http1::handshake(TokioIo::new(link.stream)).await.map_err(|error| broken(&error))?;
-        Ok(Self { sender, driver: Driver::new(connection), peer: link.peer, home })
+    pub fn over(link: Link, home: Option<Idle>) -> Self {
+        let wire = Wire { stream: link.stream, peer: link.peer, buffer: BytesMut::new(), wanted: READ.0 };
+        Self { exchange: Box::new(Exchange { wire, upload: None, unsent: None }), home }
     }
 
     /// Whom it reaches.
     pub fn peer(&self) -> SocketAddr {
-        self.peer
+        self.exchange.wire.peer
     }
 
     /// Where it rests after its next answer. While it rests it does not know: its home would own itself.
@@ -47,45 +47,82 @@ impl Ready {
         Self { home: Some(home), ..self }
     }
 
-    /// Whether it can still take a request: the node may have closed it while it rested.
+    /// Whether it can still take a request: the node may have closed it while it rested, or said what nobody asked for.
     pub(super) fn still_open(&mut self) -> bool {
-        // Resting connections have no task of their own: this poll is what sees their end.
-        self.driver.drive();
-        self.driver.bell.forget();
-        self.driver.connection.is_some() && self.sender.is_ready()
+        let Exchange { wire, upload, unsent } = &mut *self.exchange;
+        // The socket forgets the last task that waited for it: a waker would keep the memory of one that has ended.
+        let quiet = wire.buffer.is_empty() && wire.poll_read(&mut Context::from_waker(Waker::noop())).is_pending();
+        quiet && upload.is_none() && unsent.is_none()
     }
 }
 
-type Upstream = Connection<TokioIo<TcpStream>, Body>;
-
-/// The connection, which reads and writes only while it is polled.
-struct Driver {
-    connection: Option<Pin<Box<Upstream>>>,
-    bell: Arc<Bell>,
-    /// The bell once more, as what the connection may ring.
-    waker: Waker,
+/// A socket with what came of it and was not handed on yet.
+struct Wire {
+    stream: TcpStream,
+    peer: SocketAddr,
+    buffer: BytesMut,
+    wanted: usize,
 }
 
-impl Driver {
-    fn new(connection: Upstream) -> Self {
-        let bell = Arc::new(Bell::default());
-        Self { connection: Some(Box::pin(connection)), waker: bell.clone().into(), bell }
+impl Wire {
+    /// Reads on behind what is there. 0: the node has closed its side.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buffer.capacity() - self.buffer.len() < self.wanted / 4 {
+            self.buffer.reserve(self.wanted);
+        }
+        let read = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx))?;
+        self.wanted = (2 * read).clamp(READ.0, READ.1);
+        Poll::Ready(Ok(read))
+    }
+}
+
+/// A connection with its request: that may still be on its way when the answer comes.
+struct Exchange {
+    wire: Wire,
+    /// `None`: all of it was written.
+    upload: Option<Upload>,
+    /// Why no more of it could be written.
+    unsent: Option<Trouble>,
+}
+
+impl Exchange {
+    /// Writes what can be written. What the socket refuses is kept: the node may have answered before it closed.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Result<(), Trouble> {
+        let Some(upload) = &mut self.upload else { return Ok(()) };
+        match upload.poll(&mut self.wire.stream, cx) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(Failure::Socket(error))) => self.unsent = Some(broken(&error)),
+            Poll::Ready(Err(Failure::Body(trouble))) => return Err(trouble),
+        }
+        self.upload = None;
+        Ok(())
     }
 
-    /// Lets the connection read and write. Its own errors also reach the answer, which tells them better.
-    fn drive(&mut self) {
-        self.bell.mute();
-        if let Some(connection) = &mut self.connection {
-            if connection.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready() {
-                self.connection = None;
+    /// Reads on. `Ok(false)`: the node has closed its side.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Trouble>> {
+        let read = ready!(self.wire.poll_read(cx));
+        // The reason why nothing can be written any more is told only once.
+        Poll::Ready(match (read, self.unsent.take()) {
+            (Ok(0) | Err(_), Some(unsent)) => Err(unsent),
+            (Err(error), None) => Err(broken(&error)),
+            (Ok(read), unsent) => {
+                self.unsent = unsent;
+                Ok(read > 0)
+            }
+        })
+    }
+
+    fn poll_head(&mut self, to_head: bool, cx: &mut Context<'_>) -> Poll<Result<Answer, Trouble>> {
+        self.drive(cx)?;
+        loop {
+            if !ready!(self.poll_more(cx))? {
+                return Poll::Ready(Err(Trouble::Broken("the connection was closed before an answer".to_owned())));
+            }
+            if let Some(answer) = head::read(&mut self.wire.buffer, to_head).map_err(malformed)? {
+                return Poll::Ready(Ok(answer));
             }
         }
-    }
-
-    /// Nothing more can be had now: the task is woken when the connection can go on.
-    fn wait<T>(&self, cx: &Context<'_>) -> Poll<T> {
-        self.bell.listen(cx.waker());
-        Poll::Pending
     }
 }
 
@@ -96,89 +133,57 @@ impl Driver {
 ///
 /// # Errors
 /// `Broken` when the connection ends before a whole head came.
-pub async fn exchange(ready: Ready, request: Request<Body>) -> Result<Response<AnswerBody>, Trouble> {
-    let Ready { mut sender, mut driver, peer, home } = ready;
-    let mut answer = pin!(sender.send_request(request));
-    let response = poll_fn(|cx| {
-        driver.drive();
-        // Only the connection can bring it on, and that has just been asked.
-        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => driver.wait(cx),
-            answered @ Poll::Ready(_) => answered,
-        }
-    })
-    .await
-    .map_err(|error| broken(&error))?;
-    Ok(response.map(|body| AnswerBody { body, rest: Some(Ready { sender, driver, peer, home }), next: None, ended: false }))
+pub async fn exchange(ready: Ready, request: Upload) -> Result<Response<AnswerBody>, Trouble> {
+    let Ready { mut exchange, home } = ready;
+    let to_head = request.is_to_head();
+    exchange.upload = Some(request);
+    let Answer { head, framing, stays } = poll_fn(|cx| exchange.poll_head(to_head, cx)).await?;
+    let body = AnswerBody { exchange: Some(exchange), framing, home: home.filter(|_| stays), closed: false };
+    Ok(head.map(|()| body))
+}
+
+fn malformed(why: &'static str) -> Trouble {
+    Trouble::Broken(why.to_owned())
 }
 
 /// Tells an end that the other side made from one that its silence made.
-fn broken(error: &hyper::Error) -> Trouble {
-    use std::io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
-    let mut text = error.to_string();
-    let mut silent = false;
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        let kind = inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        silent |= matches!(kind, Some(TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown));
-        cause = inner.source();
-    }
+fn broken(error: &io::Error) -> Trouble {
+    use io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
+    let text = error.to_string();
+    let silent = matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown);
     if silent { Trouble::Lost(text) } else { Trouble::Broken(text) }
 }
 
 /// The body of an answer together with the connection that it arrives on.
 pub struct AnswerBody {
-    body: Incoming,
-    /// Its sender is kept too: dropping that would let hyper close its write side, and Ollama takes a half-close for a
-    /// departure. `None` only while dropping.
-    rest: Option<Ready>,
-    /// What came behind the pieces that were handed on together.
-    next: Option<Polled>,
-    /// It was read to its end. hyper's body does not say so of chunks.
-    ended: bool,
+    /// `None` only while dropping. Its write side stays open to the end: Ollama takes a half-close for a departure.
+    exchange: Option<Box<Exchange>>,
+    framing: Framing,
+    home: Option<Idle>,
+    /// The node has closed its side, which is an end too where no other is told.
+    closed: bool,
 }
 
-type Polled = Option<Result<Frame<Bytes>, hyper::Error>>;
-
 impl AnswerBody {
-    /// What has arrived, and nothing of what has not: a piece that comes alone goes on alone.
-    fn poll_piece(&mut self) -> Poll<Polled> {
-        if let Some(next) = self.next.take() {
-            return Poll::Ready(next);
-        }
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Some(ready) = &self.rest {
-            ready.driver.bell.mute();
-        }
-        // Asking the body first tells the connection that bytes are wanted; then it reads; then the body has them.
-        let polled = Pin::new(&mut self.body).poll_frame(&mut cx);
-        let (Poll::Pending, Some(ready)) = (&polled, &mut self.rest) else { return polled };
-        ready.driver.drive();
-        Pin::new(&mut self.body).poll_frame(&mut cx)
-    }
-
-    /// Joins to `first` what else has arrived, so that many small pieces cost one write.
-    fn join(&mut self, first: Bytes) -> Bytes {
-        let mut joined = BytesMut::new();
-        while first.len().max(joined.len()) < TOGETHER && !self.body.is_end_stream() {
-            let Poll::Ready(polled) = self.poll_piece() else { break };
-            let room = TOGETHER - first.len().max(joined.len());
-            match polled.as_ref().and_then(|piece| piece.as_ref().ok()?.data_ref()) {
-                Some(data) if data.len() <= room => {
-                    if joined.is_empty() {
-                        joined.reserve(2 * (first.len() + data.len()));
-                        joined.extend_from_slice(&first);
-                    }
-                    joined.extend_from_slice(data);
+    /// What has arrived, as one piece, and nothing of what has not: a piece that comes alone goes on alone.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Trouble>>> {
+        let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
+        exchange.drive(cx)?;
+        loop {
+            if let Some(data) = self.framing.take(&mut exchange.wire.buffer).map_err(malformed)? {
+                return Poll::Ready(Some(Ok(data)));
+            }
+            if self.closed || self.framing.is_over() {
+                return Poll::Ready(None);
+            }
+            if !ready!(exchange.poll_more(cx))? {
+                if self.framing != Framing::ToTheEnd {
+                    let text = "the connection was closed in the middle of the answer";
+                    return Poll::Ready(Some(Err(Trouble::Broken(text.to_owned()))));
                 }
-                _ => {
-                    self.next = Some(polled);
-                    break;
-                }
+                self.closed = true;
             }
         }
-        if joined.is_empty() { first } else { joined.freeze() }
     }
 }
 
@@ -186,8 +191,9 @@ impl Drop for AnswerBody {
     /// After a whole answer the connection goes home, if it has one. Not when the node answered in the middle of an
     /// upload: the request still stands half written in it, and its client waits to be let go.
     fn drop(&mut self) {
-        let Some(mut ready) = self.rest.take().filter(|_| self.is_end_stream()) else { return };
-        if let Some(home) = ready.home.take().filter(|_| ready.still_open()) {
+        let (Some(exchange), Some(home)) = (self.exchange.take(), self.home.take()) else { return };
+        let mut ready = Ready { exchange, home: None };
+        if self.framing.is_over() && ready.still_open() {
             home.put(ready);
         }
     }
@@ -198,39 +204,26 @@ impl hyper::body::Body for AnswerBody {
     type Error = Trouble;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Trouble>>> {
-        let this = &mut *self;
-        let piece = match this.poll_piece() {
-            Poll::Ready(piece) => piece,
-            Poll::Pending => {
-                return this.rest.as_ref().map_or(Poll::Ready(None), |ready| ready.driver.wait(cx));
-            }
-        };
-        this.ended = piece.is_none();
-        Poll::Ready(piece.map(|frame| match frame.map(Frame::into_data) {
-            Ok(Ok(data)) => Ok(Frame::data(this.join(data))),
-            Ok(Err(other)) => Ok(other),
-            Err(error) => Err(broken(&error)),
-        }))
+        self.poll_piece(cx).map(|piece| piece.map(|data| data.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || (self.next.is_none() && self.body.is_end_stream())
+        self.closed || self.framing.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let waiting = self.next.as_ref().and_then(|next| next.as_ref()?.as_ref().ok()?.data_ref()).map_or(0, Bytes::len) as u64;
-        match self.body.size_hint().exact() {
-            Some(rest) => SizeHint::with_exact(rest + waiting),
-            None => SizeHint::default(),
-        }
+        self.framing.left().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::body;
+    use crate::upstream::RequestHead;
     use http_body_util::BodyExt;
+    use http_body_util::channel::Channel;
+    use hyper::header::{self, HeaderValue};
+    use hyper::{Method, Uri};
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -251,22 +244,74 @@ mod tests {
         (Link { stream: TcpStream::connect(peer).await.unwrap(), peer }, server)
     }
 
-    fn request() -> Request<Body> {
-        Request::get("/").header("host", "x").body(body::empty()).unwrap()
+    fn request() -> Upload {
+        RequestHead::new(&Method::GET, &Uri::from_static("/")).with(Bytes::new())
+    }
+
+    /// What a node reads of a request, which is as long as it is expected to be.
+    async fn on_the_wire(request: Upload, expected: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let link = Link { stream: TcpStream::connect(peer).await.unwrap(), peer };
+        let asking = tokio::spawn(exchange(Ready::over(link, None), request));
+        let mut read = vec![0; expected.len()];
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut read)).await.unwrap().unwrap();
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        assert_eq!(asking.await.unwrap().unwrap().status(), 204);
+        // Nothing comes behind it.
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        String::from_utf8(read).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_stands_on_the_wire_with_the_framing_of_its_body() {
+        let head = |method| {
+            let mut head = RequestHead::new(&method, &Uri::from_static("/api/x?a=1&a=2"));
+            head.header(&header::HOST, &HeaderValue::from_static("pc:1"));
+            head
+        };
+        let begun = |method: &str, rest: &str| format!("{method} /api/x?a=1&a=2 HTTP/1.1\r\nhost: pc:1\r\n{rest}");
+        let streamed = |pieces: &'static [&'static str]| {
+            let (mut sender, body) = Channel::<Bytes, std::convert::Infallible>::new(4);
+            for piece in pieces {
+                sender.try_send(Frame::data(Bytes::from_static(piece.as_bytes()))).unwrap();
+            }
+            body.map_err(|never| match never {}).boxed_unsync()
+        };
+        for (request, expected) in [
+            (head(Method::GET).with(Bytes::new()), begun("GET", "\r\n")),
+            (head(Method::DELETE).with(Bytes::new()), begun("DELETE", "content-length: 0\r\n\r\n")),
+            (
+                head(Method::POST).with("x".repeat(1_234).into()),
+                begun("POST", &format!("content-length: 1234\r\n\r\n{}", "x".repeat(1_234))),
+            ),
+            (
+                head(Method::POST).streaming(crate::http::body::full("hello"), Some(5)),
+                begun("POST", "content-length: 5\r\n\r\nhello"),
+            ),
+            (
+                head(Method::POST).streaming(streamed(&["abc", "0123456789abcdef"]), None),
+                begun("POST", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"),
+            ),
+            (head(Method::POST).streaming(streamed(&[]), None), begun("POST", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n")),
+        ] {
+            assert_eq!(on_the_wire(request, &expected).await, expected);
+        }
     }
 
     #[tokio::test]
     async fn a_chunked_answer_arrives_whole() {
         let (link, _server) =
             node(vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n", "2\r\nde\r\n0\r\n\r\n"]).await;
-        let answer = exchange(Ready::over(link, None).await.unwrap(), request()).await.unwrap();
+        let answer = exchange(Ready::over(link, None), request()).await.unwrap();
         assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "abcde");
     }
 
     #[tokio::test]
     async fn dropping_the_body_closes_the_connection_to_the_node() {
         let (link, server) = node(vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n"]).await;
-        let mut answer = exchange(Ready::over(link, None).await.unwrap(), request()).await.unwrap().into_body();
+        let mut answer = exchange(Ready::over(link, None), request()).await.unwrap().into_body();
         answer.frame().await.unwrap().unwrap();
         drop(answer);
         assert!(tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap());
@@ -280,7 +325,7 @@ mod tests {
         let (mut accepted, _) = listener.accept().await.unwrap();
         accepted.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc").await.unwrap();
         drop(accepted);
-        let answer = exchange(Ready::over(Link { stream, peer }, None).await.unwrap(), request()).await.unwrap();
+        let answer = exchange(Ready::over(Link { stream, peer }, None), request()).await.unwrap();
         assert!(answer.into_body().collect().await.is_err());
     }
 }

@@ -51,15 +51,14 @@ impl Idle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Body, body};
-    use crate::upstream::{Link, exchange};
+    use crate::upstream::{Link, RequestHead, Upload, exchange};
     use http_body_util::BodyExt;
-    use hyper::Request;
+    use hyper::{Method, Uri};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
-    fn request() -> Request<Body> {
-        Request::get("/").header("host", "x").body(body::empty()).unwrap()
+    fn request() -> Upload {
+        RequestHead::new(&Method::GET, &Uri::from_static("/")).with(bytes::Bytes::new())
     }
 
     async fn pair() -> (Link, TcpStream) {
@@ -86,7 +85,7 @@ mod tests {
     async fn a_connection_rests_after_each_whole_answer_and_serves_the_next_request() {
         let idle = Idle::default();
         let (link, mut node) = pair().await;
-        assert_eq!(whole(Ready::over(link, Some(idle.clone())).await.unwrap(), &mut node).await, "hi");
+        assert_eq!(whole(Ready::over(link, Some(idle.clone())), &mut node).await, "hi");
         for _ in 0..3 {
             let again = idle.take().expect("it rests");
             assert_eq!(whole(again, &mut node).await, "hi");
@@ -97,7 +96,7 @@ mod tests {
     async fn a_connection_that_the_node_closed_while_it_rested_is_not_used() {
         let idle = Idle::default();
         let (link, mut node) = pair().await;
-        whole(Ready::over(link, Some(idle.clone())).await.unwrap(), &mut node).await;
+        whole(Ready::over(link, Some(idle.clone())), &mut node).await;
         node.shutdown().await.unwrap();
         // One turn of the reactor, which is what sees the FIN.
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -108,7 +107,7 @@ mod tests {
     async fn a_connection_rests_after_a_stream_in_chunks_too() {
         let idle = Idle::default();
         let (link, mut node) = pair().await;
-        let ready = Ready::over(link, Some(idle.clone())).await.unwrap();
+        let ready = Ready::over(link, Some(idle.clone()));
         let chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
         let (answered, ()) = tokio::join!(exchange(ready, request()), answer(&mut node, chunks));
         assert_eq!(answered.unwrap().into_body().collect().await.unwrap().to_bytes(), "hi");
@@ -119,7 +118,7 @@ mod tests {
     async fn a_connection_whose_answer_was_left_unread_does_not_rest() {
         let idle = Idle::default();
         let (link, mut node) = pair().await;
-        let ready = Ready::over(link, Some(idle.clone())).await.unwrap();
+        let ready = Ready::over(link, Some(idle.clone()));
         let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi";
         let (answered, ()) = tokio::join!(exchange(ready, request()), answer(&mut node, half));
         drop(answered.unwrap());

@@ -6,13 +6,21 @@
 mod call;
 mod dial;
 mod exchange;
+mod framing;
+mod head;
 mod idle;
 mod in_order;
 mod trouble;
+mod upload;
+
+#[cfg(test)]
+mod reading_tests;
 
 pub use call::{Call, Reply, call, call_over};
 pub use dial::{Link, connect, resolve};
 pub use exchange::{AnswerBody, Ready, exchange};
+pub use head::RequestHead;
 pub use idle::Idle;
 pub use in_order::{Way, connect_in_order};
 pub use trouble::Trouble;
+pub use upload::Upload;

@@ -39,20 +39,15 @@ const FAMILIES: [(&str, &str); 30] = [
 /// A longer one says nothing more.
 const READ: usize = 256;
 
-/// The letters that parts begin with, one bit each.
-const FIRST: u32 = {
-    let (mut letters, mut at) = (0, 0);
+/// For each letter the families whose part begins with it, one bit each.
+const BEGINNING: [u32; 26] = {
+    let (mut letters, mut at) = ([0; 26], 0);
     while at < FAMILIES.len() {
-        letters |= letter(FAMILIES[at].0.as_bytes()[0]);
+        letters[(FAMILIES[at].0.as_bytes()[0] - b'a') as usize] |= 1 << at;
         at += 1;
     }
     letters
 };
-
-/// The bit of a small letter.
-const fn letter(letter: u8) -> u32 {
-    1 << (letter - b'a')
-}
 
 /// The family of a `User-Agent`; `unknown` without one, `other` for one that is not listed.
 pub fn agent_family(user_agent: &str) -> &'static str {
@@ -62,12 +57,16 @@ pub fn agent_family(user_agent: &str) -> &'static str {
     let text = user_agent.as_bytes();
     // One pass over the text: at most places no part begins.
     let begins = |at: usize| {
-        let (first, rest) = (text[at].to_ascii_lowercase(), &text[at..]);
-        if !first.is_ascii_lowercase() || FIRST & letter(first) == 0 {
-            return None;
+        let mut families = *BEGINNING.get(usize::from(text[at].to_ascii_lowercase().wrapping_sub(b'a')))?;
+        while families != 0 {
+            let family = families.trailing_zeros() as usize;
+            let part = FAMILIES[family].0.as_bytes();
+            if text[at..].get(..part.len()).is_some_and(|text| text.eq_ignore_ascii_case(part)) {
+                return Some(family);
+            }
+            families &= families - 1;
         }
-        let fits = |part: &[u8]| part[0] == first && rest.get(..part.len()).is_some_and(|text| text.eq_ignore_ascii_case(part));
-        FAMILIES.iter().position(|(part, _)| fits(part.as_bytes()))
+        None
     };
     let found = (0..text.len().min(READ)).filter_map(begins).min();
     found.map_or("other", |at| FAMILIES[at].1)

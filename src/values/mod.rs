@@ -12,6 +12,6 @@ pub use agent::agent_family;
 pub use dialect::Dialect;
 pub use fault::{Fault, Kind, Retry, Whose};
 pub use mac::{BadMac, Mac, SecureOn};
-pub use model::{ModelName, ModelSize};
+pub use model::{ModelKey, ModelName, ModelSize};
 pub use names::NodeName;
 pub use strategy::{BadStrategy, Strategy};

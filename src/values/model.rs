@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 mod size;
 #[cfg(test)]
@@ -158,6 +159,28 @@ impl fmt::Display for ModelName {
 impl fmt::Debug for ModelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ModelName({})", self.display())
+    }
+}
+
+/// A name made ready for looking it up: reading it costs more than the look. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModelKey(Arc<str>);
+
+impl ModelKey {
+    /// Equal for names that Ollama takes for the same.
+    pub fn of(text: &str) -> Self {
+        Self::of_parsed(ModelName::parse(text).as_ref(), text)
+    }
+
+    /// The same of a text that was read already. What Ollama would refuse as a name is still compared without case: other
+    /// servers list such.
+    pub fn of_parsed(name: Option<&ModelName>, text: &str) -> Self {
+        Self(name.map_or_else(|| text.trim().to_lowercase(), ModelName::canonical).into())
+    }
+
+    /// The name in full and in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

@@ -47,6 +47,12 @@ impl Proxy {
         Self::start(scratch, &[&[("ollama-url", &*node.url())], flags].concat(), change)
     }
 
+    /// With the nodes of the file that lies in `scratch`.
+    #[allow(dead_code, reason = "not every test has a node file alone")]
+    pub fn by_file(scratch: &Arc<Scratch>, flags: &[(&str, &str)]) -> Self {
+        Self::start(scratch, flags, |_| {})
+    }
+
     /// With its usual node left out, as when that would be the proxy itself.
     pub fn without_a_node() -> Self {
         Self::start(&Arc::new(Scratch::new()), &[], |config| config.nodes.clear())

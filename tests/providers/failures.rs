@@ -97,6 +97,22 @@ async fn a_provider_that_is_not_there_is_502() {
 }
 
 #[tokio::test]
+async fn a_stream_that_stays_silent_has_its_head_passed_on_all_the_same() {
+    let rig = Rig::start().await;
+    let asking = ["/api/chat", "/v1/chat/completions"].map(|path| {
+        let (body, address) = (chat("openai/gpt-4o-mini", "stay silent", true).to_string(), rig.address);
+        tokio::spawn(async move {
+            let mut wire = Wire::connect(address).await;
+            wire.say(client::request(&format!("POST {path}"), &[], body)).await;
+            timeout(30 * SOON, wire.head()).await.expect("a head without a word").unwrap().status()
+        })
+    });
+    for asked in asking {
+        assert_eq!(asked.await.unwrap(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_ends_the_providers_call() {
     let rig = Rig::start().await;
     for (path, words) in [("/api/chat", "never end"), ("/v1/chat/completions", "never end"), ("/v1/messages", "never end")] {

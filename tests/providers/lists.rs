@@ -8,9 +8,10 @@ fn names(list: &Value, key: &str, name: &str) -> Vec<String> {
     list[key].as_array().unwrap().iter().map(|entry| entry[name].as_str().unwrap().to_owned()).collect()
 }
 
-const ALL: [&str; 6] = [
+const ALL: [&str; 7] = [
     LOCAL,
     "openai/gpt-4o-mini",
+    "openai/o4-mini",
     "openai/text-embedding-3-small",
     "anthropic/claude-first",
     "anthropic/claude-second",

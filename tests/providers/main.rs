@@ -5,16 +5,27 @@
 #![allow(clippy::format_push_string, clippy::format_collect, clippy::large_stack_arrays, reason = "a test writes HTTP by hand")]
 #![allow(missing_docs, unreachable_pub, reason = "tests")]
 
-mod anthropic;
 mod choice;
+mod counted;
 mod failures;
 mod keys;
+mod learnt;
 mod lists;
-mod openai;
+mod nodes;
 mod relayed;
 mod rig;
-mod server;
 mod translated;
+
+#[path = "../../examples/simulated_cloud/anthropic.rs"]
+mod anthropic;
+#[path = "../../examples/simulated_cloud/openai.rs"]
+mod openai;
+#[path = "../../examples/simulated_cloud/schema.rs"]
+mod schema;
+#[path = "../../examples/simulated_cloud/server.rs"]
+mod server;
+#[path = "../../examples/simulated_cloud/sight.rs"]
+mod sight;
 
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../passage/client.rs"]
@@ -25,6 +36,9 @@ mod node;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../shared/program.rs"]
 mod program;
+#[allow(dead_code, reason = "other tests need other parts of it")]
+#[path = "../passage/proxy.rs"]
+mod proxy;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../passage/wire.rs"]
 mod wire;

@@ -168,7 +168,9 @@ async fn embeddings_come_in_ollamas_two_shapes() {
     assert_eq!((&answer["model"], &answer["prompt_eval_count"]), (&json!("openai/text-embedding-3-small"), &json!(3)));
     let answer = rig.post("/api/embeddings", &json!({ "model": "openai/text-embedding-3-small", "prompt": "a" })).await;
     assert_eq!(answer.text(), "{\"embedding\":[0.5,-0.25,0.125]}");
-    assert_eq!(rig.openai.bodies("POST /v1/embeddings")[0]["encoding_format"], "base64");
+    assert!(rig.openai.bodies("POST /v1/embeddings")[0]["encoding_format"].is_null(), "not every server packs numbers");
+    rig.post("/api/embed", &json!({ "model": "azure/text-embedding-3-small", "input": "a" })).await;
+    assert_eq!(rig.openai.bodies("POST /openai/v1/embeddings")[0]["encoding_format"], "base64");
     let refused = rig.post("/api/embed", &json!({ "model": "anthropic/claude-first", "input": "a" })).await;
     assert_eq!(refused.status(), 400);
     assert!(refused.error().contains("no embeddings"));

@@ -49,6 +49,18 @@ fn the_old_format_is_read_unchanged() {
 }
 
 #[test]
+fn the_v1_of_a_server_with_openais_api_stands_in_its_paths_already() {
+    let prefix = |kind: &str, host: &str| {
+        let text = format!(r#"{{"nodes":[{{"name":"a","kind":"{kind}","hosts":["{host}"]}}]}}"#);
+        sound(&text).nodes.remove(0).config.path_prefix
+    };
+    assert_eq!(prefix("openai", "http://192.168.1.5:1234/v1"), "");
+    assert_eq!(prefix("openai", "http://192.168.1.5:1234/llm/v1/"), "/llm");
+    assert_eq!(prefix("openai", "192.168.1.5:1234"), "");
+    assert_eq!(prefix("ollama", "http://192.168.1.5:1234/v1"), "/v1");
+}
+
+#[test]
 fn every_key_finds_its_place() {
     let file = sound(
         r#"{"nodes":[{"name":"rack","hosts":["192.168.1.5","rack.local:9","fd00::5"],"port":11435,"weight":2.5,"enabled":false,

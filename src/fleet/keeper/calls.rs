@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -16,6 +16,9 @@ const DIAL: Duration = Duration::from_secs(1);
 
 /// `/api/version` loads nothing and answers at once on any node that lives.
 const VERSION: Duration = Duration::from_secs(2);
+
+/// While a node of OpenAI's kind works, it is looked at again this often.
+const AT_WORK: Duration = Duration::from_millis(250);
 
 /// A sign of life that needs no repetition for the next request that asks.
 const JUST_SEEN: Duration = Duration::from_secs(1);
@@ -51,9 +54,31 @@ impl Caller {
     }
 
     /// Whether HTTP is spoken there: the proof that a wake is over.
+    ///
+    /// What is not Ollama has no version. Whatever it says of its health is an answer, but for the 503 by which llama.cpp
+    /// tells that it still loads. Its list of models is no sign of life: some servers stop a generation for that question.
     pub(super) async fn version(mut self) -> Result<Reply, Trouble> {
         self.connect = self.connect.min(DIAL);
-        self.get("/api/version", VERSION).await
+        if self.node.is_ollama() {
+            return self.get("/api/version", VERSION).await;
+        }
+        let reply = self.get("/health", VERSION).await?;
+        if reply.status == StatusCode::SERVICE_UNAVAILABLE && !self.node.works() { Err(Trouble::Silent) } else { Ok(reply) }
+    }
+
+    /// Waits until the node does nothing. `false`: it works on and on.
+    pub(super) async fn is_at_rest(&self, limit: Duration) -> bool {
+        let resting = async {
+            while self.node.works() {
+                tokio::time::sleep(AT_WORK).await;
+            }
+        };
+        tokio::time::timeout(limit, resting).await.is_ok()
+    }
+
+    /// Whether it speaks Ollama's own API.
+    pub(super) fn calls_ollama(&self) -> bool {
+        self.node.is_ollama()
     }
 
     /// Two tries, so that one lost packet condemns nobody.

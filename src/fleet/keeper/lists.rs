@@ -12,6 +12,8 @@ use super::{Done, Keeper};
 use crate::catalog::{Stamp, Wanted};
 use crate::fleet::power::Power;
 use crate::fleet::{KnownMac, MacSource, neighbours};
+use crate::provider;
+use crate::translate::NodeList;
 use crate::upstream::{Reply, Trouble};
 
 /// After generations, lists are read at most this often; so is a sleeper without a list contacted.
@@ -41,7 +43,8 @@ pub(super) struct Reading {
 
 /// The three answers that are read together.
 pub(super) struct Lists {
-    tags: Reply,
+    /// `/api/tags`, or `/v1/models` of what is not Ollama.
+    models: Reply,
     version: Option<Reply>,
     status: Option<Reply>,
 }
@@ -164,14 +167,17 @@ impl Keeper {
     }
 
     fn keep_lists(&mut self, lists: Lists) -> Result<(), String> {
-        self.answered(&lists.tags);
+        self.answered(&lists.models);
         let stamp = || Stamp { at: Instant::now(), wall: SystemTime::now() };
-        let holding = self.view.holding.with_list(lists.tags.body, stamp()).map_err(|bad| {
-            tracing::warn!(node = %self.node.name(), %bad, "its model list cannot be read; the old one stays");
-            bad.to_string()
-        })?;
+        let NodeList { tags, shows } = self.in_ollamas_words(lists.models.body).inspect_err(|bad| self.unreadable(bad))?;
+        let holding = self.view.holding.with_list(tags.into(), stamp()).map_err(|bad| bad.to_string());
+        let holding = holding.inspect_err(|bad| self.unreadable(bad))?;
         let holding = lists.version.and_then(|reply| holding.with_version(reply.body, stamp()).ok()).unwrap_or(holding);
         let holding = lists.status.and_then(|reply| holding.with_status(reply.body, stamp()).ok()).unwrap_or(holding);
+        for (digest, show) in shows {
+            // Made here, so it is an object.
+            self.shows.put(self.node.name(), &digest, show.into()).ok();
+        }
         self.shows.forget_unlisted(self.node.name(), &holding);
         self.reading.wanted = self.shows.missing(self.node.name(), &holding).into();
         if !self.view.holding.is_known() {
@@ -184,6 +190,19 @@ impl Keeper {
         self.changed.notify_one();
         self.read_shows();
         Ok(())
+    }
+
+    fn unreadable(&self, bad: &str) {
+        tracing::warn!(node = %self.node.name(), bad, "its model list cannot be read; the old one stays");
+    }
+
+    /// The list of Ollama as it came; that of another server with the shows that follow from it.
+    fn in_ollamas_words(&self, body: Bytes) -> Result<NodeList, String> {
+        if self.node.is_ollama() {
+            return Ok(NodeList { tags: body.into(), shows: Vec::new() });
+        }
+        let known = |name: &str| self.view.holding.find(name).map(|model| model.modified_at.clone());
+        NodeList::read(&body, provider::digest, known, SystemTime::now()).map_err(|fault| fault.text.into_owned())
     }
 
     fn read_shows(&mut self) {
@@ -237,12 +256,19 @@ impl Keeper {
 
 /// The list must come; version and status are welcome (`/api/status` exists only since 0.16.2).
 async fn lists(caller: &Caller, limit: Duration) -> Result<Lists, Trouble> {
-    let tags = caller.get("/api/tags", limit).await?;
-    if !tags.status.is_success() {
-        return Err(Trouble::Broken(format!("/api/tags answered {}", tags.status)));
+    let path = if caller.calls_ollama() { "/api/tags" } else { "/v1/models" };
+    if !caller.calls_ollama() && !caller.is_at_rest(limit).await {
+        return Err(Trouble::Broken("it is at work, and some servers stop a generation for a list: later".to_owned()));
+    }
+    let models = caller.get(path, limit).await?;
+    if !models.status.is_success() {
+        return Err(Trouble::Broken(format!("{path} answered {}", models.status)));
+    }
+    if !caller.calls_ollama() {
+        return Ok(Lists { models, version: None, status: None });
     }
     let good = |reply: Result<Reply, Trouble>| reply.ok().filter(|reply| reply.status.is_success());
     let version = good(caller.get("/api/version", limit).await);
     let status = good(caller.get("/api/status", limit).await);
-    Ok(Lists { tags, version, status })
+    Ok(Lists { models, version, status })
 }

@@ -86,7 +86,8 @@ impl Keeper {
             self.drop_record();
             return;
         }
-        if let Some(preload) = want.preload {
+        // What is not Ollama loads by itself, and knows no request that does nothing else.
+        if let Some(preload) = want.preload.filter(|_| self.node.is_ollama()) {
             self.waking.loads.add(preload);
         }
         if !was_in_progress {

@@ -160,6 +160,7 @@ fn every_reason_for_keeping_or_dropping_a_node_has_its_own_words() {
     let told: Vec<String> = [
         (Candidate { part: Part::Disabled, ..awake() }, Some(Dropped::Disabled), "\"enabled\": false"),
         (Candidate { part: Part::NotNamed, ..awake() }, Some(Dropped::NotNamed), "names another node"),
+        (Candidate { part: Part::OtherApi, ..awake() }, Some(Dropped::OtherApi), "no Ollama"),
         (Candidate { model: Holds::No, ..awake() }, Some(Dropped::LacksModel), "does not have the model"),
         (Candidate { model: Holds::Unknown, ..awake() }, Some(Dropped::ListUnknown), "not known yet"),
         (Candidate { fit: None, ..awake() }, Some(Dropped::DoesNotFit), "supported_model_ranges"),
@@ -267,7 +268,8 @@ fn any_node() -> impl Generator<Value = Candidate> {
     ];
     let model = prop_oneof![Just(Holds::No), Just(Holds::Unknown), Just(Holds::Yes)];
     let tried = prop_oneof![4 => Just(Tried::Not), 1 => Just(Tried::Again), 1 => Just(Tried::Done)];
-    let part = prop_oneof![8 => Just(Part::Takes), 1 => Just(Part::Disabled), 1 => Just(Part::NotNamed)];
+    let part =
+        prop_oneof![8 => Just(Part::Takes), 1 => Just(Part::Disabled), 1 => Just(Part::NotNamed), 1 => Just(Part::OtherApi)];
     let flags = (part, any::<bool>(), prop::bool::weighted(0.8), any::<bool>());
     let times = (0u64..200, 0u64..60, prop::option::of(0u64..100));
     (readiness, model, tried, flags, times, 0u32..5, 1u32..5, prop::option::of(1.0..100.0)).prop_map(

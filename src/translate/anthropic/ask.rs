@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
+use super::schema::closed;
 use crate::translate::talk::{Effort, Format, Image, Message, Part, Role, Talk, Think, ToolChoice};
 use crate::translate::target::Target;
 
@@ -25,7 +26,9 @@ pub(crate) fn messages(talk: &Talk, target: &Target) -> (Value, Vec<String>) {
     if !system.is_empty() {
         put("system", system.into());
     }
-    put("messages", turns(talk));
+    let (thinking, output) = thinking(talk, target, most);
+    let thinks = thinking.as_ref().is_some_and(|thinking| thinking["type"] != "disabled");
+    put("messages", turns(talk, thinks));
     if talk.stream {
         put("stream", true.into());
     }
@@ -36,8 +39,6 @@ pub(crate) fn messages(talk: &Talk, target: &Target) -> (Value, Vec<String>) {
             put("tool_choice", choice);
         }
     }
-    let (thinking, output) = thinking(talk, target, most);
-    let thinks = thinking.as_ref().is_some_and(|thinking| thinking["type"] != "disabled");
     if let Some(thinking) = thinking {
         put("thinking", thinking);
     }
@@ -62,11 +63,11 @@ fn system(talk: &Talk) -> String {
 
 /// Users and assistants take turns: neighbours of one role become one turn. All answers of tools stand first in one
 /// turn of the user, else Anthropic refuses the conversation.
-fn turns(talk: &Talk) -> Value {
+fn turns(talk: &Talk, thinks: bool) -> Value {
     let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
     for message in talk.messages.iter().filter(|message| message.role != Role::System) {
         let (role, blocks) = match message.role {
-            Role::Assistant => ("assistant", assistant(message)),
+            Role::Assistant => ("assistant", assistant(message, thinks)),
             Role::Tool => ("user", vec![tool_result(message)]),
             Role::User | Role::System => ("user", message.parts.iter().filter_map(block).collect()),
         };
@@ -87,7 +88,9 @@ fn turns(talk: &Talk) -> Value {
     turns.into_iter().map(|(role, content)| json!({ "role": role, "content": content })).collect()
 }
 
-fn assistant(message: &Message) -> Vec<Value> {
+/// Whoever thinks gets its thoughts back, signed, in front of all else.
+fn assistant(message: &Message, thinks: bool) -> Vec<Value> {
+    let signed = message.signed.iter().filter(|_| thinks).cloned();
     let text = message.text();
     let text = (!text.trim().is_empty()).then(|| json!({ "type": "text", "text": text.trim_end() }));
     let calls = message.calls.iter().map(|call| {
@@ -95,7 +98,7 @@ fn assistant(message: &Message) -> Vec<Value> {
         let input: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
         json!({ "type": "tool_use", "id": safe_id(&call.id), "name": call.name, "input": input })
     });
-    text.into_iter().chain(calls).collect()
+    signed.chain(text).chain(calls).collect()
 }
 
 fn tool_result(message: &Message) -> Value {
@@ -158,15 +161,15 @@ fn tool_choice(talk: &Talk) -> Option<Value> {
 
 /// What `thinking` and `output_config` say.
 ///
-/// A turn that called tools must begin with its signed thoughts, which no other dialect carries: with such a turn in
-/// the conversation, or with a forced choice of a tool, thinking stays off.
+/// A turn that called tools must begin with its signed thoughts, which no other dialect carries: where they are lost, or
+/// with a forced choice of a tool, thinking stays off.
 fn thinking(talk: &Talk, target: &Target, most: u64) -> (Option<Value>, Map<String, Value>) {
     let mut output = Map::new();
     if let Some(Format::Schema { schema, .. }) = &talk.format {
-        output.insert("format".to_owned(), json!({ "type": "json_schema", "schema": schema }));
+        output.insert("format".to_owned(), json!({ "type": "json_schema", "schema": closed(schema) }));
     }
     let forced = matches!(talk.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
-    let unsigned = talk.messages.iter().any(|message| !message.calls.is_empty());
+    let unsigned = talk.has_unsigned_calls();
     let abilities = &target.abilities;
     let cannot = abilities.adaptive_thinking == Some(false) && abilities.budgeted_thinking == Some(false);
     let thinking = match talk.think {

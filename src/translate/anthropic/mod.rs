@@ -3,4 +3,5 @@
 pub(crate) mod ask;
 pub(crate) mod reader;
 pub(crate) mod request;
+mod schema;
 pub(crate) mod writer;

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::translate::calls::{Calls, Fragment};
 use crate::translate::speech::{Reason, Said, Usage};
+use crate::translate::thoughts::Collected;
 use crate::translate::trouble::{broken, cut_short, of_event};
 use crate::values::Fault;
 
@@ -16,9 +17,16 @@ pub(crate) struct Reader {
     reason: Option<Reason>,
     usage: Usage,
     ended: bool,
+    /// Where thoughts will be wanted back.
+    thoughts: Option<Collected>,
 }
 
 impl Reader {
+    /// Keeps the signed thoughts for [`Said::Signed`].
+    pub(crate) fn keep_thoughts(&mut self) {
+        self.thoughts = Some(Collected::default());
+    }
+
     /// Reads the data of an event; its JSON says what it is, whatever the `event:` line says.
     pub(crate) fn event(&mut self, data: &[u8], out: &mut Vec<Said>) -> Result<(), Fault> {
         let data = data.trim_ascii();
@@ -69,6 +77,7 @@ impl Reader {
     fn end(&mut self, out: &mut Vec<Said>) -> Result<(), Fault> {
         self.calls.finish(out)?;
         self.ended = true;
+        out.extend(self.thoughts.take().and_then(Collected::finish).map(|thoughts| Said::Signed(Box::new(thoughts))));
         out.push(Said::End { reason: self.reason.take().unwrap_or_default(), usage: self.usage });
         Ok(())
     }
@@ -89,10 +98,18 @@ impl Reader {
         let Some(block) = block else { return Ok(()) };
         match block.kind.as_str() {
             "tool_use" => {
+                if let Some(thoughts) = &mut self.thoughts {
+                    thoughts.call(block.id.as_deref().unwrap_or_default());
+                }
                 let fragment = Fragment { index, id: block.id.as_deref(), name: block.name.as_deref(), arguments: "" };
                 self.calls.take(&fragment, out)
             }
-            _ => {
+            kind => {
+                let thinking = block.thinking.as_deref().unwrap_or_default();
+                if let Some(thoughts) = self.thoughts.as_mut().filter(|_| kind.ends_with("thinking")) {
+                    let (signature, data) = (block.signature.unwrap_or_default(), block.data.unwrap_or_default());
+                    thoughts.begin(index, kind, thinking, &signature, &data);
+                }
                 words(block.text.unwrap_or_default(), block.thinking.unwrap_or_default(), out);
                 Ok(())
             }
@@ -102,6 +119,11 @@ impl Reader {
     fn delta(&mut self, index: Option<u64>, delta: Delta, out: &mut Vec<Said>) -> Result<(), Fault> {
         if let Some(json) = delta.partial_json {
             return self.calls.take(&Fragment { index, arguments: &json, ..Fragment::default() }, out);
+        }
+        let thinking = delta.thinking.as_deref().unwrap_or_default();
+        let signature = delta.signature.unwrap_or_default();
+        if let Some(thoughts) = self.thoughts.as_mut().filter(|_| !thinking.is_empty() || !signature.is_empty()) {
+            thoughts.grow(index, thinking, &signature);
         }
         words(delta.text.unwrap_or_default(), delta.thinking.unwrap_or_default(), out);
         Ok(())
@@ -115,13 +137,16 @@ fn words(text: String, thinking: String, out: &mut Vec<Said>) {
 }
 
 /// Reads a whole answer.
-pub(crate) fn whole(body: &[u8], out: &mut Vec<Said>) -> Result<(), Fault> {
+pub(crate) fn whole(body: &[u8], keep_thoughts: bool, out: &mut Vec<Said>) -> Result<(), Fault> {
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| broken("its answer is no JSON that we know"))?;
     if let Some(error) = answer.error.filter(|error| !error.is_null()) {
         return Err(of_event(&error));
     }
     let content = answer.content.ok_or_else(|| broken("its answer has no content"))?;
     let mut reader = Reader::default();
+    if keep_thoughts {
+        reader.keep_thoughts();
+    }
     for (index, block) in content.into_iter().enumerate() {
         let index = Some(index as u64);
         let input = block.input.map(RawValue::get).unwrap_or_default();
@@ -184,6 +209,10 @@ struct Block<'a> {
     text: Option<String>,
     #[serde(default)]
     thinking: Option<String>,
+    #[serde(default)]
+    signature: Option<String>,
+    #[serde(default)]
+    data: Option<String>,
     #[serde(borrow, default)]
     input: Option<&'a RawValue>,
 }
@@ -194,6 +223,8 @@ struct Delta {
     text: Option<String>,
     #[serde(default)]
     thinking: Option<String>,
+    #[serde(default)]
+    signature: Option<String>,
     #[serde(default)]
     partial_json: Option<String>,
     #[serde(default)]

@@ -1,5 +1,6 @@
 //! An answer in the shape of Anthropic's Messages: blocks that begin, grow and end, or one whole object.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::translate::client::{Client, push_event, push_json};
@@ -24,6 +25,26 @@ enum Block {
     Call,
 }
 
+/// A block grows: nearly every event of a stream, so no map is made of it.
+#[derive(Serialize)]
+struct Grows<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    index: u64,
+    delta: Delta<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type")]
+enum Delta<'a> {
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "input_json_delta")]
+    Call { partial_json: &'a str },
+}
+
 impl Writer {
     pub(crate) fn new(client: Client) -> Self {
         Self { client, input: None, begun: false, open: None, blocks: 0, called: false }
@@ -35,21 +56,22 @@ impl Writer {
             Said::Begin { input } => self.input = input,
             Said::Words { text, thinking, .. } => {
                 if !thinking.is_empty() {
-                    self.within(Block::Thinking, &json!({ "type": "thinking", "thinking": "", "signature": "" }), out);
-                    self.delta(&json!({ "type": "thinking_delta", "thinking": thinking }), out);
+                    self.within(Block::Thinking, || json!({ "type": "thinking", "thinking": "", "signature": "" }), out);
+                    self.delta(Delta::Thinking { thinking: &thinking }, out);
                 }
                 if !text.is_empty() {
-                    self.within(Block::Text, &json!({ "type": "text", "text": "" }), out);
-                    self.delta(&json!({ "type": "text_delta", "text": text }), out);
+                    self.within(Block::Text, || json!({ "type": "text", "text": "" }), out);
+                    self.delta(Delta::Text { text: &text }, out);
                 }
             }
             Said::CallBegin { id, name } => {
                 self.called = true;
                 self.close(out);
-                self.within(Block::Call, &json!({ "type": "tool_use", "id": id, "name": name, "input": {} }), out);
+                self.within(Block::Call, || json!({ "type": "tool_use", "id": id, "name": name, "input": {} }), out);
             }
-            Said::CallPart(part) => self.delta(&json!({ "type": "input_json_delta", "partial_json": part }), out),
+            Said::CallPart(part) => self.delta(Delta::Call { partial_json: &part }, out),
             Said::CallEnd(_) => self.close(out),
+            Said::Signed(_) => {}
             Said::End { reason, usage } => {
                 self.begin(out);
                 self.close(out);
@@ -71,20 +93,20 @@ impl Writer {
     }
 
     /// Opens a block of this kind, unless one is open.
-    fn within(&mut self, kind: Block, start: &Value, out: &mut Vec<u8>) {
+    fn within(&mut self, kind: Block, start: impl FnOnce() -> Value, out: &mut Vec<u8>) {
         self.begin(out);
         if self.open == Some(kind) {
             return;
         }
         self.close(out);
         self.open = Some(kind);
-        let event = json!({ "type": "content_block_start", "index": self.blocks, "content_block": start });
+        let event = json!({ "type": "content_block_start", "index": self.blocks, "content_block": start() });
         push_event(out, "content_block_start", &event);
     }
 
-    fn delta(&self, delta: &Value, out: &mut Vec<u8>) {
-        let event = json!({ "type": "content_block_delta", "index": self.blocks, "delta": delta });
-        push_event(out, "content_block_delta", &event);
+    fn delta(&self, delta: Delta<'_>, out: &mut Vec<u8>) {
+        let kind = "content_block_delta";
+        push_event(out, kind, &Grows { kind, index: self.blocks, delta });
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {

@@ -134,6 +134,7 @@ fn read_message(mut fields: Fields, at: usize) -> Result<Message, Fault> {
         calls,
         answers: fields.text("tool_call_id")?.unwrap_or_default(),
         tool: fields.text("tool_name")?.or(fields.text("name")?).unwrap_or_default(),
+        ..Message::default()
     })
 }
 

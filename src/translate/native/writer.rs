@@ -50,7 +50,7 @@ impl Writer {
                 let end = Some(self.end(&reason, usage, now));
                 self.line(&Line { end, ..Line::default() }, now, out);
             }
-            Said::Begin { .. } | Said::CallBegin { .. } | Said::CallPart(_) => {}
+            Said::Begin { .. } | Said::CallBegin { .. } | Said::CallPart(_) | Said::Signed(_) => {}
         }
     }
 

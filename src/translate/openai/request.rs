@@ -99,6 +99,7 @@ fn read_message(mut fields: Fields) -> Result<Message, Fault> {
         calls,
         answers: fields.text("tool_call_id")?.unwrap_or_default(),
         tool: fields.text("name")?.unwrap_or_default(),
+        ..Message::default()
     })
 }
 

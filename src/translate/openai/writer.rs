@@ -29,7 +29,7 @@ impl Writer {
             return self.say_text(said, out);
         }
         match said {
-            Said::Begin { .. } | Said::CallEnd(_) => {}
+            Said::Begin { .. } | Said::CallEnd(_) | Said::Signed(_) => {}
             // One chunk has thoughts or text, thoughts first.
             Said::Words { text, thinking, logprobs } => {
                 let mut logprobs = logprobs.map(|content| json!({ "content": content }));

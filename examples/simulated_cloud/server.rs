@@ -1,6 +1,5 @@
 //! A small HTTP server for stand-ins: it keeps what it heard, and knows when a stream was dropped.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,8 +12,11 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+/// So many of the last requests are kept.
+const MOST_HEARD: usize = 1000;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -39,8 +41,10 @@ pub enum Pieces {
     Stream(Vec<String>),
     /// One chunk each, then the connection breaks.
     Broken(Vec<String>),
-    /// The same chunk until somebody hangs up.
-    Endless(String),
+    /// A beginning, and then the same chunk until somebody hangs up.
+    Endless(String, String),
+    /// One chunk each, then nothing until somebody hangs up.
+    Silent(Vec<String>),
 }
 
 impl Say {
@@ -76,7 +80,11 @@ struct Counts {
 
 impl Server {
     pub async fn start(answer: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0", answer).await
+    }
+
+    pub async fn at(address: &str, answer: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
         let (counts, answer) = (Arc::<Counts>::default(), Arc::new(answer));
@@ -87,9 +95,19 @@ impl Server {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (heard, counts, answer) = (heard.clone(), counts.clone(), answer.clone());
                     async move {
-                        let said = Heard::of(request).await;
-                        heard.lock().unwrap().push(said.clone());
-                        Ok::<_, Infallible>(respond(answer(&said), counts))
+                        let Some(said) = Heard::of(request).await else {
+                            return Err(std::io::Error::other("the request broke off"));
+                        };
+                        if let Some(told) = of_itself(&said, &heard, &counts) {
+                            return Ok(respond(told, counts));
+                        }
+                        let mut all = heard.lock().unwrap();
+                        if all.len() >= MOST_HEARD {
+                            all.remove(0);
+                        }
+                        all.push(said.clone());
+                        drop(all);
+                        Ok::<_, std::io::Error>(respond(answer(&said), counts))
                     }
                 });
                 tokio::spawn(async move {
@@ -119,15 +137,31 @@ impl Server {
 }
 
 impl Heard {
-    async fn of(request: Request<Incoming>) -> Self {
+    async fn of(request: Request<Incoming>) -> Option<Self> {
         let (head, body) = request.into_parts();
-        let raw = body.collect().await.unwrap().to_bytes();
+        let raw = body.collect().await.ok()?.to_bytes();
         let body = serde_json::from_slice(&raw).unwrap_or_default();
-        Self { asked: format!("{} {}", head.method, head.uri), headers: head.headers, raw, body }
+        Some(Self { asked: format!("{} {}", head.method, head.uri), headers: head.headers, raw, body })
     }
 
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}
+
+/// What the stand-in tells of itself.
+fn of_itself(said: &Heard, heard: &Mutex<Vec<Heard>>, counts: &Counts) -> Option<Say> {
+    let heard = heard.lock().unwrap();
+    match said.asked.as_str() {
+        "GET /sim/counters" => {
+            let (dropped, taken) = (counts.dropped.load(Ordering::SeqCst), counts.taken.load(Ordering::SeqCst));
+            Some(Say::json(200, &json!({ "requests": heard.len(), "dropped": dropped, "taken": taken })))
+        }
+        "GET /sim/heard" => {
+            let all = heard.iter().map(|heard| json!({ "asked": heard.asked, "body": heard.body }));
+            Some(Say::json(200, &Value::Array(all.collect())))
+        }
+        _ => None,
     }
 }
 
@@ -166,9 +200,13 @@ impl Body for Speaking {
                 }
                 None => return Poll::Ready(Some(Err(std::io::Error::other("broken on purpose")))),
             },
-            Pieces::Endless(piece) => {
+            Pieces::Silent(pieces) => match pieces.get(at) {
+                Some(piece) => Some(piece.clone()),
+                None => return Poll::Pending,
+            },
+            Pieces::Endless(beginning, piece) => {
                 self.counts.taken.fetch_add(1, Ordering::SeqCst);
-                Some(piece.clone())
+                Some(if at == 0 { beginning } else { piece }.clone())
             }
         };
         self.ended = piece.is_none();
@@ -178,7 +216,7 @@ impl Body for Speaking {
 
 impl Drop for Speaking {
     fn drop(&mut self) {
-        if matches!(self.pieces, Pieces::Endless(_)) && !self.ended {
+        if matches!(self.pieces, Pieces::Endless(..) | Pieces::Silent(_)) && !self.ended {
             self.counts.dropped.fetch_add(1, Ordering::SeqCst);
         }
     }
