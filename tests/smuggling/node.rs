@@ -58,7 +58,8 @@ impl Node {
             let mut rest = bytes.as_slice();
             while !rest.is_empty() {
                 let told = || format!("{name}: the node got {:?}", String::from_utf8_lossy(&bytes));
-                let (meaning, length) = read(rest).unwrap_or_else(|why| panic!("{why}: {}", told())).expect(&told());
+                let (meaning, length) =
+                    read(rest).unwrap_or_else(|why| panic!("{why}: {}", told())).unwrap_or_else(|| panic!("{}", told()));
                 rest = &rest[length..];
                 all.push(meaning);
             }
