@@ -2,6 +2,7 @@
 
 mod certificates;
 mod cluster;
+mod descriptors;
 mod discovery;
 mod file_watch;
 mod records;
@@ -42,6 +43,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// An SD card is not written more often than this.
 const BETWEEN_WRITES: Duration = Duration::from_secs(10);
+
+/// When a disk takes no writes, this long until the next attempt that no change asks for.
+const AGAIN: Duration = Duration::from_secs(60);
 
 const NO_NODE: &str = "no Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434";
 const NO_WORKER: &str =
@@ -183,7 +187,8 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     let front = Front::new(proxy, dashboard, registry, front_rules(&config, &open), config_error, controller, door);
     keep_data(&config, &fleet, workers.as_ref(), snapshot, &journal, &mut tasks);
     renew_certificate(&config, &doors, &mut tasks)?;
-    let bounds = Bounds { connections: config.limits.connections, head: Duration::from_secs(120), grace: GRACE };
+    let connections = descriptors::clients(config.limits.connections);
+    let bounds = Bounds { connections, head: Duration::from_secs(120), grace: GRACE };
     let cut = tokio::select! {
         cut = server::serve_counted(doors, bounds, front, end.clone(), open) => cut,
         failed = first_failure(&mut tasks) => return Err(failed.into()),
@@ -372,26 +377,36 @@ async fn load_state(dir: Option<&Path>) -> Snapshot {
     snapshot
 }
 
-/// Writes the state when something worth keeping has changed; never ends.
+/// Writes the state when something worth keeping has changed, and again when it could not be written; never ends.
 async fn keep_state(fleet: Fleet, workers: Option<Registry>, dir: PathBuf, mut saved: Snapshot) -> anyhow::Result<()> {
+    let mut wait = None;
     loop {
-        fleet.changed().await;
+        match wait {
+            None => fleet.changed().await,
+            Some(wait) => drop(tokio::time::timeout(wait, fleet.changed()).await),
+        }
         tokio::time::sleep(SETTLE).await;
         let snapshot = cluster::snapshot(&fleet, workers.as_ref());
+        wait = None;
         if !snapshot.same_knowledge(&saved) {
-            save_state(&dir, &fleet, workers.clone()).await;
-            saved = snapshot;
+            if save_state(&dir, &fleet, workers.clone()).await {
+                saved = snapshot;
+            } else {
+                wait = Some(AGAIN);
+            }
             tokio::time::sleep(BETWEEN_WRITES).await;
         }
     }
 }
 
-/// A full or read-only disk costs the memory of it, not the service.
-async fn save_state(dir: &Path, fleet: &Fleet, workers: Option<Registry>) {
+/// A full or read-only disk costs the memory of it, not the service. Returns whether it was written.
+async fn save_state(dir: &Path, fleet: &Fleet, workers: Option<Registry>) -> bool {
     let (into, fleet) = (dir.to_owned(), fleet.clone());
     let now = move || cluster::snapshot(&fleet, workers.as_ref());
     let written = tokio::task::spawn_blocking(move || catalog::save(&into, now)).await.context("saving");
-    if let Err(error) = written.and_then(|result| Ok(result?)) {
+    let written = written.and_then(|result| Ok(result?));
+    if let Err(error) = &written {
         tracing::warn!(dir = %dir.display(), %error, "the state cannot be saved; it is kept in memory");
     }
+    written.is_ok()
 }

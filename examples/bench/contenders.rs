@@ -157,7 +157,7 @@ impl Kitchen {
         let mut command = Command::new(&self.ours);
         command.env_clear().current_dir(&self.dir);
         command.args(["--host", "127.0.0.1", "--port", &at.port().to_string(), "--ollama-url", &format!("http://{upstream}")]);
-        command.args(["--wake-broadcast", "127.0.0.1", "--max-connections", "2048"]);
+        command.args(["--wake-broadcast", "127.0.0.1", "--max-connections", "12000"]);
         // What an earlier run left there would be believed.
         let state = self.dir.join(format!("state-{name}"));
         let _ = fs::remove_dir_all(&state);

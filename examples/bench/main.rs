@@ -98,7 +98,7 @@ async fn compare(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         bench.invite(who).await;
     }
     bench.idle_memory();
-    for scene in Scene::ALL.into_iter().filter(|scene| arguments.only.is_empty() || arguments.only.contains(scene)) {
+    for scene in if arguments.only.is_empty() { Scene::ALL.to_vec() } else { arguments.only.clone() } {
         bench.play(scene).await;
     }
     let sheet = bench.judged();

@@ -11,10 +11,10 @@ pub fn nginx(upstream: SocketAddr, places: [SocketAddr; 2], dir: &Path) -> Strin
     format!(
         "daemon off;
 worker_processes 2;
-worker_rlimit_nofile 16384;
+worker_rlimit_nofile 65536;
 pid {dir}/pid;
 error_log stderr warn;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 32768; }}
 http {{
     access_log off;
     client_max_body_size 0;
@@ -49,7 +49,7 @@ pub fn haproxy(upstream: SocketAddr, places: [SocketAddr; 2]) -> String {
     format!(
         "global
     nbthread 2
-    maxconn 8000
+    maxconn 12000
 defaults
     mode http
     timeout connect 5s

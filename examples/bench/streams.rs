@@ -11,6 +11,11 @@ use crate::load::{Client, request};
 /// Between the beginnings of two streams: a thousand at one instant would only measure the kernel's queues.
 const APART: Duration = Duration::from_micros(500);
 
+/// How long it takes until the last of so many has begun.
+pub fn beginning(streams: usize) -> Duration {
+    APART * u32::try_from(streams).unwrap_or(u32::MAX)
+}
+
 /// What streams are asked for.
 #[derive(Clone, Copy)]
 pub struct Wish {

@@ -1,23 +1,7 @@
-//! The decoder of server-sent events: no bytes make it panic, and no cut changes what it reads.
+//! See `targets/`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use ollama_proxy::translate::{Event, SseDecoder};
+#[path = "../targets/mod.rs"]
+mod targets;
 
-type Read = (Vec<(Vec<u8>, Vec<u8>)>, bool);
-
-fn read(limit: usize, pieces: &[&[u8]]) -> Read {
-    let mut decoder = SseDecoder::new(limit);
-    let mut seen = Vec::new();
-    let mut take = |event: Event<'_>| seen.push((event.name.to_vec(), event.data.to_vec()));
-    let fed = pieces.iter().try_for_each(|piece| decoder.feed(piece, &mut take));
-    let ended = fed.and_then(|()| decoder.finish(&mut take));
-    (seen, ended.is_ok())
-}
-
-fuzz_target!(|input: (u8, u8, &[u8])| {
-    let (limit, cut, bytes) = input;
-    let (limit, size) = (usize::from(limit) + 1, usize::from(cut) + 1);
-    let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
-    assert_eq!(read(limit, &pieces), read(limit, &[bytes]));
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::TARGETS[6].1(data));

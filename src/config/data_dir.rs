@@ -1,4 +1,5 @@
-//! Where state is kept. Touches the disk: a directory counts only once we could write into it.
+//! Where state is kept. Touches the disk: an implied directory counts only once we could write into it; one that is there and
+//! takes no writes (a full disk, a card that turned read-only) is read all the same.
 
 use std::fs;
 use std::io;
@@ -9,7 +10,7 @@ use crate::config::layers::Given;
 
 /// The directory that was chosen.
 pub(super) struct DataDir {
-    /// `None` when it is not writable or none could be thought of.
+    /// `None` when it is not there and cannot be made, or none could be thought of.
     pub(super) path: Option<PathBuf>,
     /// What the operator should know about it.
     pub(super) note: Option<String>,
@@ -32,6 +33,14 @@ pub(super) fn choose(given: Option<&Given>, env: &Env, working_dir: &Path) -> Da
     let path = working_dir.join(wanted);
     match writable(&path) {
         Ok(()) => DataDir { path: Some(path), note: None, origin },
+        Err(why) if path.is_dir() => {
+            let note = format!(
+                "data directory {} ({origin}) is not writable ({why}): what it holds is used, but nothing new is remembered over a \
+                 restart until it takes writes again; free it, or set --data-dir (DATA_DIR)",
+                path.display()
+            );
+            DataDir { path: Some(path), note: Some(note), origin }
+        }
         Err(why) => {
             let note = format!(
                 "data directory {} ({origin}) is not writable ({why}): nothing is remembered over a restart; set --data-dir (DATA_DIR)",
@@ -107,6 +116,16 @@ mod tests {
         assert_eq!(chosen.path, None);
         assert!(chosen.note.unwrap().contains("not writable"));
         fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// Not even root may make files there.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_directory_that_takes_no_writes_is_read_all_the_same() {
+        let given = Given { text: "/proc".to_owned(), origin: "flag".to_owned() };
+        let chosen = choose(Some(&given), &Env::new(), Path::new("/"));
+        assert_eq!(chosen.path, Some("/proc".into()));
+        assert!(chosen.note.unwrap().contains("what it holds is used"));
     }
 
     #[test]

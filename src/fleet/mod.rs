@@ -39,6 +39,7 @@ pub use roster::Roster;
 pub use sleep::NoSleep;
 pub use traffic::InFlight;
 pub use view::{KnownMac, MacSource, View};
+pub use wake::url::refusal as wake_service_refusal;
 
 use holders::Holders;
 use keeper::Wish;

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::cluster::{self, Controller};
 use crate::config::AccessConfig;
 use crate::dashboard::{self, Dashboard, pages};
-use crate::http::{Body, body, guarded, reply};
+use crate::http::{Body, body, guarded, headers, reply};
 use crate::proxy::{Caller, Filled, Proxy, Refusal};
 use crate::server::{Handler, Open};
 use crate::telemetry::journal::Cause;
@@ -107,6 +107,9 @@ impl Front {
     async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let Shared { access, origins, proxy, .. } = &*self.0;
         let dialect = Dialect::of_path(request.uri().path());
+        if let Some(why) = headers::ambiguous_framing(request.headers()) {
+            return unreadable(why, dialect);
+        }
         let client = match access.client(peer, request.headers()) {
             Ok(client) => client,
             Err(fault) => return reply::fault(&fault, dialect),
@@ -328,6 +331,14 @@ fn cause(headers: &HeaderMap, client: SocketAddr) -> Cause {
 
 fn refused(kind: Kind, text: impl Into<std::borrow::Cow<'static, str>>) -> Response<Body> {
     reply::fault(&Fault::client(kind, text), Dialect::Native)
+}
+
+/// Where its body ends is not certain, and so neither is where the next request begins: the connection ends, too.
+fn unreadable(why: &'static str, dialect: Dialect) -> Response<Body> {
+    let fault = Fault::client(Kind::BadRequest, format!("this request cannot be read safely: {why}"));
+    let mut response = reply::fault(&fault, dialect);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn wrong_method(allowed: &'static str) -> Response<Body> {

@@ -68,6 +68,17 @@ fn named(headers: &HeaderMap) -> Vec<&str> {
     values.flat_map(|value| value.split(',')).map(str::trim).collect()
 }
 
+/// Why we could not say what a request's body means, if so: a coding besides chunks would be passed on unsaid, and two
+/// servers in a row may read "chunked" in two lines, or before another coding, differently (RFC 9112 §6.1, §6.3). A length
+/// beside chunks never gets here: hyper drops it, and ends the connection after the answer.
+pub fn ambiguous_framing(headers: &HeaderMap) -> Option<&'static str> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coding = codings.next()?;
+    let chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let only = codings.next().is_none();
+    (!chunked || !only).then_some("the only Transfer-Encoding taken is \"chunked\", once")
+}
+
 /// Whether a header ends here. `named` is what `Connection` names; none must make us drop the framing or the target of its own
 /// message.
 fn ends_here(name: &HeaderName, named: &[&str]) -> bool {
@@ -146,6 +157,14 @@ mod tests {
         let mut headers = map(&[("connection", "content-length, host"), ("content-length", "3"), ("host", "pi")]);
         toward_client(&mut headers);
         assert_eq!(headers.len(), 2);
+    }
+
+    #[test]
+    fn a_body_is_framed_in_one_way_only() {
+        assert_eq!(ambiguous_framing(&map(&[("content-length", "3")])), None);
+        assert_eq!(ambiguous_framing(&map(&[("transfer-encoding", " Chunked")])), None);
+        assert!(ambiguous_framing(&map(&[("transfer-encoding", "gzip, chunked")])).is_some());
+        assert!(ambiguous_framing(&map(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")])).is_some());
     }
 
     #[test]

@@ -5,7 +5,6 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -17,11 +16,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::http::{Body, Quietly};
+use guests::{Guest, Guests};
 use linger::Lingering;
 
+mod guests;
 mod linger;
 mod tls;
 
@@ -30,7 +31,8 @@ pub use tls::Identity;
 /// Limits of the listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Client connections at once; one more per listener waits here, further ones in the kernel's queue.
+    /// Client connections at once. When all places are taken, one that asks for nothing is ended for each that comes; if there
+    /// is none, one more per listener waits here and further ones in the kernel's queue.
     pub connections: usize,
     /// Until a request head must be complete; also the idle limit of a kept connection. Longer than Go's 90 s, so that
     /// clients close first.
@@ -73,13 +75,13 @@ pub trait Handler: Clone + Send + Sync + 'static {
 }
 
 /// How many connections are open; for whoever wants to look.
-#[derive(Clone, Debug, Default)]
-pub struct Open(Arc<AtomicUsize>);
+#[derive(Clone, Default)]
+pub struct Open(Guests);
 
 impl Open {
     /// Now.
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.count()
     }
 }
 
@@ -96,7 +98,7 @@ pub async fn serve_counted<H: Handler>(
     bounds: Bounds,
     handler: H,
     end: watch::Receiver<bool>,
-    Open(open): Open,
+    Open(guests): Open,
 ) -> usize {
     let places = Arc::new(Semaphore::new(bounds.connections));
     let mut loops = JoinSet::new();
@@ -106,7 +108,7 @@ pub async fn serve_counted<H: Handler>(
             handler: handler.clone(),
             graceful: GracefulShutdown::new(),
             places: places.clone(),
-            open: open.clone(),
+            guests: guests.clone(),
         };
         loops.spawn(accept.run(door, end.clone()));
     }
@@ -121,7 +123,7 @@ pub async fn serve_counted<H: Handler>(
     let all = async { while ends.join_next().await.is_some() {} };
     match tokio::time::timeout(bounds.grace, all).await {
         Ok(()) => 0,
-        Err(_) => open.load(Ordering::Relaxed),
+        Err(_) => guests.count(),
     }
 }
 
@@ -130,7 +132,7 @@ struct Accept<H> {
     handler: H,
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
-    open: Arc<AtomicUsize>,
+    guests: Guests,
 }
 
 impl<H: Handler> Accept<H> {
@@ -146,15 +148,17 @@ impl<H: Handler> Accept<H> {
                     // Not before there is a client: a listener without one would keep a place from the others for ever.
                     let place = tokio::select! {
                         _ = end.wait_for(|asked| *asked) => return self.graceful,
-                        place = self.places.clone().acquire_owned() => place,
+                        place = self.place() => place,
                     };
-                    let Ok(place) = place else { return self.graceful };
+                    let Some(place) = place else { return self.graceful };
                     find_out_departures(&stream);
-                    let held = (place, Counted::new(&self.open));
-                    match &door.identity {
+                    let guest = Arc::new(self.guests.welcome());
+                    let (served_by, held) = (guest.served_by(), (place, guest));
+                    let task = match &door.identity {
                         None => self.plain(stream, client, held),
                         Some(identity) => self.secured(identity.clone(), stream, client, held, end.clone()),
-                    }
+                    };
+                    served_by(task.abort_handle());
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
@@ -166,22 +170,43 @@ impl<H: Handler> Accept<H> {
         }
     }
 
-    fn plain(&self, stream: TcpStream, client: SocketAddr, held: Held) {
-        let connection = self.graceful.watch(speak(Lingering::new(stream), client, self.handler.clone(), self.bounds.head));
+    /// A free place, or that of somebody who asks for nothing. `None`: there are none any more.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(place) = self.places.clone().try_acquire_owned() {
+                return Some(place);
+            }
+            self.guests.make_room();
+            if let Ok(place) = tokio::time::timeout(LOOK, self.places.clone().acquire_owned()).await {
+                return place.ok();
+            }
+        }
+    }
+
+    fn plain(&self, stream: TcpStream, client: SocketAddr, held: Held) -> JoinHandle<()> {
+        let connection = speak(Lingering::new(stream), client, self.handler.clone(), held.1.clone(), self.bounds.head);
+        let connection = self.graceful.watch(connection);
         tokio::spawn(async move {
             let _held = held;
             // The connection and its requests are one task, and wake each other all the time.
             if let Err(error) = Quietly::new(connection).await {
                 tracing::debug!(%client, %error, "connection ended");
             }
-        });
+        })
     }
 
     /// The handshake is in the connection's own task: a client that stalls in it keeps nobody else waiting.
-    fn secured(&self, identity: Identity, stream: TcpStream, client: SocketAddr, held: Held, mut end: watch::Receiver<bool>) {
+    fn secured(
+        &self,
+        identity: Identity,
+        stream: TcpStream,
+        client: SocketAddr,
+        held: Held,
+        mut end: watch::Receiver<bool>,
+    ) -> JoinHandle<()> {
         let (watcher, handler, head) = (self.graceful.watcher(), self.handler.clone(), self.bounds.head);
         tokio::spawn(async move {
-            let _held = held;
+            let (_place, guest) = held;
             let shaken = tokio::select! {
                 _ = end.wait_for(|asked| *asked) => return,
                 shaken = Box::pin(identity.handshake(stream)) => shaken,
@@ -193,26 +218,35 @@ impl<H: Handler> Accept<H> {
                     return;
                 }
             };
-            if let Err(error) = Quietly::new(watcher.watch(speak(stream, client, handler, head))).await {
+            if let Err(error) = Quietly::new(watcher.watch(speak(stream, client, handler, guest, head))).await {
                 tracing::debug!(%client, %error, "connection ended");
             }
-        });
+        })
     }
 }
 
-/// What a connection holds as long as it lives: its place, and its count.
-type Held = (OwnedSemaphorePermit, Counted);
+/// What a connection holds as long as it lives: its place, and its mark among those who are here.
+type Held = (OwnedSemaphorePermit, Arc<Guest>);
 
 /// HTTP/1.1 over a stream that stands.
-fn speak<S, H>(stream: S, client: SocketAddr, handler: H, head: Duration) -> impl GracefulConnection<Error = hyper::Error> + Send
+fn speak<S, H>(
+    stream: S,
+    client: SocketAddr,
+    handler: H,
+    guest: Arc<Guest>,
+    head: Duration,
+) -> impl GracefulConnection<Error = hyper::Error> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let service = service_fn(move |request| {
-        let handler = handler.clone();
+        let (handler, asking) = (handler.clone(), guest.asks());
         // Boxed, so that a stream or a resting connection does not keep the room of the steps that led to it.
-        Box::pin(async move { Ok::<_, Infallible>(handler.handle(request, client).await) })
+        Box::pin(async move {
+            let response = handler.handle(request, client).await;
+            Ok::<_, Infallible>(response.map(|body| asking.until_sent(body)))
+        })
     });
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -220,6 +254,9 @@ where
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service)
 }
+
+/// While all places are taken, whoever could make room is looked for this often.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A client that is cut off or suspended says no goodbye. Without this its half-sent upload, or the answer that it takes no
 /// more, would hold a node, and keep it awake, for ever.
@@ -238,22 +275,6 @@ fn find_out_departures(stream: &TcpStream) {
 fn concerns_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-/// One open connection, counted for as long as it lives.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]

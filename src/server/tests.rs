@@ -113,3 +113,32 @@ async fn a_listener_without_clients_takes_no_place_from_the_others() {
         assert!(answer.ends_with("hello"), "{answer}");
     }
 }
+
+const PATIENT: Bounds = Bounds { head: Duration::from_secs(120), ..BOUNDS };
+
+#[tokio::test]
+async fn clients_that_say_nothing_make_room_for_those_that_ask() {
+    let (address, _end, _serving) = start(PATIENT).await;
+    let mut quiet = Vec::new();
+    for text in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\n\r\n", ""] {
+        quiet.push(ask(address, text).await);
+    }
+    for _ in 0..3 {
+        let answer = rest(ask(address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await).await;
+        assert!(answer.ends_with("hello"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_who_waits_for_an_answer_makes_room() {
+    let (address, _end, _serving) = start(PATIENT).await;
+    let mut first = ask(address, "GET /forever HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut second = ask(address, "GET /forever HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let _third = ask(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    // Longer than the courtesy: whoever was to go would be gone.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for stream in [&mut first, &mut second] {
+        let gone = tokio::time::timeout(Duration::from_millis(10), stream.read(&mut [0])).await;
+        assert!(gone.is_err(), "a request was ended for a newcomer: {gone:?}");
+    }
+}

@@ -51,7 +51,7 @@ impl Ollama {
         let limit = limit.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
         Plan {
             tokens: limit.unwrap_or(settings.tokens),
-            word: settings.word,
+            word: wished_word(prompt).unwrap_or(settings.word),
             limited: limit.is_some(),
             first_token: settings.first_token,
             token_gap: settings.token_gap,
@@ -87,6 +87,15 @@ pub(super) struct Way {
     pub(super) content_type: &'static str,
     /// The two extra headers that some streams carry.
     pub(super) keep_alive: bool,
+}
+
+/// The word that a prompt asks for with `answer-with:WORD`, so that one request's answer can be told from all others'.
+fn wished_word(prompt: &Value) -> Option<String> {
+    const WISH: &str = "answer-with:";
+    let text = prompt.to_string();
+    let (_, rest) = text.split_once(WISH)?;
+    let word: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    Some(word).filter(|word| !word.is_empty())
 }
 
 /// The words in all texts of a value: what this simulation takes for tokens.

@@ -17,7 +17,8 @@ pub struct Settings {
     pub token_gap: Duration,
     /// How many tokens an answer has when the request sets no limit.
     pub tokens: usize,
-    /// The word that every token of text has, so that one server's answers can be told from another's.
+    /// The word that every token of text has, so that one server's answers can be told from another's. A prompt
+    /// that holds `answer-with:WORD` is answered with that word instead.
     pub word: String,
     /// What `/api/version` says.
     pub version: String,

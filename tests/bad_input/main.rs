@@ -260,17 +260,22 @@ fn a_data_directory_that_is_a_file_is_warned_about_and_the_proxy_runs() {
 /// The proxy in a mount namespace of its own where its data directory is a tiny disk, prepared by `prepare`.
 /// `None` where this machine does not allow such a thing.
 fn on_a_bad_disk(node: &Node, scratch: &Scratch, prepare: &str) -> Option<Proxy> {
+    let data = scratch.join("data");
+    std::fs::create_dir(&data).unwrap();
+    let script = format!("mount -t tmpfs -o size=4k none {data} && {prepare} && exec \"$@\"");
+    let arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", &data, "--ollama-url", &node.url()];
+    in_a_mount_namespace(scratch, &script, &arguments)
+}
+
+/// What `script` does before it runs its arguments (the proxy and its flags) holds for the proxy alone.
+fn in_a_mount_namespace(scratch: &Scratch, script: &str, arguments: &[&str]) -> Option<Proxy> {
     if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success()) {
         assert!(std::env::var_os("CI").is_none(), "without root and mount namespaces no bad disk can be made");
         println!("SKIPPED: a bad disk needs root and mount namespaces");
         return None;
     }
-    let data = scratch.join("data");
-    std::fs::create_dir(&data).unwrap();
-    let script = format!("mount -t tmpfs -o size=4k none {data} && {prepare} && exec \"$@\"");
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_ollama-proxy")]);
-    command.args(["--host", "127.0.0.1", "--port", "0", "--data-dir", &data, "--ollama-url", &node.url()]);
+    command.args(["--mount", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_ollama-proxy")]).args(arguments);
     rig::bare(&mut command, scratch);
     Some(Proxy::from(command))
 }
@@ -295,4 +300,23 @@ fn a_read_only_disk_is_warned_about_and_the_proxy_runs() {
     proxy.until("/api/tags", "llama3.2:3b");
     assert_eq!(post(proxy.address, "/api/chat", HELLO).status, 200);
     assert!(proxy.written(&data).contains("WARN"));
+}
+
+#[test]
+fn what_was_learnt_is_known_after_a_restart_on_a_disk_that_takes_no_writes_any_more() {
+    let scratch = Scratch::new();
+    let data = scratch.join("data");
+    let url = {
+        let node = Node::start();
+        let mut proxy = Proxy::before(&node, &scratch, &[]);
+        proxy.until("/api/tags", "llama3.2:3b");
+        proxy.terminate();
+        assert_eq!(proxy.exit_code(), Some(0));
+        node.url()
+    };
+    let script = format!("mount --bind {data} {data} && mount -o remount,ro,bind {data} && exec \"$@\"");
+    let arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", &data, "--ollama-url", &url];
+    let Some(proxy) = in_a_mount_namespace(&scratch, &script, &arguments) else { return };
+    assert!(get(proxy.address, "/api/tags").body.contains("llama3.2:3b"));
+    assert!(proxy.written("is not writable").contains("WARN"));
 }

@@ -27,6 +27,8 @@ pub enum Scene {
     Fast,
     /// 1, 100 and 1,000 paced streams, and the memory that they take
     Streams,
+    /// 100, 1,000, 3,000 and 10,000 streams with a line a second; only when named
+    Many,
     /// 1 GiB down and up
     Bulk,
     /// Wakeups while nothing happens
@@ -100,6 +102,7 @@ impl Bench {
             Scene::List => self.cached_list().await,
             Scene::Fast => self.fast_stream().await,
             Scene::Streams => self.paced_streams().await,
+            Scene::Many => self.many_streams().await,
             Scene::Bulk => self.bulk().await,
             Scene::Idle => self.idle().await,
             Scene::Size => self.size(),

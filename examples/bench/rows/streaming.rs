@@ -67,6 +67,22 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// As many as a house, a school and a company have, of slow models.
+    pub(super) async fn many_streams(&mut self) {
+        for streams in [100, 1000, 3000, 10_000] {
+            let wish = Wish { streams, chunks: 12, gap: Duration::from_secs(1), limit: LIMIT * 4 };
+            let mut turns = Vec::new();
+            for contender in self.turns(0).into_iter().filter(|contender| contender.who != Who::FastApi) {
+                turns.extend(turn(contender, wish).await.map(|turn| (contender.who, turn)));
+            }
+            for (who, turn) in turns {
+                turn.put(&mut self.sheet, streams, who, 0);
+            }
+        }
+    }
+}
+
 /// What one contender's turn brought.
 struct Turn {
     heard: Heard,
@@ -79,7 +95,8 @@ struct Turn {
 async fn turn(contender: &Contender, wish: Wish) -> Option<Turn> {
     let program = contender.program(Way::Kept);
     let before = program.map(crate::process::Program::usage);
-    let middle = wish.gap * u32::try_from(wish.chunks / 2).unwrap_or_default();
+    // When the last has begun and the first has not ended.
+    let middle = wish.gap * u32::try_from(wish.chunks / 2).unwrap_or_default() + crate::streams::beginning(wish.streams) / 2;
     let memory = async {
         sleep(middle).await;
         program.filter(|_| !middle.is_zero()).map(crate::process::Program::memory)
@@ -109,7 +126,7 @@ impl Turn {
         if let Some(cpu) = self.cpu {
             put("CPU per chunk", Unit::Micros, cpu);
         }
-        if let Some(memory) = self.memory.filter(|_| streams == 1000) {
+        if let Some(memory) = self.memory.filter(|_| streams >= 1000) {
             put("memory", Unit::MiB, memory);
         }
         if self.heard.lost > 0 {

@@ -106,6 +106,11 @@ async fn beginning(mut answer: reqwest::Response) -> Result<Vec<u8>, Refusal> {
     Ok(body)
 }
 
+/// What a 2xx answer of a wake service says against its own status, in words for the owner; `None`: a packet went out.
+pub fn refusal(body: &[u8]) -> Option<String> {
+    judge(body).err().map(|refusal| refusal.text(None))
+}
+
 /// Whether a 2xx answer means that a packet went out.
 fn judge(body: &[u8]) -> Result<(), Refusal> {
     let code = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|answer| answer.get("error")?.as_i64());
@@ -224,7 +229,7 @@ mod tests {
     fn a_200_with_an_error_is_a_failure_and_names_the_way_out() {
         assert!(judge(br#"{"error":0,"message":"Wake Success"}"#).is_ok());
         assert!(judge(b"<html>whatever</html>").is_ok());
-        let text = |body: &[u8]| judge(body).err().map(|refusal| refusal.text(None)).unwrap();
+        let text = |body: &[u8]| refusal(body).unwrap();
         assert!(text(br#"{"error":101,"message":"No authority."}"#).contains("--wake-key"));
         assert!(text(br#"{"error":100,"message":""}"#).contains("error 100"));
     }

@@ -170,7 +170,9 @@ impl Machine {
         let mut word = || words.next().unwrap_or_default();
         match word() {
             "sleep" => self.fall_asleep()?,
-            "wake" if matches!(self.power, Power::Asleep) => self.up()?,
+            // A key pressed on a machine that is up, or rising, changes nothing.
+            "wake" if !matches!(self.power, Power::Asleep) => {}
+            "wake" => self.up()?,
             "kill-ollama" => self.ollama.kill(),
             "start-ollama" => self.ollama.start()?,
             "mark" => return Ok(self.frames.len().to_string()),

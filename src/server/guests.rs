@@ -1,0 +1,130 @@
+//! Who is connected, and who of them asks for nothing: when every place is taken, whoever has been quiet longest makes room.
+//!
+//! Without this a handful of clients that connect and say nothing, or one byte a second, would keep all others out.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::http::{Body, guarded};
+
+/// Whoever has just come, or was just answered, is given this time to ask.
+const COURTESY: Duration = Duration::from_secs(1);
+
+/// All open connections.
+#[derive(Clone)]
+pub(super) struct Guests(Arc<House>);
+
+struct House {
+    opened: Instant,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Default)]
+struct Inside {
+    last: u64,
+    guests: HashMap<u64, Arc<Presence>>,
+}
+
+/// What is known of one connection.
+struct Presence {
+    /// Milliseconds since the house opened, plus one, when it fell quiet; 0 while a request is answered.
+    quiet_since: AtomicU64,
+    task: OnceLock<AbortHandle>,
+}
+
+impl Default for Guests {
+    fn default() -> Self {
+        Self(Arc::new(House { opened: Instant::now(), inside: Mutex::default() }))
+    }
+}
+
+impl Guests {
+    /// A new connection, quiet so far.
+    pub(super) fn welcome(&self) -> Guest {
+        let presence = Arc::new(Presence { quiet_since: AtomicU64::new(self.0.now()), task: OnceLock::new() });
+        let mut inside = self.0.lock();
+        inside.last += 1;
+        let number = inside.last;
+        inside.guests.insert(number, presence.clone());
+        Guest { house: self.0.clone(), presence, number }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().guests.len()
+    }
+
+    /// Ends the connection that has been quiet longest; `false` when none has been for long enough.
+    pub(super) fn make_room(&self) -> bool {
+        let latest = self.0.now().saturating_sub(u64::try_from(COURTESY.as_millis()).unwrap_or(u64::MAX));
+        let mut inside = self.0.lock();
+        let since = |presence: &Presence| presence.quiet_since.load(Ordering::Relaxed);
+        let quiet = inside.guests.iter().filter(|(_, presence)| (1..=latest).contains(&since(presence)));
+        let Some(number) = quiet.min_by_key(|(_, presence)| since(presence)).map(|(number, _)| *number) else { return false };
+        // Gone from the list at once: its task ends only later, and nobody shall choose it again.
+        let task = inside.guests.remove(&number).and_then(|presence| presence.task.get().cloned());
+        drop(inside);
+        task.map(|task| task.abort()).is_some()
+    }
+}
+
+impl House {
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+}
+
+/// One connection; dropped, it has left.
+pub(super) struct Guest {
+    house: Arc<House>,
+    presence: Arc<Presence>,
+    number: u64,
+}
+
+impl Guest {
+    /// Marks it as asking until the mark is dropped.
+    pub(super) fn asks(&self) -> Asking {
+        self.presence.quiet_since.store(0, Ordering::Relaxed);
+        Asking { house: self.house.clone(), presence: self.presence.clone() }
+    }
+
+    /// Tells how to end the task that serves it.
+    pub(super) fn served_by(&self) -> impl FnOnce(AbortHandle) + use<> {
+        let presence = self.presence.clone();
+        move |task| drop(presence.task.set(task))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.house.lock().guests.remove(&self.number);
+    }
+}
+
+/// A request under way, from its head to the last byte of its answer.
+pub(super) struct Asking {
+    house: Arc<House>,
+    presence: Arc<Presence>,
+}
+
+impl Asking {
+    /// The mark stays until the body is gone.
+    pub(super) fn until_sent(self, body: Body) -> Body {
+        guarded(body, self)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.presence.quiet_since.store(self.house.now(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,113 @@
+//! The fault laboratory: everything that can go wrong in a house goes wrong at random, under traffic in all dialects, and the
+//! proxy keeps what it promises.
+//!
+//! `FAULTS_SECONDS` (45) is how long faults come, `FAULTS_SEED` repeats the faults of an earlier run; each run prints its own.
+//! A seed repeats what is done, not the moment at which the machine gets to it. Needs root, `ip`, `tc` and `nft`, as the
+//! network laboratory does. Logs lie in `target/faults/`.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod chaos;
+mod dice;
+#[path = "../lab/host/frame.rs"]
+#[allow(dead_code, reason = "the host program reads frames, the tests only look at them")]
+mod frame;
+mod house;
+#[path = "../lab/network.rs"]
+#[allow(dead_code, reason = "the network laboratory needs more of it")]
+mod network;
+#[path = "../lab/program.rs"]
+mod program;
+mod proxy;
+#[path = "../lab/sleeper.rs"]
+#[allow(dead_code, reason = "the network laboratory needs more of it")]
+mod sleeper;
+mod traffic;
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, SystemTime};
+
+use chaos::Chaos;
+use house::{House, SLEEPERS};
+use program::{eventually, pause};
+
+/// From one look at law 1 to the next.
+const BETWEEN_LOOKS: u64 = 120;
+
+/// What the last process may take more than the first, both at rest: the allocator keeps what once was used.
+const MORE_MEMORY: u64 = 16 * 1024;
+const MORE_DESCRIPTORS: usize = 4;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a whole number, not {text:?}")))
+}
+
+#[test]
+fn whatever_fails_every_request_ends_rightly_and_nothing_is_left_behind() {
+    let seconds = number("FAULTS_SECONDS").unwrap_or(45);
+    let seed = number("FAULTS_SEED").unwrap_or_else(|| RandomState::new().hash_one(SystemTime::now()) % 1_000_000);
+    println!("FAULTS_SEED={seed} FAULTS_SECONDS={seconds}");
+    let Some(mut house) = House::start(seed) else { return };
+    let at_rest = (house.proxy.descriptors(), house.proxy.memory());
+    house.host("hermit").sleep();
+    pause(Duration::from_secs(6));
+    // A PC that answered minutes ago is probably awake, and an inference request that may not wake it may try to connect. It
+    // finds out that the PC sleeps; from then on there is nothing to find out.
+    house.mode("lookups");
+    pause(Duration::from_secs(3));
+    house.settle();
+    let hermit = house.host("hermit").mark();
+    let mut chaos = Chaos::new(seed);
+    let mut left = seconds;
+    while left > 0 {
+        let time = left.min(BETWEEN_LOOKS);
+        house.mode("all");
+        chaos.rage(&mut house, Duration::from_secs(time));
+        let tally = house.settle();
+        house.sum.add(tally);
+        house.assert_no_frame("hermit", hermit);
+        house.assert_sleepers_rest([None, Some(true), Some(false)][usize::try_from(seed + left).unwrap() % 3]);
+        left -= time;
+    }
+    assert_recovers(&mut house);
+    assert_at_rest(&house, at_rest);
+    house.assert_no_frame("hermit", hermit);
+    println!("{} restarts, longest request {} ms: {:#?}", house.pauses.len(), house.sum.longest_ms, house.sum.counts);
+    assert!(house.sum.of("Whole") > seconds, "hardly anything was answered");
+}
+
+/// Without faults every request is answered whole again, once breakers have closed.
+fn assert_recovers(house: &mut House) {
+    for name in house::HOSTS {
+        if house.host(name).status().power == "awake" {
+            house.host(name).set(&serde_json::json!({ "load_ms": 0, "first_token_ms": 10, "token_gap_ms": 5 }));
+        }
+    }
+    eventually("all is well again", Duration::from_secs(200), || {
+        house.mode("all");
+        pause(Duration::from_secs(3));
+        let tally = house.settle();
+        let well = ["Refused", "Marked", "Aborted"].iter().all(|verdict| {
+            let of_inference = |key: &str| ["Chat", "Generate", "OpenAi", "Anthropic"].iter().any(|route| key.contains(route));
+            !tally.counts.keys().any(|key| key.starts_with(verdict) && of_inference(key))
+        });
+        let whole = tally.of("Whole");
+        house.sum.add(tally);
+        well && whole > 20
+    });
+    assert!(SLEEPERS.iter().any(|name| house.host(name).status().woken > 0), "nothing was ever woken");
+}
+
+/// Gauges are zero, and files and memory are what they were.
+fn assert_at_rest(house: &House, (descriptors, memory): (usize, u64)) {
+    for gauge in ["gateway_active_connections", "ollama_proxy_requests_waiting"] {
+        eventually(&format!("{gauge} is zero"), Duration::from_secs(40), || house.gauge(gauge) == 0.0);
+    }
+    eventually("files and sockets are closed", Duration::from_secs(60), || {
+        house.proxy.descriptors() <= descriptors + MORE_DESCRIPTORS
+    });
+    let now = house.proxy.memory();
+    println!("at rest before and after: {descriptors} and {} descriptors, {memory} and {now} KiB", house.proxy.descriptors());
+    assert!(now <= memory + MORE_MEMORY, "{now} KiB at rest, {memory} before");
+}
