@@ -187,8 +187,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     let front = Front::new(proxy, dashboard, registry, front_rules(&config, &open), config_error, controller, door);
     keep_data(&config, &fleet, workers.as_ref(), snapshot, &journal, &mut tasks);
     renew_certificate(&config, &doors, &mut tasks)?;
-    let connections = descriptors::clients(config.limits.connections);
-    let bounds = Bounds { connections, head: Duration::from_secs(120), grace: GRACE };
+    let bounds = bounds(&config);
     let cut = tokio::select! {
         cut = server::serve_counted(doors, bounds, front, end.clone(), open) => cut,
         failed = first_failure(&mut tasks) => return Err(failed.into()),
@@ -200,6 +199,11 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
         records::save(&dir, &journal).await;
     }
     Ok(())
+}
+
+fn bounds(config: &Config) -> Bounds {
+    let connections = descriptors::clients(config.limits.connections);
+    Bounds { connections, head: Duration::from_secs(120), grace: GRACE }
 }
 
 /// Writes down what is learnt and what happens, if there is a place for it.

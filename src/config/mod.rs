@@ -141,6 +141,7 @@ impl Listen {
 }
 
 /// One Ollama server with its host.
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeConfig {
     /// Unique among the nodes.

@@ -18,7 +18,7 @@ impl Handler for Echo {
 
 const BOUNDS: Bounds = Bounds { connections: 2, head: Duration::from_millis(200), grace: Duration::from_millis(100) };
 
-async fn start(bounds: Bounds) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<usize>) {
+async fn start(bounds: Bounds) -> (SocketAddr, watch::Sender<bool>, JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (end, ended) = watch::channel(false);

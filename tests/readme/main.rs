@@ -41,7 +41,7 @@ const WINDOWS: &str = "a Windows PC's own command, which shows or changes its po
 const MACHINE: &str = "shows or changes what this machine does, not the proxy";
 
 /// Lines that no test here runs, each with its reason.
-const NOT_RUN: [(&str, &str); 32] = [
+const NOT_RUN: [(&str, &str); 34] = [
     ("INTERNAL_API_KEY=secret target/release/ollama-proxy controller --port 8000", "`tests/cluster` runs it on a free port"),
     (
         "INTERNAL_API_KEY=secret CONTROLLER_URL=http://192.168.1.5:8000 target/release/ollama-proxy worker --port 8001",
