@@ -1,9 +1,10 @@
 //! What the translation of a stream costs. `cargo test --release --test translate cost -- --ignored --nocapture` measures.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ollama_proxy::translate::{EndWatch, Form, Translation};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::{client, now, tongue};
 
@@ -39,7 +40,11 @@ fn nanoseconds_per_event() {
     let start = Instant::now();
     let began = spent(start);
     (0..EVENTS).for_each(|_| watch.feed(event.as_bytes()));
-    println!("{:>30}: {:>5} ns of CPU per event", "passing through", (spent(start) - began).as_nanos() / EVENTS as u128);
+    println!(
+        "{:>30}: {:>5} ns of CPU per event",
+        "passing through",
+        spent(start).saturating_sub(began).as_nanos() / EVENTS as u128
+    );
     for (voice, speaker, event) in [
         ("/api/chat", "openai", event.clone()),
         ("/v1/messages", "openai", event),
@@ -55,7 +60,7 @@ fn nanoseconds_per_event() {
             out.clear();
             translation.feed(event.as_bytes(), now(), &mut out).unwrap();
         }
-        let took = (spent(start) - began).as_nanos() / EVENTS as u128;
+        let took = spent(start).saturating_sub(began).as_nanos() / EVENTS as u128;
         println!("{:>30}: {took:>5} ns of CPU per event", format!("{speaker} {voice}"));
     }
 }
