@@ -30,7 +30,7 @@ impl fmt::Display for Note {
     }
 }
 
-/// Reads a file that [`write`] made. `read` is told its content and whether a checksum vouches for that; files of earlier
+/// Reads a file that [`write()`] made. `read` is told its content and whether a checksum vouches for that; files of earlier
 /// versions have none. What is damaged is set aside, and the file before it takes its place.
 ///
 /// A missing file is `None`, also when one before it is there: its owner wants it forgotten.
