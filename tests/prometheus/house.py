@@ -60,7 +60,7 @@ class House:
 
     def ask(self, path, node=None, body=None):
         """The status of a request, whose answer is read to its end."""
-        headers = {"X-Ollama-Proxy-Node": node} if node else {}
+        headers = {"Content-Type": "application/json"} | ({"X-Ollama-Proxy-Node": node} if node else {})
         request = urllib.request.Request(self.url + path, data=body and body.encode(), headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
