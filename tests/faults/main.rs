@@ -1,7 +1,7 @@
 //! The fault laboratory: everything that can go wrong in a house goes wrong at random, under traffic in all dialects, and the
 //! proxy keeps what it promises.
 //!
-//! `FAULTS_SECONDS` (45) is how long faults come, `FAULTS_SEED` repeats the faults of an earlier run; each run prints its own.
+//! `FAULTS_SECONDS` (45) is how long faults come, `FAULTS_SEED` chooses other faults than the usual ones; each run prints its own.
 //! A seed repeats what is done, not the moment at which the machine gets to it. Needs root, `ip`, `tc` and `nft`, as the
 //! network laboratory does. Logs lie in `target/faults/`.
 #![cfg(target_os = "linux")]
@@ -24,8 +24,7 @@ mod proxy;
 mod sleeper;
 mod traffic;
 
-use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chaos::Chaos;
 use house::{House, SLEEPERS};
@@ -38,6 +37,9 @@ const BETWEEN_LOOKS: u64 = 120;
 const MORE_MEMORY: u64 = 16 * 1024;
 const MORE_DESCRIPTORS: usize = 4;
 
+/// The same faults each time, unless others are asked for: whoever changes something else is not to be surprised by the dice.
+const USUAL_SEED: u64 = 105;
+
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a whole number, not {text:?}")))
@@ -46,7 +48,7 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn whatever_fails_every_request_ends_rightly_and_nothing_is_left_behind() {
     let seconds = number("FAULTS_SECONDS").unwrap_or(45);
-    let seed = number("FAULTS_SEED").unwrap_or_else(|| RandomState::new().hash_one(SystemTime::now()) % 1_000_000);
+    let seed = number("FAULTS_SEED").unwrap_or(USUAL_SEED);
     println!("FAULTS_SEED={seed} FAULTS_SECONDS={seconds}");
     let Some(mut house) = House::start(seed) else { return };
     let at_rest = (house.proxy.descriptors(), house.proxy.memory());
