@@ -183,11 +183,11 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     let providers = cloud(&config, &mut tasks)?;
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), requests, end.clone());
     notifications(&config, &fleet, &mut tasks)?;
-    let open = server::Open::default();
-    let front = Front::new(proxy, dashboard, registry, front_rules(&config, &open), config_error, controller, door);
+    let (open, bounds) = (server::Open::default(), bounds(&config));
+    let rules = front_rules(&config, &open, &bounds);
+    let front = Front::new(proxy, dashboard, registry, rules, config_error, controller, door);
     keep_data(&config, &fleet, workers.as_ref(), snapshot, &journal, &mut tasks);
     renew_certificate(&config, &doors, &mut tasks)?;
-    let bounds = bounds(&config);
     let cut = tokio::select! {
         cut = server::serve_counted(doors, bounds, front, end.clone(), open) => cut,
         failed = first_failure(&mut tasks) => return Err(failed.into()),
@@ -247,9 +247,10 @@ fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Res
     Ok(())
 }
 
-fn front_rules<'a>(config: &'a Config, open: &server::Open) -> front::Rules<'a> {
-    let (open, most) = (open.clone(), config.limits.connections);
-    front::Rules { origins: Origins::new(&config.cors_origins), access: &config.access, open, most_connections: most }
+/// The bound that is shown is the one that holds: the system may allow fewer connections than were asked for.
+fn front_rules<'a>(config: &'a Config, open: &server::Open, bounds: &Bounds) -> front::Rules<'a> {
+    let (open, most_connections) = (open.clone(), bounds.connections);
+    front::Rules { origins: Origins::new(&config.cors_origins), access: &config.access, open, most_connections }
 }
 
 fn keeper_rules(config: &Config, journal: Journal) -> Rules {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::{HostPort, NodeKind, PowerConfig, SleepConfig, WakeConfig};
+use crate::config::HostPort;
 use crate::values::NodeName;
 
 const ONE: ClientId = ClientId::Key(1);
@@ -13,25 +13,9 @@ const OTHER: ClientId = ClientId::Key(2);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn config(number: usize, capacity: Option<u32>) -> NodeConfig {
-    NodeConfig {
-        name: NodeName::new(&format!("node{number}")),
-        hosts: vec![HostPort { host: "127.0.0.1".to_owned(), port: 1 }],
-        path_prefix: String::new(),
-        tls: false,
-        discovered: false,
-        always_on: true,
-        enabled: true,
-        weight: 1.0,
-        capacity,
-        description: String::new(),
-        memory_gb: None,
-        model_ranges: Vec::new(),
-        kind: NodeKind::default(),
-        models: Vec::new(),
-        wake: WakeConfig::default(),
-        sleep: SleepConfig::default(),
-        power: PowerConfig::default(),
-    }
+    let at = HostPort { host: "127.0.0.1".to_owned(), port: 1 };
+    let node = NodeConfig::new(NodeName::new(&format!("node{number}")), at, String::new());
+    NodeConfig { always_on: true, capacity, ..node }
 }
 
 fn of(configs: &[NodeConfig]) -> Scheduler {
