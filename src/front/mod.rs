@@ -128,11 +128,9 @@ impl Front {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
-        if Controller::has(request.uri().path()) {
+        let path = request.uri().path();
+        if Controller::has(path) || (self.0.door.is_some() && cluster::Door::has(path)) {
             return self.internal(request, client).await;
-        }
-        if let Some(door) = self.0.door.as_ref().filter(|_| cluster::Door::has(request.uri().path())) {
-            return door.answer(request, client).await;
         }
         let door = self.door(&request);
         let mut response = match access.admit(door, client, request.headers_mut(), &origin).await {
@@ -241,11 +239,26 @@ impl Front {
         }
     }
 
-    /// Of workers and for workers; never passed on to a node.
+    /// Of workers and for workers; never passed on to a node. They have a key of their own, or are on this machine.
     async fn internal(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
-        match &self.0.controller {
-            Some(controller) => controller.answer(request, client).await,
-            None => refused(Kind::NotFound, "no worker can register here: start this program as `ollama-proxy controller`"),
+        let Shared { access, controller, door, .. } = &*self.0;
+        let door = door.as_ref().filter(|_| cluster::Door::has(request.uri().path()));
+        let has_key = door.map_or_else(|| controller.as_ref().is_none_or(Controller::has_key), cluster::Door::has_key);
+        // Without a key this machine may, and so a page in its browser, whose name was turned to our address, might.
+        if !has_key && let Err(fault) = access.is_at_our_name(request.headers()) {
+            return reply::fault(&fault, Dialect::Native);
+        }
+        let guessed = request.headers().contains_key(header::AUTHORIZATION);
+        let answer = match (door, controller) {
+            (Some(door), _) => door.answer(request, client).await,
+            (None, Some(controller)) => controller.answer(request, client).await,
+            (None, None) => {
+                return refused(Kind::NotFound, "no worker can register here: start this program as `ollama-proxy controller`");
+            }
+        };
+        match access.turned_away(answer.status(), guessed, client).await {
+            Some(slowed) => reply::fault(&slowed, Dialect::Native),
+            None => answer,
         }
     }
 

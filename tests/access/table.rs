@@ -12,7 +12,16 @@ fn each_row_of_the_threat_model_names_a_test_that_there_is() {
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Who")).collect();
     assert!(rows.len() >= 20, "{rows:?}");
     let mut tests = String::new();
-    for folder in ["tests/access", "tests/browser", "tests/providers", "tests/passage"] {
+    for folder in [
+        "tests/access",
+        "tests/browser",
+        "tests/providers",
+        "tests/passage",
+        "tests/tls",
+        "tests/cluster",
+        "tests/worker",
+        "tests/reload",
+    ] {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             tests += &fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
         }

@@ -10,6 +10,7 @@ mod sessions;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 
 use super::cors::{self, Origin};
@@ -253,6 +254,32 @@ impl Access {
     async fn wrong_key(&self, client: SocketAddr) -> Fault {
         self.metrics.refused(Refusal::WrongKey);
         self.failures.one(client.ip()).await
+    }
+
+    /// Whether the name that a request called us by can be ours.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub(super) fn is_at_our_name(&self, headers: &HeaderMap) -> Result<(), Fault> {
+        if self.hosts.know(headers) {
+            return Ok(());
+        }
+        self.metrics.refused(Refusal::Host);
+        Err(strange_name())
+    }
+
+    /// Counts whom the internal routes turned away; whoever `guessed` too often is slowed and told so instead.
+    pub(super) async fn turned_away(&self, status: StatusCode, guessed: bool, client: SocketAddr) -> Option<Fault> {
+        match status {
+            StatusCode::UNAUTHORIZED if guessed => {
+                let fault = self.wrong_key(client).await;
+                return (fault.kind == Kind::Limited).then_some(fault);
+            }
+            StatusCode::UNAUTHORIZED => self.metrics.refused(Refusal::Key),
+            StatusCode::FORBIDDEN => self.metrics.refused(Refusal::Address),
+            _ => {}
+        }
+        None
     }
 
     /// Leave for one more request to Ollama.
