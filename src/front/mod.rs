@@ -94,9 +94,9 @@ impl Front {
         self.0.access.renew(keys);
     }
 
-    fn connections(&self) -> Filled {
+    fn connections(&self) -> (Filled, u64) {
         let (open, most) = &self.0.connections;
-        Filled { bound: "connections", used: open.count(), most: *most }
+        (Filled { bound: "connections", used: open.count(), most: *most }, open.ended())
     }
 
     /// What the pages tell their owner first.
@@ -245,7 +245,8 @@ impl Front {
         let door = door.as_ref().filter(|_| cluster::Door::has(request.uri().path()));
         let has_key = door.map_or_else(|| controller.as_ref().is_none_or(Controller::has_key), cluster::Door::has_key);
         // Without a key this machine may, and so a page in its browser, whose name was turned to our address, might.
-        if !has_key && let Err(fault) = access.is_at_our_name(request.headers()) {
+        let named = if has_key { Ok(()) } else { access.is_at_our_name(request.headers()) };
+        if let Err(fault) = named {
             return reply::fault(&fault, Dialect::Native);
         }
         let guessed = request.headers().contains_key(header::AUTHORIZATION);

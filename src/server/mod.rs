@@ -92,6 +92,11 @@ impl Open {
     pub fn count(&self) -> usize {
         self.0.count()
     }
+
+    /// How many were ended so far because they asked for nothing while every place was taken.
+    pub fn ended(&self) -> u64 {
+        self.0.ended()
+    }
 }
 
 /// As [`serve_counted`], and nobody looks.

@@ -148,6 +148,12 @@ mod tests {
         let limits = Limits::new(&AccessConfig { keys: vec![key.clone()], ..AccessConfig::default() });
         let kids = Caller { id: ClientId::Key(0), key: Some(Arc::new(key)), ..caller("192.168.1.7:1") };
         assert!(limits.enter(&kids).is_ok() && limits.enter(&kids).is_err());
+        let one = KeyRules { rate: None, concurrent: Some(1), ..(**kids.key.as_ref().unwrap()).clone() };
+        let one = Caller { id: ClientId::Key(1), key: Some(Arc::new(one)), ..kids };
+        let runs = limits.enter(&one).unwrap();
+        assert_eq!(limits.enter(&one).unwrap_err().0, Refusal::Concurrency);
+        drop(runs);
+        assert!(limits.enter(&one).is_ok());
         assert!(limits.enter(&caller("192.168.1.7:1")).is_ok());
     }
 }
