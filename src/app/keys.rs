@@ -71,14 +71,14 @@ impl KeyFile {
         match read {
             Ok(keys) => {
                 self.front.renew_keys(&keys);
+                self.error.send_replace(None);
                 if telling {
                     tracing::info!(keys = names(&keys), "the key file was read again; whoever shows another key is refused");
                 }
-                self.error.send_replace(None);
             }
             Err(why) => {
+                self.error.send_replace(Some(why.clone()));
                 tracing::warn!("the key file cannot be used, the keys stay as they were: {why}");
-                self.error.send_replace(Some(why));
             }
         }
     }

@@ -249,7 +249,12 @@ impl Front {
         if let Err(fault) = named {
             return reply::fault(&fault, Dialect::Native);
         }
-        let guessed = request.headers().contains_key(header::AUTHORIZATION);
+        let reason = match request.headers() {
+            headers if headers.contains_key(header::ORIGIN) => Refusal::Origin,
+            headers if has_key && headers.contains_key(header::AUTHORIZATION) => Refusal::WrongKey,
+            _ if has_key => Refusal::Key,
+            _ => Refusal::Address,
+        };
         let answer = match (door, controller) {
             (Some(door), _) => door.answer(request, client).await,
             (None, Some(controller)) => controller.answer(request, client).await,
@@ -257,7 +262,7 @@ impl Front {
                 return refused(Kind::NotFound, "no worker can register here: start this program as `ollama-proxy controller`");
             }
         };
-        match access.turned_away(answer.status(), guessed, client).await {
+        match access.turned_away(answer.status(), reason, client).await {
             Some(slowed) => reply::fault(&slowed, Dialect::Native),
             None => answer,
         }

