@@ -60,7 +60,8 @@ mod tests {
     fn the_file_is_read_anew_and_the_keys_of_the_flags_stay() {
         let text = r#"{"keys": [{"name": "kids", "key": "${KIDS}"}]}"#;
         let place = remote().file("keys.json", text).env("KIDS", "a-key-for-the-kids").flag("admin-key", "the-key-of-the-owner");
-        let source = KeySource::of(&place.flag("api-key-file", "keys.json").config().source).unwrap();
+        let place = place.flag("api-key-file", "keys.json");
+        let source = KeySource::of(&place.config().source).unwrap();
         let names = || source.read().map(|keys| keys.iter().map(|key| key.name.to_string()).collect::<Vec<_>>());
         assert_eq!(names().unwrap(), ["admin", "kids"]);
         std::fs::write(source.file(), r#"{"keys": [{"name": "guest", "key": "another-key-for-guests"}]}"#).unwrap();
