@@ -196,11 +196,16 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     };
     let _ = end.wait_for(|asked| *asked).await;
     tracing::info!(cut, "ended");
-    if let Some(dir) = config.data_dir {
-        save_state(&dir, &fleet, workers).await;
-        records::save(&dir, &journal).await;
-    }
+    save_data(config.data_dir.as_deref(), &fleet, workers, &journal).await;
     Ok(())
+}
+
+/// What was learnt since the last write, at the end.
+async fn save_data(dir: Option<&Path>, fleet: &Fleet, workers: Option<Registry>, journal: &Journal) {
+    if let Some(dir) = dir {
+        save_state(dir, fleet, workers).await;
+        records::save(dir, journal).await;
+    }
 }
 
 fn bounds(config: &Config) -> Bounds {
