@@ -26,6 +26,11 @@ impl Words {
         TEXTS.get(name).map(|texts| texts[self.column])
     }
 
+    /// What the proxy says, in this language where that is known; else as it was said.
+    pub(super) fn said<'a>(&self, text: &'a str) -> &'a str {
+        self.find(&format!("said {text}")).unwrap_or(text)
+    }
+
     /// The text of that name with its places filled in; the name itself when there is no such text.
     pub(super) fn say(&self, name: &str, places: &[(&str, &str)]) -> String {
         let text = self.find(name).unwrap_or(name);
@@ -113,10 +118,24 @@ mod tests {
         assert!(TEXTS.len() > 100, "{}", TEXTS.len());
         for (name, texts) in TEXTS.iter() {
             for text in texts {
-                assert!(!text.is_empty() && !text.contains(['<', '>']), "{name}");
+                assert!(!text.is_empty(), "{name}");
+                // What the proxy says may show a place to fill in.
+                assert!(name.starts_with("said ") || !text.contains(['<', '>']), "{name}");
                 assert_eq!(places(text), places(texts[0]), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn what_the_proxy_says_is_found_by_its_own_words() {
+        use crate::upstream::Trouble;
+        let troubles = [Trouble::Refused(std::time::Duration::ZERO), Trouble::NoAnswer, Trouble::Silent].map(|one| one.to_string());
+        let known: Vec<&str> = TEXTS.keys().filter_map(|name| name.strip_prefix("said ")).collect();
+        for said in troubles.iter().map(String::as_str).chain(known) {
+            assert_eq!(ALL[0].said(said), said);
+            assert!(ALL[1..].iter().all(|words| words.said(said) != said), "{said}");
+        }
+        assert_eq!(ALL[1].said("something else"), "something else");
     }
 
     #[test]
