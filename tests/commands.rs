@@ -301,10 +301,21 @@ fn what_answers_and_is_no_ollama_is_told_at_the_start_with_its_answer() {
 
 #[test]
 fn an_address_of_another_machine_to_listen_on_and_a_proxy_that_is_not_there_are_told_with_the_way_out() {
-    let told = run(&Scratch::new(), &["--host=192.0.2.200", "--port=0", "--data-dir=state", "--ollama-url=http://192.0.2.9:11434"]);
+    let told =
+        run(&Scratch::new(), &["--host=192.0.2.200", "--port=0", "--data-dir=state", "--ollama-url=http://192.0.2.9:11434"]);
     told.with(1, &["192.0.2.200 is no address of this machine", "--host"]);
     let told = run(&Scratch::new(), &["healthcheck", "--host=127.0.0.1", &format!("--port={}", free_port())]);
     told.with(1, &["no proxy answers at http://127.0.0.1", "is it started?"]);
+}
+
+#[test]
+fn the_start_names_each_provider_whose_key_has_arrived_and_not_the_key() {
+    let (node, scratch) = (Node::start(), Scratch::new());
+    let args = ["--openai-api-key=sk-not-to-be-told", "--openai-base-url", &format!("{}/v1", node.url())];
+    let proxy = Proxy::before(&node, &scratch, &args);
+    assert!(proxy.written("provider openai at").contains("openai/…"));
+    proxy.written("page at");
+    assert!(!proxy.written_so_far().contains("provider anthropic") && !proxy.written_so_far().contains("sk-not"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::serve::until_ended;
 use super::working_dir;
 use crate::app::Failure;
-use crate::config::{self, Env, ControllerArgs};
+use crate::config::{self, ControllerArgs, Env};
 
 pub(super) fn run(args: &ControllerArgs, env: &Env) -> Result<(), Failure> {
     until_ended(config::load_controller(args, env, &working_dir()))

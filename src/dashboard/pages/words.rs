@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn what_the_proxy_says_is_found_by_its_own_words() {
         use crate::upstream::Trouble;
-        let troubles = [Trouble::Refused(std::time::Duration::ZERO), Trouble::NoAnswer, Trouble::Silent].map(|one| one.to_string());
+        let troubles =
+            [Trouble::Refused(std::time::Duration::ZERO), Trouble::NoAnswer, Trouble::Silent].map(|one| one.to_string());
         let known: Vec<&str> = TEXTS.keys().filter_map(|name| name.strip_prefix("said ")).collect();
         for said in troubles.iter().map(String::as_str).chain(known) {
             assert_eq!(ALL[0].said(said), said);

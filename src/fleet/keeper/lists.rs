@@ -142,7 +142,11 @@ impl Keeper {
                 }
                 if !self.view.holding.is_known() {
                     let address = self.node.host().to_str().unwrap_or_default();
-                    let what = if matches!(trouble, Trouble::Unfit(_)) { "correct the address" } else { "switch it on once, or correct the address" };
+                    let what = if matches!(trouble, Trouble::Unfit(_)) {
+                        "correct the address"
+                    } else {
+                        "switch it on once, or correct the address"
+                    };
                     tracing::warn!(node = %self.node.name(), address, %trouble, "its model list was never read: {what}");
                 }
                 Err(trouble.to_string())
