@@ -49,7 +49,7 @@ class Readme(unittest.TestCase):
     def test_each_line_of_the_readme_works_in_turn(self):
         self.tried.add("docker build -f docker/Dockerfile -t ollama-proxy .")  # what everything here runs
         self.demo()
-        said, code = self.line("docker run ")
+        said, code = self.line("docker run -d")
         self.assertEqual(code, 0, said)
         eventually("it answers", lambda: get(BASE + "/"))
         eventually("the model is listed", lambda: MODEL in get(BASE + "/api/tags"))
