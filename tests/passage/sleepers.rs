@@ -42,7 +42,7 @@ async fn a_chat_wakes_the_node_waits_and_is_answered() {
 async fn the_route_of_a_model_on_no_list_wakes_nobody_and_says_so() {
     let (mut node, service) = (Node::with_models(&["m"]), Node::start());
     let proxy = Proxy::before(&[&node], &[("wake-url", &service.url())]);
-    proxy.until("/api/tags", "\"m").await;
+    proxy.until("/nodes", "\"models\":[\"m\"").await;
     node.sleep().await;
     assert_eq!(ask(proxy.address, "POST /nodes/node1/refresh", &[], "").await.status(), 502);
     let wrong = get(proxy.address, "/route?model=n").await.json();

@@ -122,9 +122,11 @@ fn a_folder_in_the_place_of_the_node_file_is_told() {
 
 #[test]
 fn a_node_file_that_ends_too_early_is_told_from_one_with_a_slip() {
-    for (text, hint) in
-        [("{\"nodes\": [", "a closing bracket or quote is missing"), (" ", "it is empty"), ("{\"nodes\": [],}", "trailing comma")]
-    {
+    for (text, hint) in [
+        ("{\"nodes\": [", "a closing bracket or quote is missing"),
+        (" ", "it is empty"),
+        ("{\"nodes\": [],}", "line 1 column 14"),
+    ] {
         let faults = Place::new().file("node_config.json", text).faults();
         assert!(faults.contains("node_config.json: no valid JSON") && faults.contains(hint), "{text}: {faults}");
     }
