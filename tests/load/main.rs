@@ -12,9 +12,9 @@ mod rig;
 
 use std::time::Duration;
 
-use client::{Slow, ask, slow_stream, sum};
+use client::{Slow, ask, open_stream, slow_stream, sum};
 use ollama_proxy::simulator::Settings;
-use rig::{Node, Proxy, Scratch};
+use rig::{Node, Proxy, Scratch, program};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -23,6 +23,8 @@ use tokio::time::{Instant, interval, sleep};
 const STREAMS: usize = 1000;
 /// Of the proxy, for one stream that waits for its next word.
 const KIB_PER_STREAM: u64 = 40;
+/// The same for one that is translated on its way.
+const KIB_PER_TRANSLATED: u64 = 320;
 /// Clients that only stand there.
 const STANDING: usize = 2000;
 
@@ -81,6 +83,44 @@ async fn a_thousand_slow_streams_take_little_memory_each_and_none_starves() {
     assert!(each <= KIB_PER_STREAM, "{each} KiB for each stream");
     assert!(slowest < Duration::from_secs(20), "a stream starved for {slowest:?}");
     until_at_rest(&proxy).await;
+}
+
+/// The proxy with the simulated server in the place of OpenAI, of Anthropic, and of a node of kind openai.
+fn in_between(node: &Node, scratch: &Scratch) -> Proxy {
+    let file = format!(r#"{{"nodes":[{{"name":"studio","kind":"openai","hosts":["{}/v1"]}}]}}"#, node.url());
+    std::fs::write(scratch.path().join("node_config.json"), file).unwrap();
+    let mut command = program(scratch);
+    let data = scratch.join("data");
+    command.args(["--host", "127.0.0.1", "--port", "0", "--data-dir", &data, "--max-connections", "2048"]);
+    command.env("OPENAI_API_KEY", "no-secret").env("OPENAI_BASE_URL", format!("{}/v1", node.url()));
+    command.env("ANTHROPIC_API_KEY", "no-secret").env("ANTHROPIC_BASE_URL", node.url());
+    Proxy::from(command)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_translated_streams_take_little_memory_each() {
+    let settings = Settings { token_gap: Duration::from_millis(300), tokens: 4000, ..quick() };
+    for (path, model) in
+        [("/v1/chat/completions", "llama3.2:3b"), ("/api/chat", "llama3.2:3b"), ("/v1/chat/completions", "openai/llama3.2:3b"), ("/api/chat", "openai/llama3.2:3b"), ("/v1/chat/completions", "anthropic/llama3.2:3b")]
+    {
+        // A process of its own for each: what one way has freed would hide what the next takes.
+        let (node, scratch) = (Node::with(settings.clone()), Scratch::new());
+        let proxy = in_between(&node, &scratch);
+        proxy.until("/api/tags", "openai/llama3.2:3b");
+        let before = resident_kib(&proxy);
+        let mut opening = JoinSet::new();
+        for _ in 0..STREAMS {
+            opening.spawn(open_stream(proxy.address, path, model));
+            sleep(Duration::from_millis(1)).await;
+        }
+        let open = opening.join_all().await;
+        let during = resident_kib(&proxy);
+        let each = during.saturating_sub(before) / u64::try_from(open.len()).unwrap();
+        println!("{STREAMS} streams of {model} by {path}: {each} KiB each ({before} → {during} KiB)");
+        assert!(each <= KIB_PER_TRANSLATED, "{each} KiB for each stream of {model} by {path}");
+        drop(open);
+        until_at_rest(&proxy).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
