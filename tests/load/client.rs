@@ -60,7 +60,8 @@ pub async fn slow_stream(address: SocketAddr, begun: UnboundedSender<()>) -> Slo
 /// Opens a stream, reads until its first words are here, and hands the connection on as it stands.
 pub async fn open_stream(address: SocketAddr, path: &str, model: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Why?"}}],"max_tokens":4000,"stream":true}}"#);
+    let body =
+        format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Why?"}}],"max_tokens":4000,"stream":true}}"#);
     stream.write_all(request_to(path, &body).as_bytes()).await.unwrap();
     let (mut read, mut piece) = (Vec::new(), [0; 2048]);
     while !read.windows(5).any(|word| word == b"token") {
