@@ -96,7 +96,9 @@ impl Proxy {
         others: Vec<String>,
         trace: &mut Trace,
     ) -> Result<Response<Body>, Fault> {
-        let body = classify::decoded(first.head.uri.path(), &first.head.headers, first.bytes);
+        let form = classify::is_form(&first.head.method, first.head.uri.path(), &first.head.headers);
+        let plain = || classify::decoded(first.head.uri.path(), &first.head.headers, first.bytes);
+        let body = if form { Some(first.bytes.clone()) } else { plain() };
         // What streams through is gone with the first attempt.
         let Some(body) = body.filter(|_| matches!(first.payload, Payload::Buffered(_))) else {
             return self.answer_one(first, None, trace).await;
@@ -110,7 +112,7 @@ impl Proxy {
             Step::LeadsOn(fault) => fault,
         };
         for (number, model) in others.into_iter().enumerate() {
-            let Some(bytes) = put_to(&head, &body, &model) else { break };
+            let Some(bytes) = put_to(&head, &body, form, &model) else { break };
             tracing::info!(asked, model, why = %failed, "another model stands in");
             let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
             trace.stands_in(&ask);
@@ -149,8 +151,8 @@ impl Proxy {
 }
 
 /// The body with another model in it: JSON, or a form that was read whole.
-fn put_to(head: &Parts, body: &Bytes, model: &str) -> Option<Bytes> {
-    if !classify::is_form(&head.method, head.uri.path(), &head.headers) {
+fn put_to(head: &Parts, body: &Bytes, form: bool, model: &str) -> Option<Bytes> {
+    if !form {
         return translate::with_model(body, model).ok().map(Bytes::from);
     }
     let (_, at) = classify::form_model(&head.headers, body)?;
