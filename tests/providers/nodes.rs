@@ -244,6 +244,8 @@ async fn it_is_woken_and_waited_for_until_it_has_loaded_and_nothing_is_preloaded
     let mut client = Wire::connect(proxy.address).await;
     client.say(client::request("POST /api/chat", &[], r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#)).await;
     service.next().await.answer("200 OK", &[], "ok").await;
+    // Its own connect is given up: what the kernel sends of it once more would find the node awake too.
+    proxy.until("/nodes", "\"held\":1").await;
     node.wake();
     // As llama.cpp answers while it loads: nothing else is asked of it as long as it does.
     for _ in 0..3 {
