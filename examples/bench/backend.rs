@@ -2,7 +2,7 @@
 //! the way to it.
 //!
 //! `x-bench-stream: CHUNKS GAP` (microseconds) makes an answer a stream; each line of it tells in nanoseconds since 1970 when
-//! it was written. `x-bench-bytes: N` makes it a body of N bytes.
+//! it was written. On OpenAI's route for chats it is a stream of OpenAI's events. `x-bench-bytes: N` makes it a body of N bytes.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +26,11 @@ const SHOW: &str = r#"{"details":{"family":"llama","parameter_size":"3.2B"},"mod
 /// The one that is asked for: a sleeper is not woken for what it does not list.
 const MODEL: &str = r#"{"name":"llama3.2:3b","model":"llama3.2:3b","modified_at":"2026-11-01T10:00:00Z","size":2019393189,"digest":"a80c4f17acd55265feec403c7aef86be0c25983ab279d83f3bcd3abbcb5b8b72","details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"3.2B","quantization_level":"Q4_K_M"}}"#;
 const LAST: &str = r#"{"model":"llama3.2:3b","created_at":"0","response":"","done":true,"done_reason":"stop","prompt_eval_count":26,"eval_count":999}"#;
+
+/// Where OpenAI's dialect is spoken.
+const CHATS: &str = "/v1/chat/completions";
+const EVENT: &str = "data: {\"id\":\"chatcmpl-9\",\"object\":\"chat.completion.chunk\",\"created\":1795188647,\"model\":\"llama3.2:3b\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"},\"finish_reason\":null}]}\n\n";
+const LAST_EVENT: &str = "data: {\"id\":\"chatcmpl-9\",\"object\":\"chat.completion.chunk\",\"created\":1795188647,\"model\":\"llama3.2:3b\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 
 /// Serves until its process is ended.
 pub async fn serve(listener: TcpListener) -> anyhow::Result<()> {
@@ -59,7 +64,11 @@ async fn connection(mut stream: TcpStream, list: &str) -> anyhow::Result<()> {
         if let Some(order) = head.value("x-bench-stream") {
             let mut numbers = order.split(' ').filter_map(|number| number.parse().ok());
             let (chunks, gap) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-            answer_in_chunks(&mut stream, chunks, Duration::from_micros(gap)).await?;
+            if head.second_word() == CHATS {
+                answer_in_events(&mut stream, chunks).await?;
+            } else {
+                answer_in_chunks(&mut stream, chunks, Duration::from_micros(gap)).await?;
+            }
         } else if let Some(bytes) = head.value("x-bench-bytes") {
             answer_much(&mut stream, bytes.parse()?).await?;
         } else {
@@ -77,6 +86,7 @@ async fn answer_whole(stream: &mut TcpStream, head: &Head, list: &str) -> anyhow
         "/api/version" => VERSION,
         "/api/show" => SHOW,
         "/api/ps" => r#"{"models":[]}"#,
+        "/v1/models" => r#"{"object":"list","data":[{"id":"llama3.2:3b","object":"model","created":1795188647}]}"#,
         path if path.starts_with("/api/blobs/") => "",
         _ => SMALL,
     };
@@ -102,6 +112,23 @@ async fn answer_in_chunks(stream: &mut TcpStream, chunks: u64, gap: Duration) ->
         }
     }
     chunk(&mut text, &format!("{LAST}\n"));
+    text.push_str("0\r\n\r\n");
+    Ok(stream.write_all(text.as_bytes()).await?)
+}
+
+/// As fast as they are taken.
+async fn answer_in_events(stream: &mut TcpStream, events: u64) -> anyhow::Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+    let mut text = String::new();
+    for number in 0..events.saturating_sub(2) {
+        chunk(&mut text, EVENT);
+        if number % BURST == BURST - 1 {
+            stream.write_all(text.as_bytes()).await?;
+            text.clear();
+        }
+    }
+    chunk(&mut text, LAST_EVENT);
+    chunk(&mut text, "data: [DONE]\n\n");
     text.push_str("0\r\n\r\n");
     Ok(stream.write_all(text.as_bytes()).await?)
 }

@@ -154,10 +154,16 @@ impl Kitchen {
     /// Our program in front of one node, with a state of its own and none of this machine's settings. Its packets, should
     /// there be any, stay on loopback.
     pub fn ours_before(&self, at: SocketAddr, upstream: SocketAddr, name: &str) -> Command {
+        let mut command = self.ours_alone(at, name);
+        command.args(["--ollama-url", &format!("http://{upstream}"), "--wake-broadcast", "127.0.0.1"]);
+        command
+    }
+
+    /// The same without a node yet.
+    pub fn ours_alone(&self, at: SocketAddr, name: &str) -> Command {
         let mut command = Command::new(&self.ours);
         command.env_clear().current_dir(&self.dir);
-        command.args(["--host", "127.0.0.1", "--port", &at.port().to_string(), "--ollama-url", &format!("http://{upstream}")]);
-        command.args(["--wake-broadcast", "127.0.0.1", "--max-connections", "12000"]);
+        command.args(["--host", "127.0.0.1", "--port", &at.port().to_string(), "--max-connections", "12000"]);
         // What an earlier run left there would be believed.
         let state = self.dir.join(format!("state-{name}"));
         let _ = fs::remove_dir_all(&state);

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::config::Fallback;
 use crate::config::document::Document;
+use crate::values::ModelKey;
 
 /// For a model those that are asked instead of it, in this order.
 pub type StandIns = Vec<(String, Vec<String>)>;
@@ -27,14 +28,20 @@ pub(super) fn read<'a>(document: &mut Document<'a>, at: &'a RawValue) -> (Fallba
     if !at.get().starts_with('{') {
         return (document.parsed(at, "fallback", word).unwrap_or_default(), Vec::new());
     }
-    let mut all = Vec::new();
+    let mut all: StandIns = Vec::new();
     for (model, at) in document.members(at, "`fallback`") {
-        let mut others = Vec::new();
+        // As requests are looked up: `llama3`, `Llama3:latest` and `library/llama3` are one model.
+        let same = |other: &String| ModelKey::of(other) == ModelKey::of(&model);
+        if all.iter().any(|(before, _)| same(before)) {
+            document
+                .fault(at, &format!("`fallback` has {model} twice, perhaps in two spellings: put all its stand-ins in one list"));
+        }
+        let mut others: Vec<String> = Vec::new();
         for at in document.one_or_list(at, "models in `fallback`") {
             let Some(other) = document.text(at, "fallback") else { continue };
             if other.is_empty() || model.trim().is_empty() {
                 document.fault(at, "`fallback` needs names of models, such as {\"llama3:70b\": [\"llama3:8b\"]}");
-            } else if other == model || others.contains(&other) {
+            } else if same(&other) || others.iter().any(|before| ModelKey::of(before) == ModelKey::of(&other)) {
                 document.fault(at, "a model stands in for itself, or is named twice: remove it");
             } else {
                 others.push(other);

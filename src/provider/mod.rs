@@ -13,6 +13,7 @@ mod thoughts;
 
 pub use call::{Answer, AnswerBody, Call, NoClient, broke_off};
 pub use guard::KeyGuard;
+pub use refusals::Refusals;
 
 /// The address of OpenAI itself: others that speak its dialect know less.
 const OPENAI: &str = "://api.openai.com";
@@ -30,7 +31,7 @@ struct Shared {
     config: ProviderConfig,
     client: reqwest::Client,
     lists: lists::Lists,
-    refusals: refusals::Refusals,
+    refusals: Refusals,
     thoughts: thoughts::Kept,
 }
 
@@ -59,7 +60,7 @@ impl Providers {
                 config: config.clone(),
                 client: client.clone(),
                 lists,
-                refusals: refusals::Refusals::default(),
+                refusals: Refusals::default(),
                 thoughts: thoughts::Kept::default(),
             }))
         };

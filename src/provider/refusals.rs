@@ -1,4 +1,5 @@
-//! Parameters that models turned out not to take, so that each is refused once and not with every request.
+//! Parameters that models turned out not to take, so that each is refused once and not with every request: models of
+//! providers, and of servers at home that speak OpenAI's dialect.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,16 +7,18 @@ use std::sync::{Mutex, PoisonError};
 /// Models; beyond them everything is learnt anew.
 const MOST: usize = 256;
 
-/// Of one provider.
+/// Of one provider, or of the nodes, whose models go by both names.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<HashMap<String, Vec<&'static str>>>);
+pub struct Refusals(Mutex<HashMap<String, Vec<&'static str>>>);
 
 impl Refusals {
-    pub(super) fn of(&self, model: &str) -> Vec<&'static str> {
+    /// What a model does not take.
+    pub fn of(&self, model: &str) -> Vec<&'static str> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned().unwrap_or_default()
     }
 
-    pub(super) fn learn(&self, model: &str, key: &'static str) {
+    /// It does not take this either.
+    pub fn learn(&self, model: &str, key: &'static str) {
         let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if models.len() >= MOST && !models.contains_key(model) {
             models.clear();

@@ -31,7 +31,7 @@ const EVENTS: &str = "text/event-stream";
 const V1_JSON: &str = "application/json";
 
 /// A request is sent again without what its model does not take at most so often: each refusal names one thing.
-const MOST_REFUSALS: usize = 3;
+pub(super) const MOST_REFUSALS: usize = 3;
 
 /// A request for a model in the cloud.
 pub(super) struct Errand<'a> {

@@ -50,7 +50,7 @@ use crate::classify::{self, Ask, Class, Mutation};
 use crate::config::{FallbackWait, Limits, Timeouts, WakeRules};
 use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, headers, reply};
-use crate::provider::Providers;
+use crate::provider::{Providers, Refusals};
 use crate::schedule::{Lease, Scheduler};
 use crate::values::{Dialect, Fault, Kind, Retry, Whose};
 pub use account::Trace;
@@ -78,6 +78,8 @@ struct Shared {
     blobs: Blobs,
     held: Arc<Semaphore>,
     wakes: WakeBudget,
+    /// By models of nodes that speak OpenAI's dialect.
+    refusals: Refusals,
     via: HeaderValue,
     end: watch::Receiver<bool>,
 }
@@ -139,8 +141,8 @@ impl Proxy {
         let held = Arc::new(Semaphore::new(settings.limits.held));
         let via =
             HeaderValue::from_str(&format!("1.1 {}", settings.instance)).unwrap_or(HeaderValue::from_static("1.1 ollama-proxy"));
-        let (blobs, wakes) = (Blobs::default(), WakeBudget::new(settings.wakes_per_hour));
-        Self(Arc::new(Shared { fleet, scheduler, settings, metrics, budget, blobs, held, wakes, via, end }))
+        let (blobs, wakes, refusals) = (Blobs::default(), WakeBudget::new(settings.wakes_per_hour), Refusals::default());
+        Self(Arc::new(Shared { fleet, scheduler, settings, metrics, budget, blobs, held, wakes, refusals, via, end }))
     }
 
     /// The nodes.

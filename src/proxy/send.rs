@@ -12,6 +12,7 @@ use hyper::{Response, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::admit::Permission;
+use super::cloud::MOST_REFUSALS;
 use super::failover::Ending;
 use super::intake::Passing;
 use super::relay::{Relay, Tail, form_of};
@@ -110,12 +111,19 @@ pub(super) struct Beginning {
     head: hyper::http::response::Parts,
     first: Option<Frame<Bytes>>,
     rest: Source,
+    /// The parameter that it refuses, where the request can do without.
+    refused: Option<&'static str>,
 }
 
 impl Beginning {
     /// With what came first of its body; nothing for an empty one.
     pub(super) fn of(head: hyper::http::response::Parts, first: Option<Bytes>, rest: Source) -> Self {
-        Self { head, first: first.map(Frame::data), rest }
+        Self { head, first: first.map(Frame::data), rest, refused: None }
+    }
+
+    /// As a refusal of a parameter, if it is one.
+    pub(super) fn about(self, refused: Option<&'static str>) -> Self {
+        Self { refused, ..self }
     }
 }
 
@@ -159,20 +167,20 @@ impl Proxy {
             return Err((fault.into(), lease));
         }
         // What cannot be said to this node wakes nobody.
-        let wording = match self.wording(node, job, trace) {
+        let mut wording = match self.wording(node, job, trace) {
             Ok(wording) => wording,
             Err(fault) => return Err((fault.into(), lease)),
         };
         let in_flight = node.enter();
-        let said = Saying { job, wording: wording.as_ref() };
-        let Try { peer, began, begun } = match self.try_once(node, permission, &mut lease, said, trace).await {
+        let tried = self.try_in_words(node, permission, &mut lease, job, &mut wording, trace).await;
+        let Try { peer, began, begun } = match tried {
             Ok(tried) => tried,
             Err(fault) => {
                 count_unreached(node, &fault);
                 return Err((fault.into(), lease));
             }
         };
-        let Beginning { head, first, rest } = match begun {
+        let Beginning { head, first, rest, .. } = match begun {
             Ok(beginning) => beginning,
             Err(ended) => return Err((unanswered(node, job, ended, began), lease)),
         };
@@ -189,6 +197,29 @@ impl Proxy {
             Box::pin(node.mutated()).await;
         }
         Ok(Begun { head, first, rest, in_flight, lease: Some(lease) })
+    }
+
+    /// Once, and again without what the node's model turns out not to take: each refusal names one thing.
+    async fn try_in_words(
+        &self,
+        node: &Node,
+        permission: Permission,
+        lease: &mut Lease,
+        job: &Job<'_>,
+        wording: &mut Option<Wording>,
+        trace: &mut Trace,
+    ) -> Result<Try, Fault> {
+        let mut refusals = 0;
+        loop {
+            let said = Saying { job, wording: wording.as_ref() };
+            let tried = self.try_once(node, permission, lease, said, trace).await?;
+            let refused = tried.begun.as_ref().ok().and_then(|begun| begun.refused).filter(|_| refusals < MOST_REFUSALS);
+            let again = refused.zip(wording.as_mut()).is_some_and(|(key, wording)| self.without_refused(wording, key));
+            if !again {
+                return Ok(tried);
+            }
+            refusals += 1;
+        }
     }
 
     /// Over a connection at rest if there is one and the request may be repeated, else over a fresh one.
@@ -233,7 +264,7 @@ impl Proxy {
             if first.is_none() && head.status.is_success() && form_of(&job.ask, &head) != Form::Whole {
                 return Err(Trouble::Broken("its stream ended before it began".to_owned()));
             }
-            Ok(Beginning { head, first, rest: Source::Plain(rest) })
+            Ok(Beginning { head, first, rest: Source::Plain(rest), refused: None })
         });
         if let Class::Metadata(_) = job.ask.class {
             let limit = self.metadata_limit(&job.ask.class);

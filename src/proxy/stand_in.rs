@@ -96,8 +96,10 @@ impl Proxy {
         others: Vec<String>,
         trace: &mut Trace,
     ) -> Result<Response<Body>, Fault> {
-        let body = classify::decoded(first.head.uri.path(), &first.head.headers, first.bytes);
-        // A form cannot be put to another model.
+        let form = classify::is_form(&first.head.method, first.head.uri.path(), &first.head.headers);
+        let plain = || classify::decoded(first.head.uri.path(), &first.head.headers, first.bytes);
+        let body = if form { Some(first.bytes.clone()) } else { plain() };
+        // What streams through is gone with the first attempt.
         let Some(body) = body.filter(|_| matches!(first.payload, Payload::Buffered(_))) else {
             return self.answer_one(first, None, trace).await;
         };
@@ -110,7 +112,7 @@ impl Proxy {
             Step::LeadsOn(fault) => fault,
         };
         for (number, model) in others.into_iter().enumerate() {
-            let Ok(bytes) = translate::with_model(&body, &model).map(Bytes::from) else { break };
+            let Some(bytes) = put_to(&head, &body, form, &model) else { break };
             tracing::info!(asked, model, why = %failed, "another model stands in");
             let ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
             trace.stands_in(&ask);
@@ -146,6 +148,15 @@ impl Proxy {
             view.means.any() && !matches!(view.power, Power::WakeFailed { .. })
         })
     }
+}
+
+/// The body with another model in it: JSON, or a form that was read whole.
+fn put_to(head: &Parts, body: &Bytes, form: bool, model: &str) -> Option<Bytes> {
+    if !form {
+        return translate::with_model(body, model).ok().map(Bytes::from);
+    }
+    let (_, at) = classify::form_model(&head.headers, body)?;
+    Some([&body[..at.start], model.as_bytes(), &body[at.end..]].concat().into())
 }
 
 /// How asking for one model ended.

@@ -49,6 +49,8 @@ pub(super) struct Reading {
     began: Instant,
     /// What the node could not be told.
     dropped: Vec<String>,
+    /// The node and its model, by which their refusals are remembered.
+    whose: String,
 }
 
 /// What the client said.
@@ -94,6 +96,7 @@ impl Proxy {
             }));
         }
         let body = body.ok_or_else(|| Fault::client(Kind::BadRequest, "the request body cannot be read"))?;
+        let whose = format!("{}/{model}", node.name());
         let reading = |said, dropped| Reading {
             said,
             tongue,
@@ -101,11 +104,29 @@ impl Proxy {
             node: format!("node {}", node.name()),
             began: trace.started(),
             dropped,
+            whose: whose.clone(),
         };
         match voice {
-            Some(voice) => talk(voice, &body, model, tongue, reading, trace).map(Some),
+            Some(voice) => {
+                let mut wording = talk(voice, &body, model, tongue, reading, trace)?;
+                for key in wording.reading.as_ref().map(|reading| self.0.refusals.of(&reading.whose)).unwrap_or_default() {
+                    wording.leave_out(key);
+                }
+                Ok(Some(wording))
+            }
             None => embed(job.ask.route, &body, &model, reading, trace).map(Some),
         }
+    }
+
+    /// Has the wording leave out what the node has just refused, and from now on at once: clients of other dialects cannot
+    /// know it. Says whether the node may be asked again.
+    pub(super) fn without_refused(&self, wording: &mut Wording, key: &'static str) -> bool {
+        let spared = wording.leave_out(key);
+        if let Some(reading) = wording.reading.as_ref().filter(|_| spared) {
+            tracing::info!(model = reading.whose, parameter = key, "the model does not take it; asked again without");
+            self.0.refusals.learn(&reading.whose, key);
+        }
+        spared
     }
 }
 
@@ -162,6 +183,14 @@ impl Wording {
         Self { method: Method::GET, path: Some("/health"), body: Bytes::new(), reading: Some(reading) }
     }
 
+    /// Says the same without a parameter, if that is in it.
+    fn leave_out(&mut self, key: &str) -> bool {
+        let (Some(reading), Some(less)) = (&mut self.reading, translate::without(&self.body, key)) else { return false };
+        self.body = less.body.into();
+        reading.dropped.extend(less.dropped.then(|| key.to_owned()));
+        true
+    }
+
     /// Whether a header of the client's holds for these words too.
     pub(super) fn leaves(&self, name: &HeaderName) -> bool {
         // What is read here may not be compressed, and is JSON both ways.
@@ -178,7 +207,9 @@ impl Reading {
         let greets = status.is_client_error() && matches!(self.said, Said::Nothing(_) | Said::NothingToEmbed(_));
         if !status.is_success() && !greets {
             let body = whole(rest, LONGEST_ERROR).await.unwrap_or_default();
-            return Ok(self.refused(head, &body));
+            let talks = matches!(self.said, Said::Talk { .. });
+            let refused = translate::refused_parameter(&body).filter(|_| talks && status == StatusCode::BAD_REQUEST);
+            return Ok(self.refused(head, &body).about(refused));
         }
         let (native, now) = (reply::JSON, now(self.began));
         let written = match &self.said {

@@ -13,7 +13,11 @@ const STREAMED: &str = r#"{"model":"llama3.2:3b","prompt":"Why?"}"#;
 const WHOLE: &str = r#"{"model":"llama3.2:3b","prompt":"Why?","stream":false}"#;
 
 fn request(body: &str) -> String {
-    format!("POST /api/generate HTTP/1.1\r\nHost: load\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    request_to("/api/generate", body)
+}
+
+fn request_to(path: &str, body: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: load\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 /// What came of a slow stream.
@@ -51,6 +55,22 @@ pub async fn slow_stream(address: SocketAddr, begun: UnboundedSender<()>) -> Slo
     }
     assert!(slow.last.contains("\"done\":true"), "a stream ended with {:?}", slow.last);
     slow
+}
+
+/// Opens a stream, reads until its first words are here, and hands the connection on as it stands.
+pub async fn open_stream(address: SocketAddr, path: &str, model: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let body =
+        format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Why?"}}],"max_tokens":4000,"stream":true}}"#);
+    stream.write_all(request_to(path, &body).as_bytes()).await.unwrap();
+    let (mut read, mut piece) = (Vec::new(), [0; 2048]);
+    while !read.windows(5).any(|word| word == b"token") {
+        let count = stream.read(&mut piece).await.unwrap();
+        assert!(count > 0, "a stream ended with {:?}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&piece[..count]);
+    }
+    assert!(read.starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&read));
+    stream
 }
 
 /// One whole answer on a connection of its own; its status.

@@ -10,19 +10,28 @@ mod client;
 #[path = "../shared/program.rs"]
 mod rig;
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Slow, ask, slow_stream, sum};
+use client::{Slow, ask, open_stream, slow_stream, sum};
 use ollama_proxy::simulator::Settings;
-use rig::{Node, Proxy, Scratch};
+use rig::{Node, Proxy, Scratch, program};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
 const STREAMS: usize = 1000;
 /// Of the proxy, for one stream that waits for its next word.
 const KIB_PER_STREAM: u64 = 40;
+/// The same for one that is translated on its way from a node.
+const KIB_PER_TRANSLATED: u64 = 32;
+/// From a cloud provider: its connection is reqwest's, whose hyper keeps three buffers of 8 KiB more.
+const KIB_PER_CLOUD: u64 = 40;
+/// Streams that begin at the same time, where what stands is measured.
+const BEGINNING: usize = 16;
 /// Clients that only stand there.
 const STANDING: usize = 2000;
 
@@ -32,8 +41,12 @@ fn quick() -> Settings {
 }
 
 fn resident_kib(proxy: &Proxy) -> u64 {
+    memory_kib(proxy, "VmRSS:")
+}
+
+fn memory_kib(proxy: &Proxy, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
@@ -81,6 +94,60 @@ async fn a_thousand_slow_streams_take_little_memory_each_and_none_starves() {
     assert!(each <= KIB_PER_STREAM, "{each} KiB for each stream");
     assert!(slowest < Duration::from_secs(20), "a stream starved for {slowest:?}");
     until_at_rest(&proxy).await;
+}
+
+/// The proxy with the simulated server as a node of kind openai, or in the place of OpenAI and of Anthropic.
+fn in_between(node: &Node, scratch: &Scratch, cloud: bool) -> Proxy {
+    let mut command = program(scratch);
+    let data = scratch.join("data");
+    command.args(["--host", "127.0.0.1", "--port", "0", "--data-dir", &data, "--max-connections", "2048"]);
+    if cloud {
+        command.env("OPENAI_API_KEY", "no-secret").env("OPENAI_BASE_URL", format!("{}/v1", node.url()));
+        command.env("ANTHROPIC_API_KEY", "no-secret").env("ANTHROPIC_BASE_URL", node.url());
+    } else {
+        let file = format!(r#"{{"nodes":[{{"name":"studio","kind":"openai","hosts":["{}/v1"]}}]}}"#, node.url());
+        std::fs::write(scratch.path().join("node_config.json"), file).unwrap();
+    }
+    Proxy::from(command)
+}
+
+/// So many streams, a few of them beginning at a time: what only a beginning needs is not the stream's.
+async fn standing_streams(address: SocketAddr, path: &'static str, model: &'static str, count: usize) -> Vec<TcpStream> {
+    let beginning = Arc::new(Semaphore::new(BEGINNING));
+    let mut opening = JoinSet::new();
+    for _ in 0..count {
+        let turn = beginning.clone();
+        opening.spawn(async move {
+            let _turn = turn.acquire().await.unwrap();
+            open_stream(address, path, model).await
+        });
+    }
+    opening.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_translated_streams_take_little_memory_each() {
+    let settings = Settings { token_gap: Duration::from_millis(500), tokens: 4000, ..quick() };
+    for (cloud, path, model, most) in [
+        (false, "/api/chat", "llama3.2:3b", KIB_PER_TRANSLATED),
+        (false, "/v1/messages", "llama3.2:3b", KIB_PER_TRANSLATED),
+        (true, "/api/chat", "openai/llama3.2:3b", KIB_PER_CLOUD),
+        (true, "/v1/chat/completions", "anthropic/llama3.2:3b", KIB_PER_CLOUD),
+    ] {
+        // A process of its own for each: what one way has freed would hide what the next takes.
+        let (node, scratch) = (Node::with(settings.clone()), Scratch::new());
+        let proxy = in_between(&node, &scratch, cloud);
+        proxy.until("/api/tags", model);
+        let first = standing_streams(proxy.address, path, model, 10).await;
+        let before = memory_kib(&proxy, "RssAnon:");
+        let open = standing_streams(proxy.address, path, model, STREAMS).await;
+        let during = memory_kib(&proxy, "RssAnon:");
+        let each = during.saturating_sub(before) / u64::try_from(STREAMS).unwrap();
+        println!("{STREAMS} streams of {model} by {path}: {each} KiB each ({before} → {during} KiB)");
+        assert!(each <= most, "{each} KiB for each stream of {model} by {path}");
+        drop((first, open));
+        until_at_rest(&proxy).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

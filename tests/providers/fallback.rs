@@ -44,6 +44,36 @@ async fn when_the_node_is_gone_the_next_model_answers_in_every_dialect() {
 }
 
 #[tokio::test]
+async fn a_model_has_its_stand_ins_in_every_spelling_of_its_name() {
+    let file = r#""fallback":{"library/Llama3.2:3b ":["openai/gpt-4o-mini"]}"#;
+    let (mut rig, _file) = rig(file, &[("FALLBACK_WAIT", "1s")]).await;
+    rig.node.close().await;
+    for model in [LOCAL, " LLAMA3.2:3B", "library/llama3.2:3b", "registry.ollama.ai/library/llama3.2:3b"] {
+        let mut body = chat(false);
+        body["model"] = model.into();
+        let answer = rig.post("/api/chat", &body).await;
+        assert_eq!(served_by(&answer), (200, Some("openai")), "{model:?}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_form_is_put_to_the_model_that_stands_in_and_keeps_its_file() {
+    let file = r#""nodes":[{"name":"node1","models":["whisper-large-v3"]}],"fallback":{"whisper-large-v3":["openai/whisper-1"]}"#;
+    let (mut rig, _file) = rig(file, &[("FALLBACK_WAIT", "1s")]).await;
+    rig.node.close().await;
+    let part = |head: &str, value: &str| format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n");
+    let form = |model: &str| {
+        let file = part("name=\"file\"; filename=\"a.wav\"", "RIFF whisper-large-v3");
+        format!("{file}{}--b--\r\n", part("name=\"model\"", model))
+    };
+    let headers = [("Content-Type", "multipart/form-data; boundary=b")];
+    let answer = client::ask(rig.address, "POST /v1/audio/transcriptions", &headers, form("whisper-large-v3")).await;
+    assert_eq!(served_by(&answer), (200, Some("openai")), "{}", answer.text());
+    let heard = rig.openai.heard().into_iter().find(|heard| heard.asked.ends_with("/audio/transcriptions")).unwrap();
+    assert_eq!(String::from_utf8_lossy(&heard.raw), form("whisper-1"));
+}
+
+#[tokio::test]
 async fn nothing_stands_in_without_a_wait_nor_for_a_client_that_names_its_node() {
     let (first, _first_file) = rig(CHAIN, &[]).await;
     let (second, _second_file) = rig(CHAIN, &[("FALLBACK_WAIT", "20s")]).await;

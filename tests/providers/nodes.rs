@@ -163,6 +163,35 @@ async fn its_errors_are_told_in_the_clients_dialect() {
 }
 
 #[tokio::test]
+async fn what_its_model_does_not_take_is_left_out_and_not_sent_a_second_time() {
+    let house = House::start().await;
+    let options = json!({ "num_predict": 64, "temperature": 0.2, "top_p": 0.9, "seed": 3 });
+    let messages = json!([{ "role": "user", "content": "Hi" }]);
+    let native = json!({ "model": "o4-mini", "messages": messages, "options": options });
+    for (path, tries, body) in [
+        ("/api/chat", 4, native.clone()),
+        ("/api/chat", 5, native),
+        // Another dialect asks for the same model.
+        ("/v1/messages", 6, json!({ "model": "o4-mini:latest", "max_tokens": 64, "temperature": 0.2, "messages": messages })),
+    ] {
+        let answer = house.post(path, &body).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let dropped = if path == "/api/chat" { "temperature, top_p" } else { "temperature" };
+        assert_eq!(answer.head.get("x-ollama-proxy-dropped"), Some(dropped));
+        assert_eq!(house.asked().len(), tries, "three refusals, each once");
+    }
+    let last = house.asked()[4].body.clone();
+    assert_eq!((&last["max_completion_tokens"], &last["seed"]), (&json!(64), &json!(3)), "a limit keeps its meaning");
+    let other = json!({ "model": MODEL, "stream": false, "messages": messages, "options": { "temperature": 0.2 } });
+    assert_eq!(house.post("/api/chat", &other).await.head.get("x-ollama-proxy-dropped"), None, "another model is another matter");
+    // Who speaks OpenAI's dialect hears the server's own refusal.
+    let own = json!({ "model": "o4-mini", "temperature": 0.2, "messages": messages });
+    let refused = house.post("/v1/chat/completions", &own).await;
+    assert_eq!((refused.status(), &refused.json()["error"]["code"]), (400, &json!("unsupported_value")));
+    assert_eq!(house.asked().len(), 8);
+}
+
+#[tokio::test]
 async fn what_only_ollama_does_is_answered_here_or_refused_and_never_asked_of_it() {
     let house = House::start().await;
     let unload = house.post("/api/chat", &json!({ "model": MODEL, "messages": [], "keep_alive": 0 })).await.json();
@@ -215,6 +244,8 @@ async fn it_is_woken_and_waited_for_until_it_has_loaded_and_nothing_is_preloaded
     let mut client = Wire::connect(proxy.address).await;
     client.say(client::request("POST /api/chat", &[], r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#)).await;
     service.next().await.answer("200 OK", &[], "ok").await;
+    // Its own connect is given up: what the kernel sends of it once more would find the node awake too.
+    proxy.until("/nodes", "\"held\":1").await;
     node.wake();
     // As llama.cpp answers while it loads: nothing else is asked of it as long as it does.
     for _ in 0..3 {

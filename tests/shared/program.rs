@@ -90,7 +90,7 @@ impl Drop for Scratch {
 }
 
 /// The program under test, with none of this machine's settings in its environment.
-fn program(scratch: &Scratch) -> Command {
+pub fn program(scratch: &Scratch) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ollama-proxy"));
     bare(&mut command, scratch);
     command

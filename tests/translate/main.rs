@@ -7,6 +7,7 @@ mod cost;
 mod embeddings;
 mod lists;
 mod pairs;
+mod reasons;
 mod streams;
 
 use std::time::{Duration, SystemTime};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{client, now, pairs, tongue};
 
 /// The bytes that a provider sends for the events of a pair. A text stands for itself.
-fn spoken(pair: &Value) -> String {
+pub fn spoken(pair: &Value) -> String {
     let event = |event: &Value| match (event, tongue(pair)) {
         (Value::String(raw), _) => raw.clone(),
         (event, Tongue::Native) => format!("{event}\n"),
@@ -18,7 +18,7 @@ fn spoken(pair: &Value) -> String {
 }
 
 /// What the client gets, and the text of the error that ended it.
-fn translated(pair: &Value, pieces: &[&[u8]]) -> (Vec<u8>, Option<String>) {
+pub fn translated(pair: &Value, pieces: &[&[u8]]) -> (Vec<u8>, Option<String>) {
     let mut translation = Translation::new(tongue(pair), client(pair));
     let mut out = Vec::new();
     let mut result = Ok(());
@@ -35,7 +35,7 @@ fn translated(pair: &Value, pieces: &[&[u8]]) -> (Vec<u8>, Option<String>) {
 }
 
 /// The client's stream as values: lines, or events as the name and the data of each.
-fn heard(pair: &Value, out: &[u8]) -> Vec<Value> {
+pub fn heard(pair: &Value, out: &[u8]) -> Vec<Value> {
     let mut heard = Vec::new();
     if pair["voice"].as_str().unwrap().starts_with("/api/") {
         let mut framer = LineFramer::new(1 << 20);

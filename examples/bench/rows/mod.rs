@@ -4,6 +4,7 @@ mod bulk;
 mod life;
 mod requests;
 mod streaming;
+mod translated;
 mod wake;
 
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub enum Scene {
     List,
     /// One stream as fast as it goes
     Fast,
+    /// The same of OpenAI's kind, for clients of other dialects
+    Translate,
     /// 1, 100 and 1,000 paced streams, and the memory that they take
     Streams,
     /// 100, 1,000, 3,000 and 10,000 streams with a line a second; only when named
@@ -42,13 +45,14 @@ pub enum Scene {
 }
 
 impl Scene {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         // Before anything has happened to anybody.
         Self::Idle,
         Self::Requests,
         Self::Sleeper,
         Self::List,
         Self::Fast,
+        Self::Translate,
         Self::Streams,
         Self::Bulk,
         Self::Size,
@@ -101,6 +105,7 @@ impl Bench {
             Scene::Sleeper => self.small_requests(Way::Fresh, "to a sleeper").await,
             Scene::List => self.cached_list().await,
             Scene::Fast => self.fast_stream().await,
+            Scene::Translate => self.translated_stream().await,
             Scene::Streams => self.paced_streams().await,
             Scene::Many => self.many_streams().await,
             Scene::Bulk => self.bulk().await,
@@ -157,6 +162,10 @@ impl Bench {
         ] {
             let measured = sheet.median(row, Who::Ours);
             sheet.bar(name, AtMost(most), measured);
+        }
+        for client in translated::clients() {
+            let measured = sheet.median(&translated::added(client), Who::Ours);
+            sheet.bar(&format!("µs of {}", translated::added(client)), AtMost(2.0), measured);
         }
         self.sheet
     }

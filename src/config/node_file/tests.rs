@@ -70,6 +70,9 @@ fn a_fallback_is_a_word_or_names_the_models_that_stand_in_for_others() {
     for (text, why) in [
         (r#"{"fallback":{"a":["a"]}}"#, "stands in for itself"),
         (r#"{"fallback":{"a":["b","b"]}}"#, "named twice"),
+        (r#"{"fallback":{"a":["library/A:latest"]}}"#, "stands in for itself"),
+        (r#"{"fallback":{"a":["b","B:latest"]}}"#, "named twice"),
+        (r#"{"fallback":{"a":["b"],"A:latest":["c"]}}"#, "has A:latest twice"),
         (r#"{"fallback":{"a":[""]}}"#, "names of models"),
         (r#"{"fallback":{"a":["b","c","d","e","f","g"]}}"#, "more than 5"),
         (r#"{"fallback":"some"}"#, "must be any"),

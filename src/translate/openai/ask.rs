@@ -19,7 +19,7 @@ pub(crate) fn chat(talk: &Talk, target: &Target) -> (Value, Vec<String>) {
         body.insert(key.to_owned(), value);
     };
     put("model", target.model.as_str().into());
-    put("messages", messages(talk));
+    put("messages", messages(talk, target));
     if talk.stream {
         put("stream", true.into());
         put("stream_options", stream_options(target));
@@ -97,8 +97,10 @@ fn sampling(talk: &Talk, target: &Target, body: &mut Map<String, Value>, dropped
     }
 }
 
-fn messages(talk: &Talk) -> Value {
-    let mut messages: Vec<Value> = talk.messages.iter().map(message).collect();
+fn messages(talk: &Talk, target: &Target) -> Value {
+    // OpenAI's own models take no thoughts back; others want to go on from those before their calls.
+    let with_thoughts = target.flavour == Flavour::Compatible;
+    let mut messages: Vec<Value> = talk.messages.iter().map(|said| message(said, with_thoughts)).collect();
     let says_json = |message: &Message| message.text().to_ascii_lowercase().contains("json");
     if talk.format == Some(Format::Json) && !talk.messages.iter().any(says_json) {
         // OpenAI answers JSON only when a message asks for it.
@@ -107,7 +109,7 @@ fn messages(talk: &Talk) -> Value {
     Value::Array(messages)
 }
 
-fn message(message: &Message) -> Value {
+fn message(message: &Message, with_thoughts: bool) -> Value {
     match message.role {
         Role::System => json!({ "role": "system", "content": message.text() }),
         Role::User => json!({ "role": "user", "content": content(message) }),
@@ -122,7 +124,11 @@ fn message(message: &Message) -> Value {
                     json!({ "id": call.id, "type": "function", "function": { "name": call.name, "arguments": call.arguments } })
                 })
                 .collect();
-            json!({ "role": "assistant", "content": (!text.is_empty()).then_some(text), "tool_calls": calls })
+            let mut said = json!({ "role": "assistant", "content": (!text.is_empty()).then_some(text), "tool_calls": calls });
+            if with_thoughts && !message.thinking.is_empty() {
+                said["reasoning_content"] = message.thinking.as_str().into();
+            }
+            said
         }
     }
 }
