@@ -13,11 +13,11 @@ use crate::logind::Logind;
 use crate::rig::{Node, Proxy, Scratch, connect, pause, post};
 
 /// Stops the worker, after writing down what is loaded at that moment.
-fn stop(node: &Node, proof: &str) -> String {
+pub fn stop(node: &Node, proof: &str) -> String {
     format!("curl -s {}/api/ps >> {proof}; kill -STOP $PPID", node.url())
 }
 
-fn until_written(path: &str) -> String {
+pub fn until_written(path: &str) -> String {
     for _ in 0..house::LOOKS {
         if let Some(text) = std::fs::read_to_string(path).ok().filter(|text| !text.is_empty()) {
             return text;
@@ -27,7 +27,7 @@ fn until_written(path: &str) -> String {
     panic!("nothing was written to {path}");
 }
 
-fn until_state(controller: &Proxy, wanted: &str) {
+pub fn until_state(controller: &Proxy, wanted: &str) {
     for _ in 0..house::LOOKS {
         if state(controller) == wanted {
             return;
@@ -37,7 +37,7 @@ fn until_state(controller: &Proxy, wanted: &str) {
     panic!("it is {} and not {wanted}", state(controller));
 }
 
-fn signal(worker: &Proxy, signal: &str) {
+pub fn signal(worker: &Proxy, signal: &str) {
     assert!(Command::new("kill").args([signal, &worker.pid().to_string()]).status().unwrap().success());
 }
 
@@ -164,6 +164,24 @@ fn a_machine_sleeps_in_the_middle_of_its_announcement_when_one_controller_is_stu
     signal(&worker, "-CONT");
     until_state(&controller, "awake");
     worker.written("not every controller heard");
+}
+
+#[test]
+fn whoever_has_said_that_it_sleeps_says_nothing_more_and_asks_its_ollama_nothing() {
+    let (node, scratch, controller) = (Node::start(), Scratch::new(), Stuck::start());
+    let Some(logind) = Logind::start(&scratch) else { return };
+    let worker =
+        worker(&node, &logind, &scratch, Some(controller.address), &["--suspend-command", "true", "--health-interval", "1"]);
+    worker.written("registered");
+    controller.until_asked(2);
+    assert_eq!(post(worker.address, "/sleep", "").status, 202);
+    let (told, asked) = (controller.asked.load(Ordering::SeqCst), node.counters().requests);
+    // The system does not sleep for a minute, and three heartbeats would be due.
+    for _ in 0..170 {
+        pause();
+    }
+    assert_eq!(controller.asked.load(Ordering::SeqCst), told);
+    assert_eq!(node.counters().requests, asked);
 }
 
 /// A controller that takes a worker in, hears it some times, and then answers nothing more.
