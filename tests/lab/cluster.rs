@@ -240,7 +240,7 @@ fn a_silent_sleeper_is_asleep_left_alone_and_woken_by_the_card_that_its_worker_t
 }
 
 #[test]
-fn a_host_that_suspends_in_mid_announcement_sleeps_by_its_silence_and_its_late_word_is_no_news() {
+fn a_host_that_suspends_in_mid_announcement_sleeps_by_its_silence_and_is_awake_by_its_next_word() {
     let settings = "--internal-api-key lab --heartbeat-timeout 3s --heartbeat-check-interval 200ms";
     let worker = "--internal-api-key lab --suspend-command true";
     let Some(cluster) = Cluster::start("cluster_announcement", 1, 1, settings, worker) else { return };
@@ -266,11 +266,7 @@ fn a_host_that_suspends_in_mid_announcement_sleeps_by_its_silence_and_its_late_w
     cluster.hosts[0].until_awake(LIMIT);
     cluster.workers[0].thaw();
     eventually("it is awake by its own word", LIMIT, || cluster.worker(0, "gpu1")["state"] == "awake");
-    // What stood still on the way arrives now, after what was said later.
-    let stands = || cluster.network.run("gpu1", "ss -Htan state fin-wait-1 state last-ack state established dport = :8000");
-    eventually("the old connections have ended", 2 * LIMIT, || stands().trim().is_empty());
-    assert!(!cluster.controllers[0].log().contains("says that it goes to sleep"), "a word of before its sleep");
-    assert_eq!(cluster.worker(0, "gpu1")["state"], "awake");
+    assert!(!cluster.controllers[0].log().contains("says that it goes to sleep"), "half a word is none");
     cluster.clients[0].chat(CHAT_MODEL).finish().assert_whole_chat();
 }
 
