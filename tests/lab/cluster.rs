@@ -287,7 +287,7 @@ fn a_worker_at_rest_has_its_heartbeat_and_nothing_else_to_do() {
     let before = all();
     crate::program::pause(Duration::from_secs(5));
     let after = all();
-    assert!(after.0 - before.0 <= 3, "{} wake-ups", after.0 - before.0);
+    assert!(after.0 - before.0 <= 5, "{} wake-ups", after.0 - before.0);
     assert_eq!(before.1, after.1, "its Ollama was asked");
 }
 

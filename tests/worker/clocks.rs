@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::house::{self, controller, controller_command, state, worker, worker_command};
 use crate::logind::Logind;
@@ -101,13 +102,13 @@ fn a_clock_on_the_wall_that_is_set_moves_no_lease_no_heartbeat_and_no_idle_time(
     clocks.govern(&mut command);
     let (controller, proof) = (Proxy::from(command), scratch.join("proof"));
     let command = format!("touch {proof}");
-    let args = ["--suspend-after", "6s", "--suspend-command", &command];
+    let args = ["--suspend-after", "3s", "--suspend-command", &command];
     let mut command = worker_command(&node, &logind, &scratch, Some(controller.address), &args);
     clocks.govern(&mut command);
     let worker = Proxy::from(command);
     worker.written("registered");
     until_state(&controller, "awake");
-    assert_eq!(post(worker.address, "/hold", r#"{"ttl":4}"#).status, 200);
+    assert_eq!(post(worker.address, "/hold", r#"{"ttl":10}"#).status, 200);
     logind.until_held(1);
     clocks.add(-DAY, 0);
     until_heard(controller.address, 1);
