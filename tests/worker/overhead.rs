@@ -26,12 +26,22 @@ const OWN: u64 = 4 * 1024;
 
 const CHAT: &str = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"hello"}],"stream":false}"#;
 
+/// Whether an answer is all here, by its length or its last chunk.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    match head.split_once("content-length: ") {
+        Some((_, length)) => body.len() >= length.split("\r\n").next().unwrap().parse().unwrap(),
+        None => body.ends_with("0\r\n\r\n"),
+    }
+}
+
 /// One chat on a kept connection, and how long it took.
 fn chat(stream: &mut TcpStream) -> Duration {
     let text = format!("POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{CHAT}", CHAT.len());
     let (began, mut answer, mut piece) = (Instant::now(), Vec::new(), [0; 4096]);
     stream.write_all(text.as_bytes()).unwrap();
-    while !answer.ends_with(b"}") && !answer.ends_with(b"}\n") && !answer.ends_with(b"\r\n0\r\n\r\n") {
+    while !is_whole(&answer) {
         let length = stream.read(&mut piece).unwrap();
         assert!(length > 0, "{}", String::from_utf8_lossy(&answer));
         answer.extend_from_slice(&piece[..length]);
