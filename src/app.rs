@@ -48,6 +48,9 @@ const BETWEEN_WRITES: Duration = Duration::from_secs(10);
 /// When a disk takes no writes, this long until the next attempt that no change asks for.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// A worker looks at its Ollama with its heartbeats: a second clock would wake its processor for nothing.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 const NO_NODE: &str = "no Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434";
 const NO_WORKER: &str = "no worker has registered yet: start `ollama-proxy worker` beside an Ollama with CONTROLLER_URL=http://<address of this machine>:8000";
 
@@ -261,7 +264,7 @@ fn keeper_rules(config: &Config, journal: Journal) -> Rules {
     Rules {
         timeouts: config.timeouts.clone(),
         wake: config.wake.clone(),
-        health_interval: config.health_interval,
+        health_interval: config.health_interval.map(|interval| if config.worker.is_some() { NEVER } else { interval }),
         cache_ttl: config.cache_ttl,
         journal,
     }

@@ -170,6 +170,30 @@ async fn nodes_is_a_table_and_wakes_nothing() {
 }
 
 #[test]
+fn a_controller_is_found_by_its_own_settings_and_a_worker_by_its_own() {
+    let (scratch, other, node) = (Scratch::new(), Scratch::new(), Node::start());
+    let controller = Proxy::start(&scratch, &["controller"]);
+    let to = format!("--controller-url=http://{}", controller.address);
+    let worker = Proxy::start(&other, &["worker", "--worker-id=gaming-pc", &format!("--backend-url={}", node.url()), &to]);
+    controller.until("/nodes", "gaming-pc");
+    let asked = |args: &[&str], name: &str, port: u16| {
+        let output = command(&scratch, args).env(name, port.to_string()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let port = controller.address.port();
+    for command in ["healthcheck", "nodes"] {
+        let (code, out) = asked(&[command], "CONTROLLER_PORT", port);
+        assert!(code == Some(0) && out.contains("gaming-pc"), "{command}: {code:?} {out}");
+    }
+    assert_eq!(asked(&["healthcheck"], "LISTEN_PORT", worker.address.port()).0, Some(0));
+    // The names of the commands beat PORT, as for the commands themselves; a flag beats all.
+    std::fs::write(scratch.join(".env"), format!("CONTROLLER_PORT={port}\n")).unwrap();
+    assert_eq!(asked(&["healthcheck"], "PORT", free_port()).0, Some(0));
+    assert_eq!(asked(&["healthcheck", &format!("--port={}", free_port())], "PORT", port).0, Some(1));
+    std::fs::remove_file(scratch.join(".env")).unwrap();
+}
+
+#[test]
 fn nodes_without_a_proxy_ends_with_1() {
     let port = format!("--port={}", free_port());
     run(&Scratch::new(), &["nodes", &port]).with(1, &["no proxy answers", "is it started?"]);

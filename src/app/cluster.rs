@@ -74,7 +74,8 @@ pub(super) fn worker(
     tasks.spawn(holds.clone().keep(Means::here()));
     tasks.spawn(rest.run());
     let door = Door::new(Access::new(worker.key.clone()), holds.clone(), wishes.clone(), exported);
-    let worker = Worker { config: worker.clone(), port, fleet: fleet.clone(), announcer, holds, wishes };
+    let health_interval = config.health_interval;
+    let worker = Worker { config: worker.clone(), port, fleet: fleet.clone(), health_interval, announcer, holds, wishes };
     tasks.spawn(worker.run(end, left));
     (has_left, Some(door))
 }

@@ -115,12 +115,16 @@ impl Controller {
 
     fn heartbeat(&self, said: Heartbeat, peer: IpAddr) -> Response<Body> {
         let id = said.worker_id.clone();
-        let Some(Heard { worker, relisted, wastes }) = self.0.registry.heard(said, peer) else {
+        let loaded = said.loaded_models.is_some();
+        let Some(Heard { worker, is_old, relisted, wastes }) = self.0.registry.heard(said, peer) else {
             return refused(
                 StatusCode::NOT_FOUND,
                 "this worker is not registered here, or another process is by its name: register again",
             );
         };
+        if is_old {
+            return reply::json(StatusCode::OK, &json!({ "status": "ok" }));
+        }
         if wastes {
             let unused =
                 Unused { seconds: worker.told.power.unused.unwrap_or_default(), why: worker.told.power.why_awake.clone() };
@@ -140,6 +144,9 @@ impl Controller {
                 node.relisted();
             }
             self.0.scheduler.works_elsewhere(node.slot(), worker.load);
+            if loaded {
+                self.0.scheduler.has_loaded(node.slot(), &worker.told.loaded_models);
+            }
         }
         reply::json(StatusCode::OK, &json!({ "status": "ok" }))
     }

@@ -101,14 +101,19 @@ pub struct Heartbeat {
     pub worker_id: String,
     /// Tells one process from the next.
     pub instance: Option<String>,
+    /// Counts the words of one process: one that comes late, over a connection that stood still while its machine slept, is
+    /// no news.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
     /// Requests that it has in hand.
     pub current_load: u32,
     /// `healthy`, `unhealthy`, `draining` or `sleeping`.
     pub status: Option<String>,
     /// Its power.
     pub power: PowerWord,
-    /// Models in its memory.
-    pub loaded_models: Vec<String>,
+    /// Models in its memory; absent when its Ollama did not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loaded_models: Option<Vec<String>>,
     /// Its places.
     pub slots: Slots,
     /// Changes whenever its list of models does.
@@ -162,7 +167,7 @@ impl Heartbeat {
 
     /// As much of it as is kept.
     pub(super) fn bounded(mut self) -> Self {
-        bound_models(&mut self.loaded_models);
+        self.loaded_models.iter_mut().for_each(bound_models);
         self.list = self.list.filter(|list| list.len() <= WORDS);
         let is_time = |seconds: &f64| seconds.is_finite() && *seconds >= 0.0;
         self.power.gap = self.power.gap.filter(is_time);

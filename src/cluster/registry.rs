@@ -56,6 +56,8 @@ pub struct Worker {
     pub(super) status: Status,
     pub(super) load: u32,
     pub(super) slots: Slots,
+    /// The number of its last word.
+    number: Option<u64>,
     /// When it was heard last, or known first.
     pub(super) heard: Instant,
     /// By the clock on the wall; `None`: not since we started.
@@ -85,6 +87,8 @@ pub(super) struct Registered {
 /// What a heartbeat told.
 pub(super) struct Heard {
     pub(super) worker: Worker,
+    /// It came later than one that was said after it: nothing follows from it.
+    pub(super) is_old: bool,
     /// Its list is another one than before.
     pub(super) relisted: bool,
     /// It may sleep, and has been awake and without work for too long. Told once.
@@ -114,6 +118,7 @@ impl Registry {
                 status: Status::Healthy,
                 load: 0,
                 slots: Slots::default(),
+                number: None,
                 heard: Instant::now(),
                 heard_at: None,
             };
@@ -215,7 +220,9 @@ impl Registry {
         let before = workers.get(&id).map(|worker| worker.node(&id, self.0.key.as_ref()));
         let status = if told.is_sleeping() { Status::Sleeping } else { Status::Healthy };
         let (load, slots, heard_at) = (0, told.slots, Some(SystemTime::now()));
-        let worker = Worker { told, at, name: name.clone(), status, load, slots, heard: now, heard_at };
+        let same_process = |worker: &&Worker| worker.told.instance == told.instance;
+        let number = workers.get(&id).filter(same_process).and_then(|worker| worker.number);
+        let worker = Worker { told, at, name: name.clone(), status, load, slots, number, heard: now, heard_at };
         let is_same = before.as_ref() == Some(&worker.node(&id, self.0.key.as_ref()));
         workers.insert(id.clone(), worker);
         drop(workers);
@@ -241,6 +248,11 @@ impl Registry {
         if !is_it {
             return None;
         }
+        let is_old = said.number.is_some_and(|number| worker.number.is_some_and(|last| number <= last));
+        if is_old {
+            return Some(Heard { worker: worker.clone(), is_old, relisted: false, wastes: false });
+        }
+        worker.number = said.number;
         // Kept workers were known without the number of their process.
         worker.told.instance = said.instance.or(worker.told.instance.take());
         let was_draining = worker.status == Status::Draining;
@@ -248,7 +260,9 @@ impl Registry {
         let status = if was_draining { Status::Draining } else { status };
         (worker.status, worker.load, worker.slots) = (status, said.current_load, said.slots);
         (worker.heard, worker.heard_at) = (Instant::now(), Some(SystemTime::now()));
-        worker.told.loaded_models = said.loaded_models;
+        if let Some(loaded) = said.loaded_models {
+            worker.told.loaded_models = loaded;
+        }
         let relisted = said.list.is_some() && said.list != worker.told.list;
         worker.told.list = said.list.or(worker.told.list.take());
         // Its class and its abilities are those of its registration.
@@ -261,7 +275,7 @@ impl Registry {
         if was_draining != (status == Status::Draining) {
             self.change();
         }
-        Some(Heard { worker, relisted, wastes })
+        Some(Heard { worker, is_old, relisted, wastes })
     }
 
     /// A worker leaves: at once, or once it has ended what runs. The change that this is; `None`: it is not known.

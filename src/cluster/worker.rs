@@ -1,7 +1,8 @@
 //! The worker's side: one link to each controller, and an orderly farewell.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use super::rest::Wishes;
 use crate::config::WorkerConfig;
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node};
-use crate::upstream::{self, Call};
+use crate::upstream::{self, Call, Trouble};
 
 /// What controllers get to hear the farewell; then it ends all the same.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -39,6 +40,8 @@ pub struct Worker {
     pub port: u16,
     /// Its one node: the Ollama of this machine.
     pub fleet: Fleet,
+    /// How often it looks whether that Ollama answers; `None`: it asks nothing of it by itself.
+    pub health_interval: Option<Duration>,
     /// What its machine is about to do.
     pub announcer: Announcer,
     /// Who holds its machine awake.
@@ -55,6 +58,11 @@ pub(super) struct Tale {
     holds: Holds,
     wishes: Wishes,
     instance: String,
+    health_interval: Option<Duration>,
+    /// When its Ollama is looked at again: by the next word that is said after this, so that nothing but words is regular.
+    next_check: Mutex<Instant>,
+    /// Words said so far, whoever they were said to.
+    words: AtomicU64,
 }
 
 impl Worker {
@@ -63,8 +71,11 @@ impl Worker {
     /// # Errors
     /// None; the type is that of all long-lived tasks.
     pub async fn run(self, mut end: watch::Receiver<bool>, left: watch::Sender<bool>) -> anyhow::Result<()> {
-        let Self { config, port, fleet, announcer, holds, wishes } = self;
-        let tale = Arc::new(Tale { config, port, fleet, holds, wishes, instance: machine::instance() });
+        let Self { config, port, fleet, health_interval, announcer, holds, wishes } = self;
+        let (instance, words) = (machine::instance(), AtomicU64::new(0));
+        let next_check = Mutex::new(Instant::now() + health_interval.unwrap_or_default());
+        let tale = Tale { config, port, fleet, holds, wishes, instance, health_interval, next_check, words };
+        let tale = Arc::new(tale);
         let mut links = JoinSet::new();
         // Whoever registers is asked for its list at once: better that there is one.
         tale.until_listed(&mut end).await;
@@ -105,6 +116,7 @@ impl Tale {
 
     /// Who it is.
     pub(super) async fn registration(&self, condition: Condition) -> Registration {
+        self.check_if_due();
         let (interfaces, config) = (machine::interfaces(), &self.config);
         Registration {
             worker_id: config.id.clone(),
@@ -118,7 +130,7 @@ impl Tale {
             os: Some(machine::os()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             power: self.power(condition),
-            loaded_models: self.loaded().await,
+            loaded_models: self.loaded().await.unwrap_or_default(),
             slots: self.slots(),
             list: self.list(),
         }
@@ -128,17 +140,31 @@ impl Tale {
     pub(super) async fn heartbeat(&self, id: &str, condition: Condition) -> Heartbeat {
         // The one thing that is done regularly is also what notices that the machine slept by another's will.
         self.wishes.look_at_clock();
+        if !condition.sleeping {
+            self.check_if_due();
+        }
         // Who is about to sleep does not touch its Ollama any more.
-        let loaded_models = if condition.sleeping { Vec::new() } else { self.loaded().await };
+        let loaded_models = if condition.sleeping { Some(Vec::new()) } else { self.loaded().await };
         Heartbeat {
             worker_id: id.to_owned(),
             instance: Some(self.instance.clone()),
+            number: Some(self.words.fetch_add(1, Ordering::Relaxed)),
             current_load: self.load(),
             status: Some(self.status(condition).word().to_owned()),
             power: self.power(condition),
             loaded_models,
             slots: self.slots(),
             list: self.list(),
+        }
+    }
+
+    /// Looks along whether its Ollama answers; the next word tells.
+    fn check_if_due(&self) {
+        let (Some(interval), Some(node), now) = (self.health_interval, self.node(), Instant::now()) else { return };
+        let mut next = self.next_check.lock().unwrap_or_else(PoisonError::into_inner);
+        if now >= *next {
+            *next = now + interval;
+            node.check();
         }
     }
 
@@ -173,8 +199,8 @@ impl Tale {
         Slots { total, free: total.map(|total| total.saturating_sub(self.load())) }
     }
 
-    /// What its Ollama has in memory, as far as that tells at once.
-    async fn loaded(&self) -> Vec<String> {
+    /// What its Ollama has in memory; `None`: it did not tell at once.
+    async fn loaded(&self) -> Option<Vec<String>> {
         #[derive(Deserialize)]
         struct Loaded {
             models: Vec<Model>,
@@ -184,14 +210,22 @@ impl Tale {
             name: String,
         }
         let asked = async {
-            let node = self.node().filter(|node| node.view().power == Power::Awake)?;
+            let node = self.node().filter(|node| self.health_interval.is_some() && node.view().power == Power::Awake)?;
             let path = format!("{}/api/ps", node.config().path_prefix);
             let host = node.host().clone();
-            let link = node.connect(PS).await.ok()?;
+            let began = Instant::now();
+            let link = node.connect(PS).await;
+            // A refusal is news; silence of half a second is none.
+            link.as_ref()
+                .err()
+                .filter(|met| matches!(met, Trouble::Refused(_)))
+                .into_iter()
+                .for_each(|met| node.failed_to(met, began));
+            let link = link.ok()?;
             let call = Call { method: Method::GET, path, host, authorization: None, body: Bytes::new() };
             let reply = upstream::call_over(link, PS, call).await.ok()?;
             serde_json::from_slice::<Loaded>(&reply.body).ok()
         };
-        asked.await.map_or_else(Vec::new, |loaded| loaded.models.into_iter().map(|model| model.name).collect())
+        asked.await.map(|loaded| loaded.models.into_iter().map(|model| model.name).collect())
     }
 }

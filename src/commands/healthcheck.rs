@@ -6,7 +6,7 @@ use crate::app::Failure;
 use crate::config::{self, Env, ServeArgs};
 
 pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
-    let (listen, _) = config::load_entrance(args, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    let listen = config::load_running(args, env, &working_dir()).map_err(|faults| settings(&faults))?;
     let running = Running::at(None, &listen);
     match runtime()?.block_on(running.get("/health")) {
         Ok(reply) if reply.status.is_success() => {
@@ -14,6 +14,6 @@ pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
             Ok(())
         }
         Ok(reply) => Err(Failure::Other(anyhow::anyhow!("{running}/health answered {}", reply.status))),
-        Err(trouble) => Err(Failure::Other(anyhow::anyhow!("no proxy answers at {running} ({trouble}): is it started?"))),
+        Err(trouble) => Err(Failure::Other(anyhow::anyhow!("{}: is it started?", running.silence(&trouble)))),
     }
 }

@@ -57,6 +57,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::Other(error.into()))
 }
 
+/// For what has little to do.
+fn one_thread() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| Failure::Other(error.into()))
+}
+
 /// Whoever asks a proxy elsewhere by https trusts the authorities of the settings, too.
 fn trust_for(named: Option<&ProxyUrl>, args: &ServeArgs, env: &Env) -> Result<(), Failure> {
     if named.is_some_and(|url| url.tls) {

@@ -24,7 +24,7 @@ const REDRAW: &str = "\x1b[H\x1b[2J\x1b[?7l";
 const RESTORE: &str = "\x1b[?7h";
 
 pub(super) fn run(args: &NodesArgs, env: &Env) -> Result<(), Failure> {
-    let (listen, _) = config::load_entrance(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    let listen = config::load_running(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
     trust_for(args.proxy.url.as_ref(), &args.serve, env)?;
     let key = config::load_key(&args.serve, env, &working_dir());
     let running = Running::at(args.proxy.url.as_ref(), &listen).with_key(key.as_ref());

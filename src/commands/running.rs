@@ -23,6 +23,8 @@ pub(super) struct Running {
     at: HostPort,
     prefix: String,
     speech: Speech,
+    /// Nobody named the port: it is the usual one of `serve`.
+    guessed: bool,
     /// `Bearer …`
     key: Option<HeaderValue>,
 }
@@ -128,12 +130,18 @@ impl Running {
     pub(super) fn at(named: Option<&ProxyUrl>, listen: &Listen) -> Self {
         if let Some(url) = named {
             let speech = if url.tls { Speech::Tls } else { Speech::Plain };
-            return Self { at: url.at.clone(), prefix: url.prefix.clone(), speech, key: None };
+            return Self { at: url.at.clone(), prefix: url.prefix.clone(), speech, guessed: false, key: None };
         }
         let host = listen.host.filter(|host| !host.is_unspecified()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let (port, secured) = listen.all_ports().next().unwrap_or((11434, false));
         let speech = if secured { Speech::OwnTls } else { Speech::Plain };
-        Self { at: HostPort { host: host.to_string(), port }, prefix: String::new(), speech, key: None }
+        Self {
+            at: HostPort { host: host.to_string(), port },
+            prefix: String::new(),
+            speech,
+            guessed: !listen.port_asked,
+            key: None,
+        }
     }
 
     /// The same, with a key to show.
@@ -206,8 +214,14 @@ impl Running {
         upstream::call_over(link, limit, call).await
     }
 
+    /// That nobody answers there, and where else one may be.
+    pub(super) fn silence(&self, trouble: &Trouble) -> String {
+        let elsewhere = if self.guessed { "; beside a controller say --port 8000, beside a worker --port 8001" } else { "" };
+        format!("no proxy answers at {self} ({trouble}{elsewhere})")
+    }
+
     fn absent(&self, trouble: &Trouble) -> Unasked {
-        Unasked::NoProxy(format!("no proxy answers at {self} ({trouble})"))
+        Unasked::NoProxy(self.silence(trouble))
     }
 }
 
@@ -215,5 +229,17 @@ impl std::fmt::Display for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = if self.speech == Speech::Plain { "http" } else { "https" };
         write!(f, "{scheme}://{}{}", self.at, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_names_no_port_is_told_where_controllers_and_workers_are() {
+        let listen = |port_asked| Listen { host: None, ports: vec![11434], port_asked, tls: None };
+        let said = |port_asked| Running::at(None, &listen(port_asked)).silence(&Trouble::NoAnswer);
+        assert!(said(false).contains("--port 8000") && !said(true).contains("8000"), "{}", said(false));
     }
 }

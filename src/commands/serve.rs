@@ -1,5 +1,6 @@
 //! `serve`: the proxy itself.
 
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::{runtime, settings, working_dir};
@@ -8,14 +9,14 @@ use crate::config::{self, Config, Env, Faults, ServeArgs};
 use crate::telemetry;
 
 pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
-    until_ended(config::load(args, env, &working_dir()))
+    until_ended(config::load(args, env, &working_dir()), runtime())
 }
 
 /// Serves by settings that were read, as `controller` and `worker` do too.
-pub(super) fn until_ended(config: Result<Config, Faults>) -> Result<(), Failure> {
+pub(super) fn until_ended(config: Result<Config, Faults>, runtime: Result<Runtime, Failure>) -> Result<(), Failure> {
     let config = config.map_err(|faults| settings(&faults))?;
     telemetry::start(config.log.json, config.log.level.into());
-    runtime()?.block_on(async {
+    runtime?.block_on(async {
         let listeners = app::bind(&config.listen)?;
         app::serve(config, listeners, ended_by_signal()).await
     })

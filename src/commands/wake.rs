@@ -14,7 +14,7 @@ use crate::fleet::{self, Node, Want};
 use crate::telemetry::journal::Cause;
 
 pub(super) fn run(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
-    let (listen, _) = config::load_entrance(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    let listen = config::load_running(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
     trust_for(args.proxy.url.as_ref(), &args.serve, env)?;
     let key = config::load_key(&args.serve, env, &working_dir());
     let running = Running::at(args.proxy.url.as_ref(), &listen).with_key(key.as_ref());

@@ -116,6 +116,15 @@ impl<'a> Layers<'a> {
         own.or_else(|| self.find_in(ENVIRONMENT, setting)).or_else(|| self.find_in(DOTENV, setting))
     }
 
+    /// Whether the environment or `.env` names a port or an address of this command by its own name.
+    pub(super) fn speaks_of(&mut self, role: Role) -> bool {
+        let mut named = |setting| {
+            let own = role.own(setting);
+            own.is_some_and(|own| self.find_in(ENVIRONMENT, own).or_else(|| self.find_in(DOTENV, own)).is_some())
+        };
+        named(&settings::PORT) || named(&settings::HOST)
+    }
+
     /// The first name in one layer that is set; an empty value, as Compose writes for an unset variable, is none.
     fn find_in(&mut self, layer: &str, setting: &Setting) -> Option<Given> {
         let values = if layer == DOTENV { &self.dotenv } else { self.env };

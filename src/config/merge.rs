@@ -9,6 +9,7 @@ use crate::config::data_dir::{self, DataDir};
 use crate::config::duration::{self, Unit};
 use crate::config::layers::Layers;
 use crate::config::node_file::NodeFile;
+use crate::config::role::Role;
 use crate::config::settings::{self, Setting};
 use crate::config::{
     Config, Env, FallbackWait, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, Roots, ServeArgs,
@@ -100,6 +101,25 @@ pub fn load_entrance(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<(
     open_layers(&mut layers, env, working_dir);
     let entrance = (listen(&mut layers, working_dir), log(&mut layers));
     checked(entrance, layers.faults)
+}
+
+/// Where the proxy of this machine listens, for commands that ask it: as `controller` or `worker` would, when the settings name
+/// the port or address of one by its own name, else as `serve`.
+///
+/// # Errors
+/// All faults of these settings; others are not looked at.
+pub fn load_running(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Listen, Faults> {
+    let mut layers = Layers::new(cli, env);
+    open_layers(&mut layers, env, working_dir);
+    let role = [Role::Controller, Role::Worker].into_iter().find(|role| layers.speaks_of(*role)).unwrap_or_default();
+    let cli = cli.clone().of(role);
+    let (dotenv, faults) = (layers.dotenv, layers.faults);
+    let mut layers = Layers::new(&cli, env);
+    (layers.dotenv, layers.faults) = (dotenv, faults);
+    let listen = listen(&mut layers, working_dir);
+    // Workers are spoken to plainly.
+    let listen = if role == Role::Worker { Listen { tls: None, ..listen } } else { listen };
+    checked(listen, layers.faults)
 }
 
 /// Only whom to trust, for commands that ask another machine's proxy by https.

@@ -336,6 +336,11 @@ impl Node {
         self.tell(Message::Mutated(oneshot::channel().0));
     }
 
+    /// Something that is regular anyway takes a look at it along: its lists are read now. Never waits.
+    pub fn check(&self) {
+        self.tell(Message::Mutated(oneshot::channel().0));
+    }
+
     /// Somebody looks at a list that is old or missing. Never waits.
     pub fn list_asked(&self) {
         if self.0.shared.listings.passes() {

@@ -14,10 +14,10 @@ use super::choose::{self, Candidate, Choice, Terms};
 use super::strategies::Turns;
 use super::survey::Need;
 use super::waiting::{Queue, Queued};
-use super::warm::{Runner, Warm};
+use super::warm::{Runner, Warm, canonical};
 use crate::config::{Fallback, NodeConfig, SizeRules, StandIns};
 use crate::fleet::{Fleet, Node, Plan};
-use crate::values::{ClientId, ModelName, Strategy};
+use crate::values::{ClientId, Strategy};
 
 #[cfg(test)]
 mod tests;
@@ -134,6 +134,14 @@ impl Scheduler {
         }
     }
 
+    /// Its worker says which models are loaded there. It ranks among nodes that are equal otherwise.
+    pub fn has_loaded(&self, index: usize, names: &[String]) {
+        let models = names.iter().map(|name| canonical(name).into()).collect();
+        if let Some(seat) = self.0.desk().seats.get_mut(index) {
+            seat.warm.told(models, seat.active > 0, Instant::now());
+        }
+    }
+
     /// What the breaker of a node says now.
     pub fn circuit(&self, index: usize) -> Circuit {
         let now = Instant::now();
@@ -144,10 +152,7 @@ impl Scheduler {
     pub fn warm<'a>(&self, index: usize, names: impl Iterator<Item = &'a str>) -> Vec<bool> {
         let (now, desk) = (Instant::now(), self.0.desk());
         let seat = desk.seats.get(index);
-        let runner = |name: &str| {
-            let model = ModelName::parse(name).map_or_else(|| name.to_owned(), |name| name.canonical());
-            Runner { model: model.into(), options: None }
-        };
+        let runner = |name: &str| Runner { model: canonical(name).into(), options: None };
         names.map(|name| seat.is_some_and(|seat| seat.warm.has(&runner(name), now))).collect()
     }
 

@@ -8,13 +8,13 @@ use super::breaker::Circuit;
 use super::choose::{self, Candidate, Holds, Part, Readiness, Tried};
 use super::desk::{Desk, Rules, Scheduler};
 use super::size::{self, Asked};
-use super::warm::Runner;
+use super::warm::{Runner, canonical};
 use crate::catalog::Model;
 use crate::classify::Preload;
 use crate::config::{NodeConfig, NodeKind};
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node, View};
-use crate::values::{ModelKey, ModelName};
+use crate::values::ModelKey;
 
 #[cfg(test)]
 mod tests;
@@ -49,10 +49,7 @@ pub struct Need<'a> {
 impl<'a> Need<'a> {
     /// Of a model that a node must hold; `preload` says with which runner.
     pub fn of_model(name: &'a str, preload: Option<&Preload>, takes_place: bool) -> Self {
-        let model = preload.map_or_else(
-            || ModelName::parse(name).map_or_else(|| name.to_owned(), |name| name.canonical()),
-            |preload| preload.runner().0.to_owned(),
-        );
+        let model = preload.map_or_else(|| canonical(name), |preload| preload.runner().0.to_owned());
         let options = preload.map(|preload| preload.runner().1);
         let runner = Some(Runner { model: model.into(), options: options.map(Into::into) });
         Self { held: Some(name), sized: Some(name), takes_place, runner, ..Self::default() }

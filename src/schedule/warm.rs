@@ -1,12 +1,14 @@
-//! Which models a node most likely has in its memory, judged by what it has served. Pure.
+//! Which models a node most likely has in its memory, judged by what it has served and by what its worker says. Pure.
 //!
 //! Asking the node would cost a call per choice; what it served within Ollama's own five minutes is a good guess, and
-//! a wrong guess costs one load.
+//! a wrong guess costs one load. A worker's word tells also of what others have used there.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::values::ModelName;
 
 /// Ollama keeps a model for five minutes after its last use.
 const KEPT: Duration = Duration::from_secs(5 * 60);
@@ -14,9 +16,22 @@ const KEPT: Duration = Duration::from_secs(5 * 60);
 /// More models than this at once hardly fit any card (Ollama's own limit per GPU).
 const MODELS: usize = 3;
 
-/// What one node has loaded, the most recently used last.
+/// What was used so recently may still be loading, and is on no list of what is loaded yet.
+const SETTLES: Duration = Duration::from_secs(15);
+
+/// The name by which a loaded model is known.
+pub(super) fn canonical(name: &str) -> String {
+    ModelName::parse(name).map_or_else(|| name.to_owned(), |name| name.canonical())
+}
+
+/// What one node has loaded.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Warm(Vec<(Runner, Instant)>);
+pub(super) struct Warm {
+    /// What it has served, the most recently used last.
+    used: Vec<(Runner, Instant)>,
+    /// What its worker said is loaded, by canonical names, and when.
+    told: Option<(Vec<Arc<str>>, Instant)>,
+}
 
 /// A loaded model: its canonical name and the options that belong to its runner, such as `num_ctx`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,29 +44,37 @@ pub(super) struct Runner {
 impl Warm {
     /// It serves, or loads, this one now. The same model with other options is thrown out by that.
     pub(super) fn uses(&mut self, runner: &Runner, now: Instant) {
-        if let Some((_, used)) = self.0.last_mut().filter(|(known, _)| known == runner) {
+        if let Some((_, used)) = self.used.last_mut().filter(|(known, _)| known == runner) {
             *used = now;
             return;
         }
-        self.0.retain(|(known, _)| known.model != runner.model);
-        if self.0.len() >= MODELS {
-            self.0.remove(0);
+        self.used.retain(|(known, _)| known.model != runner.model);
+        if self.used.len() >= MODELS {
+            self.used.remove(0);
         }
-        self.0.push((runner.clone(), now));
+        self.used.push((runner.clone(), now));
     }
 
     /// Nothing is known any more: it failed.
     pub(super) fn forget(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
-    /// Whether the model is loaded so that this ask needs no new load.
+    /// Its worker says what is loaded. What it does not name has gone, unless it is used at this moment or was just now.
+    pub(super) fn told(&mut self, models: Vec<Arc<str>>, works: bool, now: Instant) {
+        let settles = |used: Instant| now.saturating_duration_since(used) < SETTLES;
+        self.used.retain(|(known, used)| works || settles(*used) || models.contains(&known.model));
+        self.told = Some((models, now));
+    }
+
+    /// Whether the model is loaded so that this ask needs no new load. With which options others have loaded it, no worker
+    /// can tell; that it is loaded at all is the better guess.
     pub(super) fn has(&self, runner: &Runner, now: Instant) -> bool {
-        self.0.iter().any(|(known, used)| {
-            known.model == runner.model
-                && (runner.options.is_none() || known.options == runner.options)
-                && now.saturating_duration_since(*used) < KEPT
-        })
+        let recent = |at: Instant| now.saturating_duration_since(at) < KEPT;
+        match self.used.iter().find(|(known, used)| known.model == runner.model && recent(*used)) {
+            Some((known, _)) => runner.options.is_none() || known.options == runner.options,
+            None => self.told.as_ref().is_some_and(|(models, at)| recent(*at) && models.contains(&runner.model)),
+        }
     }
 }
 
@@ -79,6 +102,25 @@ mod tests {
         warm.uses(&runner("a", "{}"), now);
         assert!(warm.has(&runner("a", "{}"), now + KEPT - Duration::from_secs(1)));
         assert!(!warm.has(&runner("a", "{}"), now + KEPT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_worker_names_is_loaded_whoever_used_it_and_what_it_does_not_name_has_gone() {
+        let (mut warm, now) = (Warm::default(), Instant::now());
+        warm.told(vec!["a".into(), "b".into()], false, now);
+        assert!(warm.has(&runner("a", "{}"), now) && warm.has(&runner("b", "{}"), now) && !warm.has(&runner("c", "{}"), now));
+        assert!(!warm.has(&runner("a", "{}"), now + KEPT), "an old word");
+        // Its own use tells more: with which options.
+        warm.uses(&runner("a", "{}"), now);
+        assert!(!warm.has(&runner("a", "{\"num_ctx\":8192}"), now) && warm.has(&runner("a", "{}"), now));
+        let just_now = now + SETTLES / 2;
+        warm.told(Vec::new(), false, just_now);
+        assert!(warm.has(&runner("a", "{}"), just_now), "it may be loading");
+        assert!(!warm.has(&runner("b", "{}"), just_now));
+        warm.told(Vec::new(), true, now + SETTLES);
+        assert!(warm.has(&runner("a", "{}"), now + SETTLES), "it works for somebody");
+        warm.told(Vec::new(), false, now + SETTLES);
+        assert!(!warm.has(&runner("a", "{}"), now + SETTLES));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::house::{Controller, Worker, assert_whole, begun, quick, rest, served_by, slow, until};
+use crate::house::{CHAT, Controller, Worker, assert_whole, begun, json, quick, rest, served_by, slow, until};
 use crate::rig::{Node, get, post};
 
 #[test]
@@ -133,4 +133,21 @@ fn with_a_model_id_a_worker_gets_requests_for_that_model_alone() {
     let embed = post(controller.proxy.address, "/api/embed", r#"{"model":"nomic-embed-text","input":"x"}"#);
     assert_eq!((embed.status, served_by(&embed)), (200, "embeds".to_owned()));
     assert!(controller.internal("GET", "?model_id=nomic-embed-text", "", "").body.contains("\"total\":1"));
+}
+
+#[test]
+fn among_equals_the_worker_that_has_the_model_loaded_serves_whoever_loaded_it() {
+    let (servers, controller) = ([(); 3].map(|()| Node::with(quick())), Controller::start(&[]));
+    let name = |at: usize| format!("gpu-{at}");
+    let start = |at: usize| Worker::start(&name(at), &servers[at], &controller.url(), &[]);
+    let _workers = [start(0), start(1), start(2)];
+    (0..3).for_each(|at| controller.until_serving(&name(at)));
+    let route = || json(&get(controller.proxy.address, "/route?model=llama3.2:3b"));
+    let would = route()["choice"].clone();
+    let loaded = (0..3).find(|at| would != name(*at)).unwrap();
+    // Beside the proxy: its own memory of what it has sent there cannot know.
+    assert_whole(&post(servers[loaded].address, "/api/chat", CHAT));
+    until("its loaded model is told", || controller.worker(&name(loaded))["loaded_models"] == json!(["llama3.2:3b"]));
+    until("it is the choice", || route()["choice"] == name(loaded));
+    assert_eq!(served_by(&controller.chat()), name(loaded));
 }

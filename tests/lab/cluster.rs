@@ -71,7 +71,8 @@ impl Cluster {
         }
         for gpu in &GPUS[..workers] {
             let controllers = (0..controllers).map(|number| format!("http://10.77.0.2:{}", 8000 + number)).collect::<Vec<_>>();
-            let known = format!("--worker-id {gpu} --controller-url {} --heartbeat-interval 1s", controllers.join(","));
+            let known = format!("--worker-id {gpu} --controller-url {}", controllers.join(","));
+            let known = if worker.contains("--heartbeat-interval") { known } else { format!("{known} --heartbeat-interval 1s") };
             let settings = format!("worker {known} --registry-retry-delay 500ms {worker}");
             cluster.workers.push(cluster.run(gpu, &format!("worker-{gpu}"), &settings));
         }
@@ -236,6 +237,58 @@ fn a_silent_sleeper_is_asleep_left_alone_and_woken_by_the_card_that_its_worker_t
     answer.assert_whole_chat();
     assert_eq!(cluster.hosts[0].status().woken, 1);
     eventually("it is heard again", LIMIT, || cluster.worker(0, "gpu1")["state"] == "awake");
+}
+
+#[test]
+fn a_host_that_suspends_in_mid_announcement_sleeps_by_its_silence_and_is_awake_by_its_next_word() {
+    let settings = "--internal-api-key lab --heartbeat-timeout 3s --heartbeat-check-interval 200ms";
+    let worker = "--internal-api-key lab --suspend-command true";
+    let Some(cluster) = Cluster::start("cluster_announcement", 1, 1, settings, worker) else { return };
+    cluster.until_serving(0, &["gpu1"]);
+    // Connections stand, and whatever is said on them is lost on the way.
+    for rule in [
+        "add table inet cut",
+        "add chain inet cut out { type filter hook output priority 0 ; }",
+        "add rule inet cut out tcp dport 8000 meta length > 150 drop",
+    ] {
+        cluster.network.run("gpu1", &format!("nft {rule}"));
+    }
+    let at_worker = Client::start(&cluster.network.namespace("pi"), &cluster.logs, "10.77.0.30:8001");
+    assert_eq!(at_worker.post_with("/sleep", KEY, &json!({})).finish().status, 202, "nobody waits for ever");
+    cluster.workers[0].freeze();
+    cluster.hosts[0].sleep();
+    eventually("it is asleep", LIMIT, || cluster.worker(0, "gpu1")["state"] == "asleep");
+    assert_eq!(cluster.worker(0, "gpu1")["status"], "healthy", "it said nothing");
+    // Longer than any pause that a busy machine makes.
+    crate::program::pause(Duration::from_secs(4));
+    cluster.network.run("gpu1", "nft delete table inet cut");
+    cluster.hosts[0].wake_by_hand();
+    cluster.hosts[0].until_awake(LIMIT);
+    cluster.workers[0].thaw();
+    eventually("it is awake by its own word", LIMIT, || cluster.worker(0, "gpu1")["state"] == "awake");
+    assert!(!cluster.controllers[0].log().contains("says that it goes to sleep"), "half a word is none");
+    cluster.clients[0].chat(CHAT_MODEL).finish().assert_whole_chat();
+}
+
+#[test]
+fn a_worker_at_rest_has_its_heartbeat_and_nothing_else_to_do() {
+    let worker = "--internal-api-key lab --heartbeat-interval 3600s --health-interval 1s";
+    let Some(cluster) = Cluster::start("cluster_at_rest", 1, 1, "--internal-api-key lab", worker) else { return };
+    cluster.until_serving(0, &["gpu1"]);
+    let all = || (cluster.workers[0].wakeups(), cluster.hosts[0].counters()["requests"].clone());
+    // What follows from its start has ended when nothing happens for a time that is longer than the one of a check.
+    eventually("it is at rest", 2 * LIMIT, || {
+        let before = all();
+        crate::program::pause(Duration::from_secs(3));
+        let after = all();
+        println!("{} wake-ups in 3 s", after.0 - before.0);
+        after.0 - before.0 <= 2 && after.1 == before.1
+    });
+    let before = all();
+    crate::program::pause(Duration::from_secs(5));
+    let after = all();
+    assert!(after.0 - before.0 <= 5, "{} wake-ups", after.0 - before.0);
+    assert_eq!(before.1, after.1, "its Ollama was asked");
 }
 
 #[test]

@@ -45,6 +45,27 @@ impl Proxy {
         self.signal("TERM");
     }
 
+    /// Stops it as a suspend does: it stays, and does nothing.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on after that.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// How often its threads have waited for something and then gone on.
+    pub fn wakeups(&self) -> u64 {
+        let tasks = format!("/proc/{}/task", self.child.as_ref().unwrap().id());
+        let of = |task: std::io::Result<std::fs::DirEntry>| {
+            let status = std::fs::read_to_string(task.ok()?.path().join("status")).ok()?;
+            let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+            count.trim().parse::<u64>().ok()
+        };
+        std::fs::read_dir(tasks).unwrap().filter_map(of).sum()
+    }
+
     /// Ends it as a power cut does.
     pub fn crash(&self) {
         self.signal("KILL");

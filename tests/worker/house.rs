@@ -23,23 +23,36 @@ pub fn slow() -> Node {
 
 /// A worker beside `node`, on the machine of `logind`.
 pub fn worker(node: &Node, logind: &Logind, scratch: &Scratch, controller: Option<SocketAddr>, args: &[&str]) -> Proxy {
+    Proxy::from(worker_command(node, logind, scratch, controller, args))
+}
+
+/// The same, not yet started.
+pub fn worker_command(node: &Node, logind: &Logind, scratch: &Scratch, controller: Option<SocketAddr>, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ollama-proxy"));
     bare(&mut command, scratch);
     let nobody = "http://127.0.0.1:1".to_owned();
     let controller = controller.map_or(nobody, |address| format!("http://{address}"));
     command.args(["worker", "--host", "127.0.0.1", "--port", "0", "--worker-id", "pc", "--heartbeat-interval", "1"]);
-    command.args(["--backend-url", &node.url(), "--controller-url", &controller, "--log", "debug"]).args(args);
+    command.args(["--backend-url", &node.url(), "--controller-url", &controller]).args(args);
+    if !args.contains(&"--log") {
+        command.args(["--log", "debug"]);
+    }
     let (name, value) = logind.environment();
     command.env(name, value);
-    Proxy::from(command)
+    command
 }
 
 pub fn controller(scratch: &Scratch, args: &[&str]) -> Proxy {
+    Proxy::from(controller_command(scratch, args))
+}
+
+/// The same, not yet started.
+pub fn controller_command(scratch: &Scratch, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ollama-proxy"));
     bare(&mut command, scratch);
     let data = scratch.join("controller");
     command.args(["controller", "--host", "127.0.0.1", "--port", "0", "--data-dir", &data]).args(args);
-    Proxy::from(command)
+    command
 }
 
 /// A chat that streams; ready when its first bytes are here.

@@ -5,10 +5,12 @@
 #![cfg(target_os = "linux")]
 
 mod by_hand;
+mod clocks;
 mod holds;
 mod house;
 mod logind;
 mod names;
+mod overhead;
 mod rests;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../shared/program.rs"]

@@ -13,11 +13,11 @@ use crate::logind::Logind;
 use crate::rig::{Node, Proxy, Scratch, connect, pause, post};
 
 /// Stops the worker, after writing down what is loaded at that moment.
-fn stop(node: &Node, proof: &str) -> String {
+pub fn stop(node: &Node, proof: &str) -> String {
     format!("curl -s {}/api/ps >> {proof}; kill -STOP $PPID", node.url())
 }
 
-fn until_written(path: &str) -> String {
+pub fn until_written(path: &str) -> String {
     for _ in 0..house::LOOKS {
         if let Some(text) = std::fs::read_to_string(path).ok().filter(|text| !text.is_empty()) {
             return text;
@@ -27,7 +27,7 @@ fn until_written(path: &str) -> String {
     panic!("nothing was written to {path}");
 }
 
-fn until_state(controller: &Proxy, wanted: &str) {
+pub fn until_state(controller: &Proxy, wanted: &str) {
     for _ in 0..house::LOOKS {
         if state(controller) == wanted {
             return;
@@ -37,7 +37,7 @@ fn until_state(controller: &Proxy, wanted: &str) {
     panic!("it is {} and not {wanted}", state(controller));
 }
 
-fn signal(worker: &Proxy, signal: &str) {
+pub fn signal(worker: &Proxy, signal: &str) {
     assert!(Command::new("kill").args([signal, &worker.pid().to_string()]).status().unwrap().success());
 }
 
@@ -166,6 +166,29 @@ fn a_machine_sleeps_in_the_middle_of_its_announcement_when_one_controller_is_stu
     worker.written("not every controller heard");
 }
 
+#[test]
+fn whoever_has_said_that_it_sleeps_says_nothing_more_and_asks_its_ollama_nothing() {
+    let (node, scratch, controller) = (Node::start(), Scratch::new(), Stuck::start());
+    let Some(logind) = Logind::start(&scratch) else { return };
+    let worker =
+        worker(&node, &logind, &scratch, Some(controller.address), &["--suspend-command", "true", "--health-interval", "1"]);
+    worker.written("registered");
+    controller.until_asked(2);
+    assert_eq!(post(worker.address, "/sleep", "").status, 202);
+    let all = || (controller.asked.load(Ordering::SeqCst), node.counters().requests);
+    // What was on its way to Ollama may still arrive. Then the system does not sleep for a minute, and heartbeats are due.
+    for _ in 0..40 {
+        let before = all();
+        for _ in 0..125 {
+            pause();
+        }
+        if all() == before {
+            return;
+        }
+    }
+    panic!("it goes on: {:?}", all());
+}
+
 /// A controller that takes a worker in, hears it some times, and then answers nothing more.
 struct Stuck {
     address: std::net::SocketAddr,
@@ -188,9 +211,9 @@ impl Stuck {
                     continue;
                 }
                 let _ = stream.read(&mut [0; 8192]);
+                asked.fetch_add(1, Ordering::SeqCst);
                 let body = r#"{"worker_id":"pc","status":"ok"}"#;
                 let _ = write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-                asked.fetch_add(1, Ordering::SeqCst);
             }
         });
         stuck

@@ -52,6 +52,26 @@ async fn the_same_worker_is_replaced_and_a_second_living_one_gets_a_suffix() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_word_that_comes_after_a_later_one_is_no_news() {
+    let registry = registry();
+    named(&registry, 20, told("gpu", 8001, "a"));
+    let says = |status: &str, number| Heartbeat { number, ..says("gpu", "a", status) };
+    let status = |said: Heartbeat| {
+        let heard = registry.heard(said, [192, 168, 1, 20].into()).unwrap();
+        (heard.is_old, heard.worker.status)
+    };
+    assert_eq!(status(says("healthy", Some(1))), (false, Status::Healthy));
+    assert_eq!(status(says("healthy", Some(3))), (false, Status::Healthy));
+    assert_eq!(status(says("sleeping", Some(2))), (true, Status::Healthy), "it stood still while the machine slept");
+    assert_eq!(named(&registry, 20, told("gpu", 8001, "a")), ("gpu".to_owned(), false));
+    assert_eq!(status(says("sleeping", Some(2))), (true, Status::Healthy), "the same process is the same count");
+    assert_eq!(status(says("sleeping", None)), (false, Status::Sleeping), "an older worker does not count");
+    assert_eq!(named(&registry, 20, told("gpu", 8001, "restarted")), ("gpu".to_owned(), false));
+    let first = Heartbeat { instance: Some("restarted".to_owned()), ..says("healthy", Some(0)) };
+    assert_eq!(status(first), (false, Status::Healthy), "a new process counts anew");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_is_free_once_its_worker_is_silent_or_sleeps() {
     let registry = registry();
     named(&registry, 20, told("gpu", 8001, "a"));
@@ -147,7 +167,7 @@ async fn what_is_kept_of_workers_comes_back_and_moments_are_not_kept() {
     assert!(hears(
         &registry,
         20,
-        Heartbeat { current_load: 3, loaded_models: vec!["m".to_owned()], ..says("gpu", "a", "healthy") }
+        Heartbeat { current_load: 3, loaded_models: Some(vec!["m".to_owned()]), ..says("gpu", "a", "healthy") }
     ));
     assert_eq!(registry.kept(), kept, "a heartbeat is not worth a write");
     let again = Registry::new(TIMEOUT, Vec::new(), &kept);

@@ -49,7 +49,8 @@ impl Loaded {
 
     /// Whether a model was used, or loaded, since `before`. One that went was not.
     pub fn was_used_since(&self, before: &Self) -> bool {
-        self.0.iter().any(|(name, now)| before.0.get(name).is_none_or(|then| now.expires > then.expires + JITTER))
+        // Also an expiry that went back: the clock on the wall was set, and the model used since.
+        self.0.iter().any(|(name, now)| before.0.get(name).is_none_or(|then| (now.expires - then.expires).abs() > JITTER))
     }
 
     /// A model that lies in the machine's memory and not on its GPU.
@@ -109,6 +110,7 @@ mod tests {
         assert!(ps(&[("a", later, 9)]).was_used_since(&before));
         assert!(ps(&[("a", ten, 9), ("c", ten, 9)]).was_used_since(&before));
         assert!(!ps(&[("a", "2026-11-21T09:00:00.9Z", 9)]).was_used_since(&before), "the same, worked out anew");
+        assert!(ps(&[("a", "2026-11-20T09:05:00Z", 9)]).was_used_since(&before), "used after the clock was set back");
     }
 
     #[test]

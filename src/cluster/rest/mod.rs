@@ -276,16 +276,19 @@ impl Rest {
 
     /// Unload, say so, let go, sleep. Work that comes meanwhile goes before; `tell` hears when nothing stands in the way.
     async fn sleep(&mut self, tell: Option<oneshot::Sender<Result<(), Refusal>>>) -> Result<(), Refusal> {
+        let before = Reading::now();
         let said = self.prepare().await;
-        let wished = tell.is_some();
+        let pause = if tell.is_some() { ANSWERS } else { Duration::ZERO };
         if let Some(tell) = tell {
             let _ = tell.send(said.clone());
         }
         said?;
-        if wished {
-            tokio::time::sleep(ANSWERS).await;
+        if let Some(gap) = suspend::pause(pause, before).await {
+            // By another's will, in the midst of this. Whatever woke it would not want it to sleep again at once.
+            let _ = slept(&self.clock);
+            self.woke(Some(gap)).await;
+            return Ok(());
         }
-        let before = Reading::now();
         let command = self.config.command.clone().unwrap_or_else(|| usual_command().to_owned());
         let gone =
             if self.is_busy() { Err(Refusal::Busy) } else { suspend::run(&command, before).await.map_err(Refusal::Failed) };

@@ -63,17 +63,22 @@ async fn tell(command: &str) -> Result<(), String> {
     }
 }
 
+/// Pauses for so long. `Some`: the machine has slept since `before`, or stood still meanwhile, and is awake again.
+pub(super) async fn pause(time: Duration, before: Reading) -> Option<Duration> {
+    let began = Reading::now();
+    tokio::time::sleep(time).await;
+    let now = Reading::now();
+    let frozen = now.passed.saturating_sub(began.passed).checked_sub(time).filter(|over| *over >= FROZEN);
+    before.slept_until(now).or(frozen)
+}
+
 /// Waits until the machine has slept since `before` and is awake again; how long that was. `None`: it did not sleep.
 async fn slept_since(before: Reading) -> Option<Duration> {
     loop {
-        let pause = Reading::now();
-        tokio::time::sleep(LOOK).await;
-        let now = Reading::now();
-        let frozen = now.passed.saturating_sub(pause.passed).checked_sub(LOOK).filter(|over| *over >= FROZEN);
-        if let Some(slept) = before.slept_until(now).or(frozen) {
+        if let Some(slept) = pause(LOOK, before).await {
             return Some(slept);
         }
-        if now.ran.saturating_sub(before.ran) >= FALLS {
+        if Reading::now().ran.saturating_sub(before.ran) >= FALLS {
             return None;
         }
     }

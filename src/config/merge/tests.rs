@@ -236,6 +236,20 @@ fn the_entrance_is_read_without_looking_at_nodes() {
 }
 
 #[test]
+fn whoever_asks_the_proxy_of_this_machine_finds_a_controller_or_a_worker_by_its_own_names() {
+    let ports = |place: &Place| load_running(&place.args, &place.env, &place.dir).unwrap().ports;
+    assert_eq!(ports(&Place::new()), [11434]);
+    assert_eq!(ports(&Place::new().env("PORT", "9")), [9]);
+    assert_eq!(ports(&Place::new().env("PORT", "9").env("CONTROLLER_PORT", "8100")), [8100]);
+    assert_eq!(ports(&Place::new().env("CONTROLLER_HOST", "127.0.0.1")), [8000], "the controller's own default");
+    assert_eq!(ports(&Place::new().file(".env", "LISTEN_PORT=8200\n")), [8200]);
+    assert_eq!(ports(&Place::new().env("CONTROLLER_PORT", "8100").flag("port", "7")), [7], "a flag goes first");
+    assert_eq!(ports(&Place::new().env("CONTROLLER_PORT", "tcp://10.0.0.1:80")), [11434], "an orchestrator's, not the owner's");
+    let bad = Place::new().env("CONTROLLER_PORT", "x");
+    assert!(load_running(&bad.args, &bad.env, &bad.dir).unwrap_err().to_string().contains("`x`"));
+}
+
+#[test]
 fn every_default_text_is_a_sound_value() {
     for setting in settings::all().filter(|setting| !setting.default.is_empty()) {
         let place = if setting.flag == "ollama-url" { Place::new().flag("port", "9") } else { remote() };
