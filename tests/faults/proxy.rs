@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use crate::house::PROVIDERS;
 use crate::program::{eventually, in_namespace, log_file};
 
 /// How long an orderly end may take: the grace of running streams and a bit.
@@ -98,6 +99,9 @@ impl Proxy {
         let nodes = self.logs.join("node_config.json").display().to_string();
         command.args(["--port", "11434", "--data-dir", &data, "--node-config", &nodes]).args(times);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(&self.logs);
+        let [openai, anthropic] = PROVIDERS;
+        command.env("OPENAI_API_KEY", "sk-of-the-lab").env("OPENAI_BASE_URL", format!("http://{openai}/v1"));
+        command.env("ANTHROPIC_API_KEY", "sk-ant-of-the-lab").env("ANTHROPIC_BASE_URL", format!("http://{anthropic}"));
         let child = command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).spawn();
         self.child = Some(child.unwrap());
     }

@@ -79,6 +79,22 @@ impl Traffic {
         Self { dialogue: Dialogue::start(namespace, logs, name, &command) }
     }
 
+    /// Python's ollama, openai and anthropic likewise. `None`, loudly, where they have not been fetched.
+    pub fn of_packages(namespace: &str, logs: &Path, to: &str, clients: usize, seed: u64) -> Option<Self> {
+        let python = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("venv/bin/python3");
+        if !python.exists() {
+            let reason = "Python's ollama, openai and anthropic are not here (tests/all faults fetches them)";
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
+            println!("SKIPPED: {reason}");
+            return None;
+        }
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/packages.py").to_owned();
+        let numbers = [clients.to_string(), seed.to_string(), BOUND.as_secs().to_string()];
+        let command: Vec<String> =
+            [python.display().to_string(), script, to.into(), "packages".into()].into_iter().chain(numbers).collect();
+        Some(Self { dialogue: Dialogue::start(namespace, logs, "packages", &command) })
+    }
+
     /// What they do from now on: `all`, `lookups` or `none`.
     pub fn mode(&self, mode: &str) {
         assert_eq!(self.dialogue.ask(mode), "ok");

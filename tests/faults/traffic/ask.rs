@@ -29,8 +29,17 @@ pub struct Ask {
     tokens: u64,
 }
 
-/// The first is on every machine, the others on one sleeper each.
-const MODELS: [&str; 6] = ["llama3.2:3b", "llama3.2:3b", "llama3.2:3b", "deep:7b", "deep:7b", "wide:7b"];
+/// The first is on every machine, the next two on one sleeper each, the last ones are a provider's.
+const MODELS: [&str; 8] = [
+    "llama3.2:3b",
+    "llama3.2:3b",
+    "llama3.2:3b",
+    "deep:7b",
+    "deep:7b",
+    "wide:7b",
+    "openai/gpt-4o-mini",
+    "anthropic/claude-second",
+];
 
 impl Ask {
     /// Any request; `number` makes its tag its own.
@@ -42,6 +51,11 @@ impl Ask {
             tag: format!("{name}-{number}"),
             tokens: dice.between(1, 40),
         }
+    }
+
+    /// Whether no machine of the house has the model.
+    pub fn is_of_provider(&self) -> bool {
+        self.model.contains('/')
     }
 
     /// The path.

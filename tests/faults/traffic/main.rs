@@ -157,7 +157,8 @@ impl Shared {
         let began = unix_ms();
         let answer = self.exchange(kept, &request, slowness).await;
         let kind = if ask.stream { "stream" } else { "whole" };
-        self.note(began, judge(&ask, &answer), &format!("{:?} {kind} {}", ask.route, answer.status), &answer);
+        let whose = if ask.is_of_provider() { " of a provider" } else { "" };
+        self.note(began, judge(&ask, &answer), &format!("{:?} {kind}{whose} {}", ask.route, answer.status), &answer);
     }
 
     /// Sends all of a request or a part, and goes away without waiting for the end.
