@@ -92,8 +92,8 @@ impl Chaos {
     fn strike(&mut self, house: &mut House) {
         match self.dice.between(0, 99) {
             0..=17 => self.sleep_or_wake(house),
-            18..=35 => self.failure(house),
-            36..=43 => self.failure_of_provider(house),
+            18..=32 => self.failure(house),
+            33..=43 => self.failure_of_provider(house),
             44..=49 => self.pace(house),
             50..=56 => self.begin(house, |dice| Lasting::NoOllama(dice.one_of(&["tower", "attic", "nas"]))),
             57..=67 => self.begin(house, |dice| Lasting::Loss(dice.one_of(&PLACES))),

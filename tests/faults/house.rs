@@ -155,6 +155,11 @@ impl House {
         assert_eq!(self.cloud.ask(&format!("fail {failure} {times}")), "ok");
     }
 
+    /// Whether real clients are among those who ask.
+    pub fn has_packages(&self) -> bool {
+        self.traffic.len() > 2
+    }
+
     /// How often the providers were asked for an answer.
     pub fn asked_of_providers(&self) -> u64 {
         self.cloud.ask("asked").parse().unwrap()

@@ -77,6 +77,10 @@ fn whatever_fails_every_request_ends_rightly_and_nothing_is_left_behind() {
     house.assert_no_frame("hermit", hermit);
     println!("{} restarts, longest request {} ms: {:#?}", house.pauses.len(), house.sum.longest_ms, house.sum.counts);
     assert!(house.sum.of("Whole") > seconds, "hardly anything was answered");
+    assert!(
+        !house.has_packages() || house.sum.counts.keys().any(|key| key.starts_with("Whole package")),
+        "the packages did nothing"
+    );
     assert!(house.asked_of_providers() > seconds / 4, "the providers were hardly asked");
 }
 

@@ -14,14 +14,13 @@ import threading
 import time
 
 import anthropic
-import httpx
 import ollama
 import openai
 
 ADDRESS, NAME, CLIENTS, SEED, BOUND = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
 MODELS = ["llama3.2:3b"] * 3 + ["deep:7b", "wide:7b", "openai/gpt-4o-mini", "anthropic/claude-second"]
 # The bound of one request; a package's own patience must not end it earlier, nor may it try again by itself.
-PATIENCE = httpx.Timeout(BOUND + 30)
+PATIENCE = BOUND + 30
 
 lock = threading.Lock()
 mode = "none"
@@ -85,6 +84,11 @@ LISTS = {
 }
 
 
+def is_a(fault, *names):
+    """Whether it is of such a class of httpx, of which each package may bring its own."""
+    return any(kind.__name__ in names for kind in type(fault).__mro__)
+
+
 def verdict(fault, stream):
     """What a package's error says: the same judgements as the traffic program's."""
     status = getattr(fault, "status_code", None)
@@ -93,11 +97,11 @@ def verdict(fault, stream):
     if isinstance(fault, openai.APIStatusError | anthropic.APIStatusError):
         return "Refused" if status >= 400 else "Marked"
     cause = fault.__cause__ if isinstance(fault, openai.APIConnectionError | anthropic.APIConnectionError) else fault
-    if isinstance(cause, httpx.TimeoutException):
+    if is_a(cause, "TimeoutException"):
         return "Late"
-    if isinstance(cause, httpx.HTTPError | ConnectionError):
+    if is_a(cause, "HTTPError", "ConnectionError"):
         words = str(cause)
-        if isinstance(cause, httpx.ReadError) or "incomplete" in words or "complete message" in words:
+        if is_a(cause, "ReadError") or "incomplete" in words or "complete message" in words:
             # A whole answer may end with its connection; a stream has to say why.
             return "Cut" if stream else "Aborted"
         return "Nothing"
@@ -154,9 +158,9 @@ def look_up(tools, dice):
     note(began, outcome, f"package {key}", what)
 
 
-def live(seed):
+def live(seed, tools):
     global busy
-    dice, tools = random.Random(seed), clients()
+    dice = random.Random(seed)
     while True:
         with lock:
             now = mode
@@ -185,7 +189,7 @@ def obey(line):
 
 
 for client in range(CLIENTS):
-    threading.Thread(target=live, args=(SEED * 1000 + client,), daemon=True).start()
+    threading.Thread(target=live, args=(SEED * 1000 + client, clients()), daemon=True).start()
 print("ready", flush=True)
 for line in sys.stdin:
     print(obey(line.strip()), flush=True)

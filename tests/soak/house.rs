@@ -43,7 +43,7 @@ struct Nas {
 fn settings(name: &str, models: &[(&str, &str)]) -> Settings {
     let models = models.iter().map(|(model, size)| SimulatedModel::chat(model, size, 2_000_000_000)).collect();
     let (first_token, token_gap) = (Duration::from_millis(40), Duration::from_millis(8));
-    Settings { models, first_token, token_gap, parallel: 8, word: name.to_owned(), ..Settings::default() }
+    Settings { models, first_token, token_gap, tokens: 60, parallel: 8, word: name.to_owned(), ..Settings::default() }
 }
 
 fn nas() -> Nas {
@@ -98,7 +98,7 @@ impl House {
         eventually("what the hermit shows is kept", Duration::from_secs(30), || {
             crate::rig::post(proxy.address, "/api/show", r#"{"model":"hidden:1b"}"#).status == 200
         });
-        let traffic = Traffic::start("", &logs, "soak", &proxy.address.to_string(), 12, seed);
+        let traffic = Traffic::start("", &logs, "soak", &proxy.address.to_string(), 16, seed);
         runtime.spawn(watch(proxy.address));
         let house = Self { traffic, cloud, proxy, pcs, nas, runtime, _scratch: scratch };
         house.pc("hermit").sleep_now();

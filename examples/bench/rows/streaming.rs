@@ -116,6 +116,7 @@ async fn turn(contender: &Contender, wish: Wish) -> Option<Turn> {
 
 impl Turn {
     fn put(&self, sheet: &mut Sheet, streams: usize, who: Who, round: usize) {
+        let idle = sheet.median("memory idle", who);
         let mut put = |what: &str, unit, value| {
             let name = if streams == 1 { format!("1 stream: {what}") } else { format!("{streams} streams: {what}") };
             sheet.put(&name, unit, who, round, value);
@@ -123,11 +124,15 @@ impl Turn {
         put("first chunk p50", Unit::Millis, micros(percentile(&self.heard.first, 0.5)) / 1e3);
         put("chunk delay p50", Unit::Micros, micros(percentile(&self.heard.delays, 0.5)));
         put("chunk delay p99", Unit::Micros, micros(percentile(&self.heard.delays, 0.99)));
+        put("chunk delay at worst", Unit::Millis, micros(percentile(&self.heard.delays, 1.0)) / 1e3);
         if let Some(cpu) = self.cpu {
             put("CPU per chunk", Unit::Micros, cpu);
         }
         if let Some(memory) = self.memory.filter(|_| streams >= 1000) {
             put("memory", Unit::MiB, memory);
+            if let Some(idle) = idle {
+                put("memory of a stream", Unit::KiB, (memory - idle) * 1024.0 / streams as f64);
+            }
         }
         if self.heard.lost > 0 {
             put("not ended in time", Unit::Streams, self.heard.lost as f64);
