@@ -20,6 +20,9 @@ pub fn unix_ms() -> u64 {
 /// An answer that has to be looked at.
 #[derive(Debug, Deserialize)]
 pub struct Story {
+    /// When its connection was made, if it was not made for it.
+    #[serde(default)]
+    since: Option<u64>,
     began: u64,
     ended: u64,
     verdict: String,
@@ -58,9 +61,14 @@ impl Tally {
         let excused = |story: &Story| {
             let broken = matches!(story.verdict.as_str(), "Nothing" | "Cut");
             let told = story.what.contains("the proxy is shutting down");
-            (broken || told) && pauses.iter().any(|(from, to)| story.began <= *to && story.ended >= *from)
+            // The word that a kept connection is gone may have been lost on its way.
+            let began = if story.verdict == "Nothing" { story.since.unwrap_or(story.began) } else { story.began };
+            (broken || told) && pauses.iter().any(|(from, to)| began <= *to && story.ended >= *from)
         };
-        let told = |story: &Story| format!("{} after {} ms: {}", story.verdict, story.ended - story.began, story.what);
+        let told = |story: &Story| {
+            let Story { since, began, ended, verdict, what } = story;
+            format!("{verdict} from {began} to {ended}, connected {since:?}: {what}")
+        };
         self.stories.iter().filter(|story| !excused(story)).map(told).collect()
     }
 }
