@@ -109,7 +109,7 @@ fn assert_recovers(house: &mut House) {
 
 /// Gauges are zero, and files and memory are what they were.
 fn assert_at_rest(house: &House, (descriptors, memory): (usize, u64)) {
-    for gauge in ["gateway_active_connections", "ollama_proxy_requests_waiting"] {
+    for gauge in traffic::AT_REST {
         eventually(&format!("{gauge} is zero"), Duration::from_secs(40), || house.gauge(gauge) == 0.0);
     }
     eventually("files and sockets are closed", Duration::from_secs(60), || {

@@ -12,6 +12,14 @@ use crate::program::{Dialogue, example};
 /// Every request must have ended by then: a wake, two more attempts and a slow stream.
 pub const BOUND: Duration = Duration::from_secs(75);
 
+/// What is zero, or nobody has taken anything of, when no request is under way.
+pub const AT_REST: [&str; 4] = [
+    "gateway_active_connections",
+    "ollama_proxy_requests_waiting",
+    "ollama_proxy_bound_used{bound=\"held\"}",
+    "ollama_proxy_bound_used{bound=\"buffer_bytes\"}",
+];
+
 /// Milliseconds since the Unix epoch.
 pub fn unix_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()

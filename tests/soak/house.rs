@@ -137,6 +137,7 @@ impl House {
     /// The sum of a gauge over its series.
     pub fn gauge(&self, name: &str) -> f64 {
         let page = get(self.proxy.address, "/metrics").body;
+        assert!(page.contains(name), "{page}");
         let lines = page.lines().filter(|line| line.starts_with(name));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }

@@ -24,7 +24,7 @@ use house::House;
 use measure::{Sample, rise};
 use program::{eventually, pause};
 use tokio::time::Instant;
-use traffic::{BOUND, Tally};
+use traffic::{AT_REST, BOUND, Tally};
 
 /// Traffic comes in waves, behind each of which all that could sleep does.
 const WAVE: u64 = 20;
@@ -124,7 +124,7 @@ impl Soak {
 
     /// Gauges are zero, and sockets closed.
     fn assert_at_rest(&self, before: &Sample) {
-        for gauge in ["gateway_active_connections", "ollama_proxy_requests_waiting"] {
+        for gauge in AT_REST {
             eventually(&format!("{gauge} is zero"), Duration::from_secs(60), || self.house.gauge(gauge) == 0.0);
         }
         let mut now = *before;
