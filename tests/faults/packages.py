@@ -42,6 +42,12 @@ def clients():
     )
 
 
+def leave(tools):
+    tools[0]._client.close()
+    tools[1].close()
+    tools[2].close()
+
+
 def ask_chat(tools, model, prompt, tokens, stream):
     answer = tools[0].chat(model, [{"role": "user", "content": prompt}], stream=stream, options={"num_predict": tokens})
     for part in answer if stream else [answer]:
@@ -126,7 +132,7 @@ def infer(tools, dice):
     with lock:
         number += 1
         tag = f"{NAME}-{number}"
-    route, model, tokens, stream = dice.choice(list(ROUTES)), dice.choice(MODELS), dice.randint(1, 40), dice.random() < 0.7
+    route, model, tokens, stream = dice.choice(list(ROUTES)), dice.choice(MODELS), dice.randint(3, 40), dice.random() < 0.7
     expected = "".join(f"{tag} {count} " for count in range(1, tokens + 1))
     key = f"package {route} {'stream' if stream else 'whole'}"
     began, said = int(time.time() * 1000), ""
@@ -165,7 +171,11 @@ def live(seed, tools):
         with lock:
             now = mode
             busy += now != "none"
-        if now != "none":
+        if now == "none":
+            # Who rests holds no connection.
+            tools = tools and leave(tools)
+        else:
+            tools = tools or clients()
             try:
                 (infer if now == "all" and dice.random() < 0.8 else look_up)(tools, dice)
             finally:

@@ -49,7 +49,8 @@ impl Ask {
             stream: dice.percent(70),
             model: dice.one_of(&MODELS),
             tag: format!("{name}-{number}"),
-            tokens: dice.between(1, 40),
+            // A node that is told to fail does so behind the first two parts: a shorter answer would be over by then.
+            tokens: dice.between(3, 40),
         }
     }
 
