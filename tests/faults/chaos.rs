@@ -103,8 +103,9 @@ impl Chaos {
             83..=87 => self.begin(house, |dice| if dice.percent(50) { Lasting::DiskFull } else { Lasting::DiskReadOnly }),
             88..=94 => self.begin(house, |_| Lasting::NodeFile),
             _ => {
-                // Half a node file is refused at start, as it should be: nobody would serve.
-                if self.lasting.iter().any(|(_, lasting)| *lasting == Lasting::NodeFile) {
+                // Half a node file is refused at start, as it should be: nobody would serve. And while the phone is away an
+                // orderly end waits for its streams, which keeps it away until the proxy has given it up and can tell it nothing.
+                if self.lasting.iter().any(|(_, lasting)| matches!(lasting, Lasting::NodeFile | Lasting::LinkDown)) {
                     return;
                 }
                 let orderly = self.dice.percent(50);
