@@ -13,6 +13,9 @@ use crate::table::{Sheet, Unit};
 /// Long after the end of any stream that keeps its pace.
 const LIMIT: Duration = Duration::from_secs(15);
 
+/// How many streams a house, a school and companies have.
+const MANY: [usize; 4] = [100, 1000, 3000, 10_000];
+
 impl Bench {
     /// Lines that come as fast as they are taken.
     pub(super) async fn fast_stream(&mut self) {
@@ -70,7 +73,13 @@ impl Bench {
 impl Bench {
     /// As many as a house, a school and a company have, of slow models.
     pub(super) async fn many_streams(&mut self) {
-        for streams in [100, 1000, 3000, 10_000] {
+        // With two sockets each, and some for other things, so many fit into one process.
+        let most = usize::try_from(self.kitchen.open.saturating_sub(200) / 2).unwrap_or(usize::MAX);
+        if most < MANY[3] {
+            self.sheet
+                .note(format!("a program here may open {} files and sockets: {most} streams at the most", self.kitchen.open));
+        }
+        for streams in MANY.map(|streams| streams.min(most)) {
             let wish = Wish { streams, chunks: 12, gap: Duration::from_secs(1), limit: LIMIT * 4 };
             let mut turns = Vec::new();
             for contender in self.turns(0).into_iter().filter(|contender| contender.who != Who::FastApi) {
