@@ -114,7 +114,8 @@ fn assert_at_rest(house: &House, (descriptors, memory): (usize, u64)) {
     for gauge in traffic::AT_REST {
         eventually(&format!("{gauge} is zero"), Duration::from_secs(40), || house.gauge(gauge) == 0.0);
     }
-    eventually("files and sockets are closed", Duration::from_secs(60), || {
+    // A client that broke off while its frames were lost is given up for being quiet, after two minutes.
+    eventually("files and sockets are closed", Duration::from_secs(180), || {
         house.proxy.descriptors() <= descriptors + MORE_DESCRIPTORS
     });
     let now = house.proxy.memory();

@@ -111,7 +111,9 @@ impl House {
 
     /// Both PCs that are woken fall asleep, whatever they are doing.
     pub fn sleep(&self) {
-        SLEEPERS.iter().for_each(|name| self.pc(name).sleep_now());
+        for name in SLEEPERS {
+            self.pc(name).sleep_now();
+        }
     }
 
     /// How many of them are awake.

@@ -128,7 +128,7 @@ impl Soak {
             eventually(&format!("{gauge} is zero"), Duration::from_secs(60), || self.house.gauge(gauge) == 0.0);
         }
         let mut now = *before;
-        eventually("files and sockets are closed", Duration::from_secs(90), || {
+        eventually("files and sockets are closed", Duration::from_secs(180), || {
             now = Sample::of(self.house.proxy.pid(), 0.0);
             now.descriptors <= before.descriptors + MORE_DESCRIPTORS
         });
