@@ -94,6 +94,8 @@ impl Proxy {
         let output = log_file(&self.logs, "proxy");
         let data = self.logs.join("data").display().to_string();
         let times = ["--wake-timeout", "10s", "--model-timeout", "3s", "--timeout", "5s", "--request-limit", "40s"];
+        // Its clients wake more often than a house does.
+        let times = [&times[..], &["--wake-budget", "100000"]].concat();
         let mut command = self.disk.inside(env!("CARGO_BIN_EXE_ollama-proxy"));
         // In the disk's namespace the working directory is another one.
         let nodes = self.logs.join("node_config.json").display().to_string();

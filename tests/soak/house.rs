@@ -154,7 +154,8 @@ fn proxy(scratch: &Scratch, nodes: &Value, providers: &str) -> Proxy {
     );
     std::fs::write(scratch.path().join(".env"), keys).unwrap();
     let times = ["--wake-timeout", "30s", "--model-timeout", "5s", "--timeout", "10s", "--request-limit", "60s"];
-    Proxy::start(scratch, &times)
+    // One client wakes more often than a house does.
+    Proxy::start(scratch, &[&times[..], &["--wake-budget", "100000"]].concat())
 }
 
 impl Nas {
