@@ -70,6 +70,8 @@ pub struct Kitchen {
     pub dir: PathBuf,
     /// The release binary.
     pub ours: PathBuf,
+    /// How many files and sockets a program here may open.
+    pub open: u64,
 }
 
 /// How long Python may take to start on a busy machine.
@@ -87,7 +89,10 @@ impl Kitchen {
             }
         };
         for place in places {
-            listening(place, PATIENCE).await.with_context(|| format!("see {}", self.dir.display()))?;
+            let heard = listening(place, PATIENCE).await;
+            heard.with_context(|| {
+                programs.iter().find_map(Program::last_words).unwrap_or_else(|| self.dir.display().to_string())
+            })?;
         }
         Ok(Contender { who, places, programs })
     }
@@ -112,7 +117,7 @@ impl Kitchen {
         // A directory for each instance: its process id is kept there.
         let dir = self.dir.join(format!("nginx-{}", places[0].port()));
         fs::create_dir_all(&dir)?;
-        fs::write(dir.join("conf"), recipes::nginx(self.upstream, places, &dir))?;
+        fs::write(dir.join("conf"), recipes::nginx(self.upstream, places, &dir, self.open))?;
         command.arg("-c").arg(dir.join("conf")).arg("-p").arg(&dir).args(["-e", "stderr"]);
         Ok(command)
     }
@@ -120,7 +125,7 @@ impl Kitchen {
     fn haproxy(&self, places: [SocketAddr; 2]) -> anyhow::Result<Command> {
         let mut command = fetch::haproxy(&self.dir)?.command();
         let conf = self.dir.join("haproxy.cfg");
-        fs::write(&conf, recipes::haproxy(self.upstream, places))?;
+        fs::write(&conf, recipes::haproxy(self.upstream, places, self.open))?;
         command.arg("-db").arg("-f").arg(conf);
         Ok(command)
     }

@@ -29,7 +29,7 @@ use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 
 use contenders::{Kitchen, Who};
-use process::{Program, free_address, listening};
+use process::{Program, free_address, listening, most_open};
 use rows::{Bench, Scene};
 
 #[derive(Parser)]
@@ -88,11 +88,12 @@ async fn compare(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(binary) => binary.canonicalize()?,
         None => build(root, &target)?,
     };
+    let open = most_open();
     let upstream = free_address()?;
     let mut command = Command::new(std::env::current_exe()?);
     let _upstream = Program::start(command.args(["backend", &upstream.to_string()]), &dir.join("upstream.log"))?;
     listening(upstream, Duration::from_secs(5)).await?;
-    let kitchen = Kitchen { upstream, dir, ours };
+    let kitchen = Kitchen { upstream, dir, ours, open };
     let mut bench = Bench::new(kitchen, arguments.quick);
     for who in Who::ALL {
         bench.invite(who).await;

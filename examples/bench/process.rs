@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::time::{Instant, sleep};
 
-/// A started program. Ended on drop.
-pub struct Program(Child);
+/// A started program, and where its words go. Ended on drop.
+pub struct Program(Child, PathBuf);
 
 /// What a program and those that it started have used.
 #[derive(Clone, Copy, Default)]
@@ -22,10 +23,16 @@ pub struct Usage {
 
 impl Program {
     /// Starts it, without any input and with its words going to `log`.
-    pub fn start(command: &mut Command, log: &std::path::Path) -> anyhow::Result<Self> {
+    pub fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         let file = fs::File::create(log)?;
         let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn();
-        Ok(Self(child.with_context(|| format!("{} does not start", command.get_program().to_string_lossy()))?))
+        let child = child.with_context(|| format!("{} does not start", command.get_program().to_string_lossy()))?;
+        Ok(Self(child, log.to_owned()))
+    }
+
+    /// The last that it wrote.
+    pub fn last_words(&self) -> Option<String> {
+        fs::read_to_string(&self.1).ok()?.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
     }
 
     /// Its process id and those of its children.
@@ -110,4 +117,20 @@ pub async fn listening(address: std::net::SocketAddr, patience: Duration) -> any
 /// A port of loopback that is free now.
 pub fn free_address() -> anyhow::Result<std::net::SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// How many files and sockets this process and those that it starts may open, after the attempt to raise it to what the system
+/// lets them have: ten thousand streams take a socket each on every side.
+#[cfg(target_os = "linux")]
+pub fn most_open() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    if raised.is_ok() { limit.maximum } else { limit.current }.unwrap_or(u64::MAX)
+}
+
+/// Elsewhere it is taken as it is.
+#[cfg(not(target_os = "linux"))]
+pub fn most_open() -> u64 {
+    u64::MAX
 }

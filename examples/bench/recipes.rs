@@ -4,14 +4,15 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Two workers, as ours has at most.
-pub fn nginx(upstream: SocketAddr, places: [SocketAddr; 2], dir: &Path) -> String {
+/// Two workers, as ours has at most, each with up to `open` files and sockets.
+pub fn nginx(upstream: SocketAddr, places: [SocketAddr; 2], dir: &Path, open: u64) -> String {
     let [kept, fresh] = places;
+    let open = open.min(65_536);
     let dir = dir.display();
     format!(
         "daemon off;
 worker_processes 2;
-worker_rlimit_nofile 65536;
+worker_rlimit_nofile {open};
 pid {dir}/pid;
 error_log stderr warn;
 events {{ worker_connections 32768; }}
@@ -43,13 +44,15 @@ http {{
     )
 }
 
-/// Two threads, as ours has at most.
-pub fn haproxy(upstream: SocketAddr, places: [SocketAddr; 2]) -> String {
+/// Two threads, as ours has at most. It refuses to start when it may open fewer than `open` files for its clients and the
+/// upstream's connections.
+pub fn haproxy(upstream: SocketAddr, places: [SocketAddr; 2], open: u64) -> String {
     let [kept, fresh] = places;
+    let clients = (open.saturating_sub(100) / 2).clamp(1, 12_000);
     format!(
         "global
     nbthread 2
-    maxconn 12000
+    maxconn {clients}
 defaults
     mode http
     timeout connect 5s

@@ -108,6 +108,10 @@ fn messages(body: &Value) -> Say {
         return refuse(500, "api_error", "Internal server error");
     }
     let speech = Speech::of(body, &asked);
+    if body["stream"] != true && asked.contains("first error") {
+        let error = json!({ "type": "overloaded_error", "message": "Overloaded" });
+        return Say::json(200, &json!({ "type": "error", "error": error }));
+    }
     if body["stream"] == true { stream(body, &speech, &asked) } else { Say::json(200, &speech.whole(body)) }
 }
 

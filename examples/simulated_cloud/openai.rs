@@ -159,6 +159,14 @@ fn chat(body: &Value, key: &str, azure: bool) -> Say {
         return Say::json(500, &json!({ "error": { "message": "The server had an error", "type": "server_error" } }));
     }
     let speech = Speech::of(body);
+    if body["stream"] != true && asked.contains("first error") {
+        let text = format!("stopped, key {key}");
+        return Say::json(200, &json!({ "error": { "message": text, "type": "server_error", "code": "rate_limit_exceeded" } }));
+    }
+    if body["stream"] != true && asked.contains("end early") {
+        let half = whole(body, &speech).to_string().chars().take(60).collect();
+        return Say { pieces: Pieces::Whole(half), ..Say::json(200, &Value::Null) };
+    }
     if body["stream"] == true { stream(body, &speech, &asked, key, azure) } else { Say::json(200, &whole(body, &speech)) }
 }
 

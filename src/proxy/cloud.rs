@@ -146,6 +146,10 @@ impl Errand<'_> {
             self.stream(proxy, answer, Beginning::relayed(form, self.provider().guard()), trace).await?
         } else {
             let whole = answer.whole().await?;
+            // Other routes answer with sound, or with an `error` that belongs there.
+            if let Some(fault) = Voice::of_route(self.ask.route).and_then(|_| translate::hidden(&whole)) {
+                return Err(self.scrubbed(fault));
+            }
             let mut guard = self.provider().guard();
             let passed = [&guard.feed(whole)[..], &guard.finish()].concat();
             given(V1_JSON, passed, trace)

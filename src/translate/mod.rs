@@ -54,7 +54,7 @@ pub use talk::Talk;
 pub use target::{Abilities, Flavour, Target};
 pub use thoughts::Thoughts;
 pub use translation::{Told, Tongue, Translation, ask, count_tokens, nothing_said, understand, whole, whole_told};
-pub use trouble::of_answer;
+pub use trouble::{hidden, of_answer};
 
 /// The longest event or line that is read: as much as Ollama's own client takes.
 pub const EVENT_LIMIT: usize = 8 * 1024 * 1024;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::values::{Fault, Kind, Retry, Whose};
 
@@ -40,6 +42,27 @@ pub(crate) fn of_event(error: &Value) -> Fault {
     let status = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
     let status = status.unwrap_or_else(|| status_of(word("type").unwrap_or_default(), word("code").unwrap_or_default()));
     of_status("the provider", status, &text, None)
+}
+
+/// An `error` that says something.
+pub(crate) fn told_error(error: Option<&RawValue>) -> Option<Value> {
+    let error: Value = serde_json::from_str(error?.get()).ok()?;
+    let says_nothing =
+        error.is_null() || error == false || error == "" || error.as_object().is_some_and(serde_json::Map::is_empty);
+    (!says_nothing).then_some(error)
+}
+
+/// What hides in a whole answer that calls itself a success: an error, or JSON that breaks off.
+pub fn hidden(body: &[u8]) -> Option<Fault> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        error: Option<&'a RawValue>,
+    }
+    match serde_json::from_slice::<Answer<'_>>(body) {
+        Ok(answer) => told_error(answer.error).map(|error| of_event(&error)),
+        Err(_) => Some(broken("its answer is no JSON that we know")),
+    }
 }
 
 fn of_status(name: &str, status: u16, said: &str, retry_after: Option<Duration>) -> Fault {

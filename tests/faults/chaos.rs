@@ -24,8 +24,12 @@ const FAILURES: [&str; 9] = [
     "status_500",
 ];
 
+/// What a provider may do with its next requests.
+const OF_PROVIDERS: [&str; 9] =
+    ["too_many", "broken", "unauthorized", "hidden", "hidden_later", "reset", "end_early", "stall", "page"];
+
 /// Where frames are lost or late.
-const PLACES: [&str; 4] = ["tower", "attic", "nas", "phone"];
+const PLACES: [&str; 5] = ["tower", "attic", "nas", "phone", "cloud"];
 
 /// A fault that lasts, by the place that it holds for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +92,8 @@ impl Chaos {
     fn strike(&mut self, house: &mut House) {
         match self.dice.between(0, 99) {
             0..=17 => self.sleep_or_wake(house),
-            18..=43 => self.failure(house),
+            18..=32 => self.failure(house),
+            33..=43 => self.failure_of_provider(house),
             44..=49 => self.pace(house),
             50..=56 => self.begin(house, |dice| Lasting::NoOllama(dice.one_of(&["tower", "attic", "nas"]))),
             57..=67 => self.begin(house, |dice| Lasting::Loss(dice.one_of(&PLACES))),
@@ -98,8 +103,9 @@ impl Chaos {
             83..=87 => self.begin(house, |dice| if dice.percent(50) { Lasting::DiskFull } else { Lasting::DiskReadOnly }),
             88..=94 => self.begin(house, |_| Lasting::NodeFile),
             _ => {
-                // Half a node file is refused at start, as it should be: nobody would serve.
-                if self.lasting.iter().any(|(_, lasting)| *lasting == Lasting::NodeFile) {
+                // Half a node file is refused at start, as it should be: nobody would serve. And while the phone is away an
+                // orderly end waits for its streams, which keeps it away until the proxy has given it up and can tell it nothing.
+                if self.lasting.iter().any(|(_, lasting)| matches!(lasting, Lasting::NodeFile | Lasting::LinkDown)) {
                     return;
                 }
                 let orderly = self.dice.percent(50);
@@ -142,6 +148,12 @@ impl Chaos {
         }
     }
 
+    fn failure_of_provider(&mut self, house: &House) {
+        let (failure, times) = (self.dice.one_of(&OF_PROVIDERS), self.dice.between(1, 3));
+        self.tell(&format!("the providers: {failure}, {times} times"));
+        house.fail_providers(failure, times);
+    }
+
     fn pace(&mut self, house: &House) {
         let load = if self.dice.percent(30) { self.dice.between(200, 4000) } else { 0 };
         let (first, gap) = (self.dice.between(0, 1500), self.dice.between(0, 60));
@@ -151,7 +163,7 @@ impl Chaos {
         }
     }
 
-    fn begin(&mut self, house: &House, choose: impl FnOnce(&mut Dice) -> Lasting) {
+    fn begin(&mut self, house: &mut House, choose: impl FnOnce(&mut Dice) -> Lasting) {
         let lasting = choose(&mut self.dice);
         let until = Instant::now() + Duration::from_millis(self.dice.between(500, 5000));
         if !self.lasting.iter().any(|(_, known)| known.excludes(lasting)) && self.take_hold(house, lasting) {
@@ -160,7 +172,7 @@ impl Chaos {
     }
 
     /// Begins a fault that lasts; `false`: it could not.
-    fn take_hold(&mut self, house: &House, lasting: Lasting) -> bool {
+    fn take_hold(&mut self, house: &mut House, lasting: Lasting) -> bool {
         self.tell(&format!("{lasting:?}"));
         match lasting {
             Lasting::NoOllama(name) => house.host(name).kill_ollama(),
@@ -174,7 +186,13 @@ impl Chaos {
             }
             Lasting::DiskFull => house.proxy.disk().fill(),
             Lasting::DiskReadOnly => return house.proxy.disk().read_only(true),
-            Lasting::NodeFile => house.write_nodes(&another_file(&mut self.dice)),
+            Lasting::NodeFile => {
+                house.write_nodes(&another_file(&mut self.dice));
+                // Otherwise it finds out by itself that the file is another one.
+                if self.dice.percent(50) {
+                    house.proxy.hang_up();
+                }
+            }
         }
         true
     }

@@ -1,5 +1,5 @@
 //! The house that the faults come over: two PCs that sleep, one that nobody ever asks for, one always on, the Pi with the
-//! proxy and some clients, and a phone with others.
+//! proxy and some clients, a phone with others, and two providers beyond it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::network::{Network, missing};
-use crate::program::{eventually, pause};
+use crate::program::{Dialogue, eventually, example, pause};
 use crate::proxy::Proxy;
 use crate::sleeper::{Machine, Sleeper};
 use crate::traffic::{BOUND, Tally, Traffic, unix_ms};
@@ -21,6 +21,9 @@ pub const HOSTS: [&str; 4] = ["tower", "attic", "nas", "hermit"];
 /// What the attic's name resolves to.
 pub const ATTIC: (&str, &str) = ("10.77.0.22", "attic.lan");
 
+/// Where the stand-ins of OpenAI and Anthropic listen.
+pub const PROVIDERS: [&str; 2] = ["10.77.0.30:8001", "10.77.0.30:8002"];
+
 /// An end that is hung up on may be looked for so long: longer than the kernel repeats what a dead connection still had to send.
 const SILENCE: Duration = Duration::from_secs(12);
 
@@ -29,6 +32,7 @@ pub struct House {
     pub traffic: Vec<Traffic>,
     pub proxy: Proxy,
     hosts: Vec<(Machine, Sleeper)>,
+    cloud: Dialogue,
     pub network: Network,
     logs: PathBuf,
     /// When the proxy was down by our doing, in Unix milliseconds.
@@ -73,6 +77,8 @@ fn wire(machines: &[Machine]) -> Network {
     network.plug("pi", "eth0", "home", PI_MAC, "10.77.0.2/24");
     network.add("phone");
     network.plug("phone", "eth0", "home", "02:00:00:00:77:05", "10.77.0.5/24");
+    network.add("cloud");
+    network.plug("cloud", "eth0", "home", "02:00:00:00:77:30", "10.77.0.30/24");
     for machine in machines {
         network.add(&machine.name);
         network.plug(&machine.name, "eth0", &machine.lan, &machine.mac, &machine.address);
@@ -101,9 +107,13 @@ impl House {
         let hosts = hosts.collect();
         let start =
             |name: &str, to: &str, clients, seed| Traffic::start(&network.namespace(name), &logs, name, to, clients, seed);
-        let traffic = vec![start("pi", "127.0.0.1:11434", 14, seed), start("phone", "10.77.0.2:11434", 6, seed ^ 1)];
+        let mut traffic = vec![start("pi", "127.0.0.1:11434", 14, seed), start("phone", "10.77.0.2:11434", 6, seed ^ 1)];
+        traffic.extend(Traffic::of_packages(&network.namespace("pi"), &logs, "127.0.0.1:11434", 4, seed));
+        let program = example("lab_cloud").to_str().unwrap().to_owned();
+        let command: Vec<String> = [program].into_iter().chain(PROVIDERS.map(str::to_owned)).collect();
+        let cloud = Dialogue::start(&network.namespace("cloud"), &logs, "cloud", &command);
         let proxy = Proxy::new(&network.namespace("pi"), &logs);
-        let mut house = Self { traffic, proxy, hosts, network, logs, pauses: Vec::new(), sum: Tally::default() };
+        let mut house = Self { traffic, proxy, hosts, cloud, network, logs, pauses: Vec::new(), sum: Tally::default() };
         house.write_nodes(&nodes().to_string());
         house.proxy.start();
         house.until_it_answers();
@@ -138,6 +148,21 @@ impl House {
     /// The host of that name.
     pub fn host(&self, name: &str) -> &Sleeper {
         &self.hosts.iter().find(|(machine, _)| machine.name == name).unwrap().1
+    }
+
+    /// Lets the next answers of the providers go wrong.
+    pub fn fail_providers(&self, failure: &str, times: u64) {
+        assert_eq!(self.cloud.ask(&format!("fail {failure} {times}")), "ok");
+    }
+
+    /// Whether real clients are among those who ask.
+    pub fn has_packages(&self) -> bool {
+        self.traffic.len() > 2
+    }
+
+    /// How often the providers were asked for an answer.
+    pub fn asked_of_providers(&self) -> u64 {
+        self.cloud.ask("asked").parse().unwrap()
     }
 
     /// Ends the proxy in an orderly way or as a power cut does, and starts it again.
@@ -184,7 +209,7 @@ impl House {
     /// The sum of a gauge over its series.
     pub fn gauge(&self, name: &str) -> f64 {
         let (status, page) = self.traffic[0].get("/metrics");
-        assert_eq!(status, 200, "{page}");
+        assert!(status == 200 && page.contains(name), "{page}");
         let values =
             page.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum()

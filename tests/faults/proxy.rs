@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use crate::house::PROVIDERS;
 use crate::program::{eventually, in_namespace, log_file};
 
 /// How long an orderly end may take: the grace of running streams and a bit.
@@ -93,11 +94,16 @@ impl Proxy {
         let output = log_file(&self.logs, "proxy");
         let data = self.logs.join("data").display().to_string();
         let times = ["--wake-timeout", "10s", "--model-timeout", "3s", "--timeout", "5s", "--request-limit", "40s"];
+        // Its clients wake more often than a house does.
+        let times = [&times[..], &["--wake-budget", "100000"]].concat();
         let mut command = self.disk.inside(env!("CARGO_BIN_EXE_ollama-proxy"));
         // In the disk's namespace the working directory is another one.
         let nodes = self.logs.join("node_config.json").display().to_string();
         command.args(["--port", "11434", "--data-dir", &data, "--node-config", &nodes]).args(times);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(&self.logs);
+        let [openai, anthropic] = PROVIDERS;
+        command.env("OPENAI_API_KEY", "sk-of-the-lab").env("OPENAI_BASE_URL", format!("http://{openai}/v1"));
+        command.env("ANTHROPIC_API_KEY", "sk-ant-of-the-lab").env("ANTHROPIC_BASE_URL", format!("http://{anthropic}"));
         let child = command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).spawn();
         self.child = Some(child.unwrap());
     }

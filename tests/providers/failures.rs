@@ -58,13 +58,23 @@ async fn an_unknown_model_is_404_and_a_failure_502_in_the_clients_dialect() {
 async fn an_error_that_hides_behind_a_200_is_a_real_status() {
     let rig = Rig::start().await;
     for path in ["/api/chat", "/v1/chat/completions", "/v1/messages"] {
-        let answer = rig.post(path, &chat("openai/gpt-4o-mini", "first error", true)).await;
-        assert_eq!(answer.status(), 429, "{path}: {}", answer.text());
+        for stream in [true, false] {
+            let answer = rig.post(path, &chat("openai/gpt-4o-mini", "first error", stream)).await;
+            assert_eq!(answer.status(), 429, "{path}: {}", answer.text());
+            let answer = rig.post(path, &chat("anthropic/claude-first", "first error", stream)).await;
+            assert_eq!(answer.status(), 503, "{path}: {}", answer.text());
+            assert!(answer.error().contains("Overloaded"));
+        }
     }
+}
+
+#[tokio::test]
+async fn half_of_a_whole_answer_is_no_success_in_any_dialect() {
+    let rig = Rig::start().await;
     for path in ["/api/chat", "/v1/chat/completions", "/v1/messages"] {
-        let answer = rig.post(path, &chat("anthropic/claude-first", "first error", true)).await;
-        assert_eq!(answer.status(), 503, "{path}: {}", answer.text());
-        assert!(answer.error().contains("Overloaded"));
+        let answer = rig.post(path, &chat("openai/gpt-4o-mini", "end early", false)).await;
+        assert_eq!(answer.status(), 502, "{path}: {}", answer.text());
+        assert!(answer.error().contains("cannot be passed on"), "{}", answer.text());
     }
 }
 

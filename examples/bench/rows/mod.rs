@@ -153,9 +153,12 @@ impl Bench {
             let ratio = sheet.ratio(row, Who::Ours, Who::Nginx);
             sheet.bar(name, AtMost(1.0), ratio);
         }
+        let ratio = sheet.ratio("1000 streams: chunk delay p99", Who::Ours, Who::Haproxy);
+        sheet.bar("p99 chunk delay to HAProxy, 1,000 streams", AtMost(1.0), ratio);
         for (name, row, most) in [
             ("MiB idle", "memory idle", 8.0),
             ("MiB with 1,000 streams", "1000 streams: memory", 48.0),
+            ("KiB of a stream, 1,000 streams", "1000 streams: memory of a stream", 40.0),
             ("wakeups per second idle", "wakeups idle", 1.0),
             ("MiB of binary", "binary", 6.0),
             ("ms from start to first answer", "start to first answer", 50.0),

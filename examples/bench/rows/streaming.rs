@@ -13,6 +13,9 @@ use crate::table::{Sheet, Unit};
 /// Long after the end of any stream that keeps its pace.
 const LIMIT: Duration = Duration::from_secs(15);
 
+/// How many streams a house, a school and companies have.
+const MANY: [usize; 4] = [100, 1000, 3000, 10_000];
+
 impl Bench {
     /// Lines that come as fast as they are taken.
     pub(super) async fn fast_stream(&mut self) {
@@ -70,7 +73,13 @@ impl Bench {
 impl Bench {
     /// As many as a house, a school and a company have, of slow models.
     pub(super) async fn many_streams(&mut self) {
-        for streams in [100, 1000, 3000, 10_000] {
+        // With two sockets each, and some for other things, so many fit into one process.
+        let most = usize::try_from(self.kitchen.open.saturating_sub(200) / 2).unwrap_or(usize::MAX);
+        if most < MANY[3] {
+            self.sheet
+                .note(format!("a program here may open {} files and sockets: {most} streams at the most", self.kitchen.open));
+        }
+        for streams in MANY.map(|streams| streams.min(most)) {
             let wish = Wish { streams, chunks: 12, gap: Duration::from_secs(1), limit: LIMIT * 4 };
             let mut turns = Vec::new();
             for contender in self.turns(0).into_iter().filter(|contender| contender.who != Who::FastApi) {
@@ -116,6 +125,7 @@ async fn turn(contender: &Contender, wish: Wish) -> Option<Turn> {
 
 impl Turn {
     fn put(&self, sheet: &mut Sheet, streams: usize, who: Who, round: usize) {
+        let idle = sheet.median("memory idle", who);
         let mut put = |what: &str, unit, value| {
             let name = if streams == 1 { format!("1 stream: {what}") } else { format!("{streams} streams: {what}") };
             sheet.put(&name, unit, who, round, value);
@@ -123,11 +133,15 @@ impl Turn {
         put("first chunk p50", Unit::Millis, micros(percentile(&self.heard.first, 0.5)) / 1e3);
         put("chunk delay p50", Unit::Micros, micros(percentile(&self.heard.delays, 0.5)));
         put("chunk delay p99", Unit::Micros, micros(percentile(&self.heard.delays, 0.99)));
+        put("chunk delay at worst", Unit::Millis, micros(percentile(&self.heard.delays, 1.0)) / 1e3);
         if let Some(cpu) = self.cpu {
             put("CPU per chunk", Unit::Micros, cpu);
         }
         if let Some(memory) = self.memory.filter(|_| streams >= 1000) {
             put("memory", Unit::MiB, memory);
+            if let Some(idle) = idle {
+                put("memory of a stream", Unit::KiB, (memory - idle) * 1024.0 / streams as f64);
+            }
         }
         if self.heard.lost > 0 {
             put("not ended in time", Unit::Streams, self.heard.lost as f64);

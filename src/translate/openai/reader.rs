@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::translate::calls::{Calls, Fragment};
 use crate::translate::speech::{Reason, Said, Usage};
-use crate::translate::trouble::{broken, cut_short, of_event};
+use crate::translate::trouble::{broken, cut_short, of_event, told_error};
 use crate::values::Fault;
 
 /// The state between two events.
@@ -127,14 +127,6 @@ pub(crate) fn whole(body: &[u8], out: &mut Vec<Said>) -> Result<(), Fault> {
     reader.delta(message, logprobs, out)?;
     reader.reason = finish_reason.map(|reason| reason_of(&reason));
     reader.end(out)
-}
-
-/// An `error` that says something.
-fn told_error(error: Option<&RawValue>) -> Option<Value> {
-    let error: Value = serde_json::from_str(error?.get()).ok()?;
-    let says_nothing =
-        error.is_null() || error == false || error == "" || error.as_object().is_some_and(serde_json::Map::is_empty);
-    (!says_nothing).then_some(error)
 }
 
 fn usage(usage: &Value) -> Option<Usage> {

@@ -29,8 +29,17 @@ pub struct Ask {
     tokens: u64,
 }
 
-/// The first is on every machine, the others on one sleeper each.
-const MODELS: [&str; 6] = ["llama3.2:3b", "llama3.2:3b", "llama3.2:3b", "deep:7b", "deep:7b", "wide:7b"];
+/// The first is on every machine, the next two on one sleeper each, the last ones are a provider's.
+const MODELS: [&str; 8] = [
+    "llama3.2:3b",
+    "llama3.2:3b",
+    "llama3.2:3b",
+    "deep:7b",
+    "deep:7b",
+    "wide:7b",
+    "openai/gpt-4o-mini",
+    "anthropic/claude-second",
+];
 
 impl Ask {
     /// Any request; `number` makes its tag its own.
@@ -40,8 +49,14 @@ impl Ask {
             stream: dice.percent(70),
             model: dice.one_of(&MODELS),
             tag: format!("{name}-{number}"),
-            tokens: dice.between(1, 40),
+            // A node that is told to fail does so behind the first two parts: a shorter answer would be over by then.
+            tokens: dice.between(3, 40),
         }
+    }
+
+    /// Whether no machine of the house has the model.
+    pub fn is_of_provider(&self) -> bool {
+        self.model.contains('/')
     }
 
     /// The path.

@@ -26,7 +26,7 @@ use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep};
-use wire::{Answer, Link};
+use wire::{Answer, Kept, Link};
 
 /// More breaches than this are counted, not told.
 const TOLD: usize = 20_000;
@@ -41,6 +41,8 @@ enum Mode {
 /// An answer that the tests have to look at: times in Unix milliseconds.
 #[derive(Serialize)]
 struct Story {
+    /// When its connection was made, if it was not made for it.
+    since: Option<u64>,
     began: u64,
     ended: u64,
     verdict: Verdict,
@@ -112,26 +114,27 @@ impl Shared {
                 wire::Ended::Late => "no end",
                 wire::Ended::Away => "no way",
             };
-            let what = format!("{key}: {ended}, {body}");
-            tally.stories.push(Story { began, ended: now, verdict, what });
+            let what = format!("{} {key}: {ended}, {body}", self.name);
+            tally.stories.push(Story { since: answer.since, began, ended: now, verdict, what });
         }
     }
 
     /// A link to go on with: the kept one, while the proxy has not closed it, or a new one.
-    async fn link(&self, kept: &mut Option<Link>) -> std::io::Result<Link> {
-        if let Some(link) = kept.take() {
+    async fn link(&self, kept: &mut Kept) -> std::io::Result<(Link, Option<u64>)> {
+        if let Some((link, since)) = kept.take() {
             let mut byte = [0];
             let silent = tokio::time::timeout(Duration::ZERO, link.get_ref().peek(&mut byte)).await;
             if silent.is_err() {
-                return Ok(link);
+                return Ok((link, Some(since)));
             }
         }
-        wire::connect(&self.to).await
+        Ok((wire::connect(&self.to).await?, None))
     }
 
-    async fn exchange(&self, kept: &mut Option<Link>, request: &str, slowness: Duration) -> Answer {
+    async fn exchange(&self, kept: &mut Kept, request: &str, slowness: Duration) -> Answer {
         let bound = Instant::now() + self.bound;
-        let mut link = match self.link(kept).await {
+        let now = unix_ms();
+        let (mut link, since) = match self.link(kept).await {
             Ok(link) => link,
             // Nobody asks again at once when nobody is there.
             Err(fault) => {
@@ -141,12 +144,12 @@ impl Shared {
         };
         let answer = wire::exchange(&mut link, request, slowness, bound).await;
         if answer.kept {
-            *kept = Some(link);
+            *kept = Some((link, since.unwrap_or(now)));
         }
-        answer
+        Answer { since, ..answer }
     }
 
-    async fn infer(&self, dice: &mut Dice, kept: &mut Option<Link>) {
+    async fn infer(&self, dice: &mut Dice, kept: &mut Kept) {
         let ask = Ask::roll(dice, &self.name, self.number.fetch_add(1, Ordering::Relaxed));
         let request =
             self.request(&format!("POST {}", ask.path()), "Content-Type: application/json\r\n", &ask.body().to_string());
@@ -157,7 +160,8 @@ impl Shared {
         let began = unix_ms();
         let answer = self.exchange(kept, &request, slowness).await;
         let kind = if ask.stream { "stream" } else { "whole" };
-        self.note(began, judge(&ask, &answer), &format!("{:?} {kind} {}", ask.route, answer.status), &answer);
+        let whose = if ask.is_of_provider() { " of a provider" } else { "" };
+        self.note(began, judge(&ask, &answer), &format!("{:?} {kind}{whose} {}", ask.route, answer.status), &answer);
     }
 
     /// Sends all of a request or a part, and goes away without waiting for the end.
@@ -172,7 +176,7 @@ impl Shared {
         *lock(&self.tally).counts.entry("left".into()).or_default() += 1;
     }
 
-    async fn look_up(&self, dice: &mut Dice, kept: &mut Option<Link>) {
+    async fn look_up(&self, dice: &mut Dice, kept: &mut Kept) {
         let lookup = dice.one_of(&lookups::ALL);
         let request = self.request(lookup.first, lookup.headers, lookup.body);
         let began = unix_ms();

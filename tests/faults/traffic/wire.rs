@@ -10,6 +10,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 /// A connection to the proxy.
 pub type Link = BufReader<TcpStream>;
 
+/// One that is held for the next request, and when it was made: Unix milliseconds.
+pub type Kept = Option<(Link, u64)>;
+
 /// How an answer ended.
 #[derive(Clone, Debug, Default)]
 pub enum Ended {
@@ -35,6 +38,8 @@ pub struct Answer {
     pub ended: Ended,
     /// Whether the connection may be used again.
     pub kept: bool,
+    /// When the connection was made, if an earlier request had used it: Unix milliseconds.
+    pub since: Option<u64>,
 }
 
 /// A fresh connection.
