@@ -219,9 +219,7 @@ impl Front {
             _ => match (path.strip_prefix("/ui/"), acted_on(path)) {
                 (Some(part), _) if looks => pages::asset(part, request.headers()).unwrap_or_else(|| unknown(path)),
                 // Boxed: the room for a wake is not for every request to carry about.
-                (_, Some((name, action))) if method == Method::POST => {
-                    Box::pin(self.act(request, client, name, action)).await
-                }
+                (_, Some((name, action))) if method == Method::POST => Box::pin(self.act(request, client, name, action)).await,
                 _ => wrong_method(methods),
             },
         };

@@ -34,7 +34,7 @@ fn described() -> BTreeMap<String, BTreeSet<String>> {
 
 /// A proxy with keys, a controller, and a worker.
 struct Programs {
-    _node: Node,
+    node: Node,
     _scratch: Scratch,
     proxy: Proxy,
     controller: Proxy,
@@ -55,7 +55,7 @@ impl Programs {
         // It registers where nobody listens: what it answers itself is what is looked at.
         let nobody = ["--controller-url", "http://127.0.0.1:1", "--worker-id", "pc", "--internal-api-key", KEY];
         let worker = run(&[&["worker", "--backend-url", &node.url()], &nobody[..]].concat());
-        Self { _node: node, _scratch: scratch, proxy, controller, worker }
+        Self { node, _scratch: scratch, proxy, controller, worker }
     }
 
     /// Who has this path.
@@ -140,6 +140,8 @@ fn below_the_pages_parts_there_is_no_way_to_a_node_past_the_keys() {
         let told: Value = serde_json::from_str(&reply.body).unwrap_or_default();
         assert!(reply.status == status && told["error"].is_string(), "{method} {path}: {reply:?}");
     }
+    let heard = programs.node.counters().requests;
+    assert!(heard.keys().all(|asked| !asked.ends_with("other") && asked != "POST /api/chat"), "{heard:?}");
 }
 
 /// Asserts that an answer has a described status, type and form.

@@ -35,9 +35,8 @@ pub fn differs(document: &Value, schema: &Value, value: &Value, at: &str) -> Opt
                 rule.as_array().unwrap().iter().find(missing).and_then(|name| wrong(format!("has no {name}")))
             }
             "properties" => {
-                let inner = |(name, schema): (&String, &Value)| {
-                    differs(document, schema, value.get(name)?, &format!("{at}.{name}"))
-                };
+                let inner =
+                    |(name, schema): (&String, &Value)| differs(document, schema, value.get(name)?, &format!("{at}.{name}"));
                 rule.as_object().unwrap().iter().find_map(inner)
             }
             "additionalProperties" => {
