@@ -48,10 +48,12 @@ impl Programs {
         let run = |args: &[&str]| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_ollama-proxy"));
             bare(&mut command, &scratch);
-            command.args(args).args(["--host", "127.0.0.1", "--port", "0", "--data-dir", &scratch.join(args[0])]);
+            command.args(args).args(["--host", "127.0.0.1", "--port", "0"]);
+            // No bus of the system: nobody's machine is held or sent to sleep by a test.
+            command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere");
             Proxy::from(command)
         };
-        let controller = run(&["controller", "--internal-api-key", KEY]);
+        let controller = run(&["controller", "--internal-api-key", KEY, "--data-dir", &scratch.join("controller")]);
         // It registers where nobody listens: what it answers itself is what is looked at.
         let nobody = ["--controller-url", "http://127.0.0.1:1", "--worker-id", "pc", "--internal-api-key", KEY];
         let worker = run(&[&["worker", "--backend-url", &node.url()], &nobody[..]].concat());
