@@ -43,9 +43,9 @@ pub(super) fn is_below_ours(path: &str) -> bool {
 }
 
 fn is(path: &str, template: &str) -> bool {
-    let (mut path, mut template) = (path.split('/'), template.split('/'));
+    let (parts, known) = (path.split('/'), template.split('/'));
     let same = |(part, known): (&str, &str)| part == known || (known.starts_with('{') && !part.is_empty());
-    path.by_ref().zip(template.by_ref()).all(same) && path.next().is_none() && template.next().is_none()
+    parts.clone().count() == known.clone().count() && parts.zip(known).all(same)
 }
 
 /// All of them, with those that only a controller, a worker, or a proxy with keys has.
