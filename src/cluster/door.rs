@@ -49,6 +49,11 @@ impl Door {
         Self::ROUTES.iter().any(|(own, _)| *own == path)
     }
 
+    /// Whether controllers must show a key.
+    pub fn has_key(&self) -> bool {
+        self.0.access.has_key()
+    }
+
     /// Who watches the Ollama of this machine.
     pub fn exporter(&self) -> Option<&Exporter> {
         self.0.exporter.as_ref()
