@@ -44,6 +44,14 @@ impl Controller {
         Self(Arc::new(Shared { registry, access, fleet, scheduler, budget: Budget::new(BUFFER) }))
     }
 
+    /// The routes, as templates, and what they take.
+    pub const ROUTES: [(&str, &str); 4] = [
+        ("/internal/workers", "GET, HEAD"),
+        ("/internal/workers/register", "POST"),
+        ("/internal/workers/heartbeat", "POST"),
+        ("/internal/workers/{id}", "DELETE"),
+    ];
+
     /// Whether a path is one of these routes.
     pub fn has(path: &str) -> bool {
         path.strip_prefix("/internal/workers").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -62,7 +70,7 @@ impl Controller {
         }
         let path = request.uri().path().trim_start_matches("/internal/workers").trim_start_matches('/').to_owned();
         match (path.as_str(), request.method().clone()) {
-            ("", Method::GET) => self.list(request.uri().query()),
+            ("", Method::GET | Method::HEAD) => self.list(request.uri().query()),
             ("register", Method::POST) => match self.read(request).await {
                 Ok(told) => self.register(told, client.ip()).await,
                 Err(answer) => answer,
@@ -71,7 +79,7 @@ impl Controller {
                 Ok(said) => self.heartbeat(said, client.ip()),
                 Err(answer) => answer,
             },
-            ("", _) => wrong_method("GET"),
+            ("", _) => wrong_method("GET, HEAD"),
             ("register" | "heartbeat", _) => wrong_method("POST"),
             (id, Method::DELETE) => self.remove(id, request.uri().query()).await,
             (_, _) => wrong_method("DELETE"),

@@ -41,9 +41,12 @@ impl Door {
         Self(Arc::new(Shared { access, holds, wishes, exporter, budget: Budget::new(BUFFER) }))
     }
 
+    /// The endpoints, and what they take.
+    pub const ROUTES: [(&str, &str); 2] = [("/hold", "POST"), ("/sleep", "POST")];
+
     /// Whether a path is one of these endpoints.
     pub fn has(path: &str) -> bool {
-        matches!(path, "/hold" | "/sleep")
+        Self::ROUTES.iter().any(|(own, _)| *own == path)
     }
 
     /// Whether controllers must show a key.

@@ -166,7 +166,8 @@ impl Heartbeat {
     }
 
     /// As much of it as is kept.
-    pub(super) fn bounded(mut self) -> Self {
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
         self.loaded_models.iter_mut().for_each(bound_models);
         self.list = self.list.filter(|list| list.len() <= WORDS);
         let is_time = |seconds: &f64| seconds.is_finite() && *seconds >= 0.0;
@@ -179,7 +180,7 @@ impl Heartbeat {
 
 /// Why a registration is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// It is no registration.
     Bad(&'static str),
     /// It names a machine other than the caller's.
@@ -204,7 +205,7 @@ impl Registration {
     ///
     /// # Errors
     /// For names that do not fit, and for any machine but the caller's own.
-    pub(super) fn checked(mut self, peer: IpAddr) -> Result<(Self, u16), Refusal> {
+    pub fn checked(mut self, peer: IpAddr) -> Result<(Self, u16), Refusal> {
         if !is_plain(&self.worker_id) {
             return Err(Refusal::Bad("`worker_id` must be 1 to 128 letters, digits and `-_.:`"));
         }

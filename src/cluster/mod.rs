@@ -25,7 +25,7 @@ pub use access::Access;
 pub use announcer::{Announcer, Condition};
 pub use controller::Controller;
 pub use door::Door;
-pub use message::{Heartbeat, Interface, PowerWord, Registration, Slots, Status};
+pub use message::{Heartbeat, Interface, PowerWord, Refusal, Registration, Slots, Status};
 pub use registry::{Changes, Registry};
 pub use watchman::Watchman;
 pub use worker::Worker;

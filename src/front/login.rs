@@ -10,9 +10,6 @@ use crate::dashboard::pages;
 use crate::http::{Body, Budget, body, reply};
 use crate::values::{Dialect, Fault};
 
-/// The two paths.
-pub(super) const PATHS: [&str; 2] = ["/login", "/logout"];
-
 /// Larger than any form of ours.
 const FORM: usize = 4096;
 
@@ -22,7 +19,7 @@ const FORMS: usize = 256 * 1024;
 /// Answers either path.
 pub(super) async fn answer(access: &Access, request: Request<Incoming>, visitor: Visitor<'_>) -> Response<Body> {
     let (head, incoming) = request.into_parts();
-    let leaves = head.uri.path() == PATHS[1];
+    let leaves = head.uri.path() == "/logout";
     match head.method {
         Method::GET | Method::HEAD if leaves => back_to("login"),
         Method::GET | Method::HEAD => pages::login(&head.headers, None),

@@ -8,6 +8,7 @@ mod login;
 mod metrics;
 mod nodes;
 mod route;
+pub mod routes;
 mod troubles;
 
 use std::net::SocketAddr;
@@ -152,15 +153,15 @@ impl Front {
             "/metrics" => self.0.access.metrics_door(),
             "/nodes" | "/route" | "/topology" | "/static/topology-3d.html" => Door::Look,
             _ if dashboard::PATHS.contains(&path) => Door::Look,
-            _ if path.starts_with("/ui/") || self.is_login(path) => Door::Open,
             _ if is_action(path) => Door::Act,
+            _ if routes::is_below_ours(path) || self.is_login(path) => Door::Open,
             _ => Door::Use,
         }
     }
 
     /// Whether it is about logging in. Without a key to log in with, the paths are a node's.
     fn is_login(&self, path: &str) -> bool {
-        self.0.access.has_keys() && login::PATHS.contains(&path)
+        self.0.access.has_keys() && routes::LOGIN.iter().any(|(own, _)| *own == path)
     }
 
     async fn serve(&self, request: Request<Incoming>, peer: Peer, caller: Caller, origin: &Origin) -> Response<Body> {
@@ -184,11 +185,16 @@ impl Front {
         }
     }
 
-    /// Our own endpoints; `None`: not ours.
+    /// Our own endpoints; `None`: not ours. What stands in [`routes`] is: no method of it is a node's.
     async fn own(&self, request: &Request<Incoming>, client: SocketAddr) -> Option<Response<Body>> {
         let fleet = self.0.proxy.fleet();
         let (method, path) = (request.method(), request.uri().path());
         let looks = method == Method::GET || method == Method::HEAD;
+        let methods = match routes::methods(path) {
+            Some(methods) => methods,
+            None if routes::is_below_ours(path) => return Some(unknown(path)),
+            None => return None,
+        };
         let mut response = match path {
             "/" if looks => self.root(request.headers()),
             "/health" if looks => reply::json(StatusCode::OK, &nodes::health(fleet)),
@@ -204,18 +210,14 @@ impl Front {
             "/topology" if looks => pages::topology(fleet, request.headers(), &self.notices(), self.visit(request.headers())),
             // Where an older gateway had its picture; the way up keeps a path prefix.
             "/static/topology-3d.html" if looks => back_to("../topology"),
-            _ if looks && path.starts_with("/ui/") => pages::asset(&path["/ui/".len()..], request.headers())?,
             path if looks && dashboard::PATHS.contains(&path) => {
                 self.0.dashboard.answer(path, request.uri().query(), request.headers())?
             }
-            _ => match path.strip_prefix("/nodes/").and_then(|rest| rest.split_once('/')) {
+            _ => match (path.strip_prefix("/ui/"), acted_on(path)) {
+                (Some(part), _) if looks => pages::asset(part, request.headers()).unwrap_or_else(|| unknown(path)),
                 // Boxed: the room for a wake is not for every request to carry about.
-                Some((name, action)) => Box::pin(self.act(request, client, name, action)).await,
-                None if ["/", "/health", "/nodes", "/metrics", "/route", "/topology"].contains(&path) => {
-                    wrong_method("GET, HEAD")
-                }
-                None if dashboard::PATHS.contains(&path) => wrong_method("GET, HEAD"),
-                None => return None,
+                (_, Some((name, action))) if method == Method::POST => Box::pin(self.act(request, client, name, action)).await,
+                _ => wrong_method(methods),
             },
         };
         if method == Method::HEAD {
@@ -280,12 +282,6 @@ impl Front {
 
     /// `POST /nodes/{name}/wake`, `…/sleep` and `…/refresh`: a person's explicit wish.
     async fn act(&self, request: &Request<Incoming>, client: SocketAddr, name: &str, action: &str) -> Response<Body> {
-        if !matches!(action, "wake" | "sleep" | "refresh") {
-            return refused(Kind::NotFound, "nodes have the actions wake, sleep and refresh");
-        }
-        if request.method() != Method::POST {
-            return wrong_method("POST");
-        }
         let Some(node) = self.0.proxy.fleet().find(name) else {
             return refused(Kind::NotFound, format!("there is no node {name:?}"));
         };
@@ -333,7 +329,17 @@ fn way_to_login(path: &str) -> &'static str {
 
 /// `/nodes/{name}/{action}`
 fn is_action(path: &str) -> bool {
-    path.strip_prefix("/nodes/").is_some_and(|rest| rest.contains('/'))
+    acted_on(path).is_some()
+}
+
+fn acted_on(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix("/nodes/")?.split_once('/')
+}
+
+/// There is nothing of ours, and a node is not asked: nobody needs a key for what is not there.
+fn unknown(path: &str) -> Response<Body> {
+    let text = if is_action(path) { "nodes have the actions wake, sleep and refresh" } else { "the pages have no such part" };
+    refused(Kind::NotFound, text)
 }
 
 fn accepts(headers: &HeaderMap, media_type: &str) -> bool {

@@ -31,33 +31,11 @@ impl Reading {
 
 /// Ours, of bytes that come in pieces of this size.
 fn ours(bytes: &[u8], size: usize, to_head: bool) -> Reading {
-    let (mut buffer, mut reading) = (BytesMut::new(), Reading::default());
-    let mut framing: Option<Framing> = None;
-    for piece in bytes.chunks(size) {
-        buffer.extend_from_slice(piece);
-        if framing.is_none() {
-            match head::read(&mut buffer, to_head) {
-                Err(_) => return reading,
-                Ok(None) => continue,
-                Ok(Some(answer)) => {
-                    reading.begin(answer.head.into_parts().0);
-                    framing = Some(answer.framing);
-                }
-            }
-        }
-        let Some(framing) = &mut framing else { continue };
-        loop {
-            match framing.take(&mut buffer) {
-                Err(_) => return reading,
-                Ok(None) => break,
-                Ok(Some(data)) => reading.data.extend_from_slice(&data),
-            }
-        }
-        if framing.is_over() {
-            break;
-        }
+    let read = super::Reading::of(bytes, size, to_head);
+    let mut reading = Reading { data: read.data, whole: read.whole, ..Reading::default() };
+    if let Some(head) = read.head {
+        reading.begin(head);
     }
-    reading.whole = framing.is_some_and(|framing| framing.is_over() || framing == Framing::ToTheEnd);
     reading
 }
 

@@ -42,6 +42,7 @@ impl ModelName {
         name.cloud = matches!(source, Source::Cloud | Source::CloudTag);
         if source == Source::Cloud {
             name.tag = if tag_of(base).is_some() { format!("{}-{CLOUD}", name.tag).into() } else { CLOUD.into() };
+            return name.is_valid().then_some(name);
         }
         Some(name)
     }

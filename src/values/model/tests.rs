@@ -54,6 +54,13 @@ fn a_name_is_shown_with_its_tag_and_without_the_default_registry_and_owner() {
 }
 
 #[test]
+fn a_tag_that_is_too_long_with_the_cloud_s_ending_makes_no_name() {
+    let named = |tag: &str| ModelName::parse(&format!("gpt-oss:{tag}:cloud"));
+    assert_eq!(named(&"t".repeat(74)).unwrap().tag().len(), 80);
+    assert_eq!(named(&"t".repeat(75)), None);
+}
+
+#[test]
 fn only_explicit_cloud_names_are_in_the_cloud() {
     for (text, cloud) in [
         ("a:cloud", true),

@@ -1,0 +1,7 @@
+//! See `targets/`.
+#![no_main]
+
+#[path = "../targets/mod.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::TARGETS[11].1(data));
