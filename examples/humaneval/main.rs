@@ -185,9 +185,8 @@ impl Arguments {
     }
 
     fn interview(&self) -> anyhow::Result<Interview> {
-        let client = ollama_proxy::http::outward::client().timeout(self.timeout).build()?;
         Ok(Interview {
-            client,
+            timeout: self.timeout,
             base_url: self.base_url.trim_end_matches('/').to_owned(),
             temperature: self.temperature,
             top_p: self.top_p,
