@@ -89,6 +89,8 @@ pub struct AnswerBody {
     rest: Option<upstream::AnswerBody>,
     home: Idle,
     silence: Pin<Box<Sleep>>,
+    /// Whether the silence is being counted: only while somebody listens.
+    waiting: bool,
 }
 
 impl std::fmt::Debug for AnswerBody {
@@ -104,12 +106,14 @@ impl Body for AnswerBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Trouble>>> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         let polled = Pin::new(rest).poll_frame(cx);
+        let waited = std::mem::replace(&mut self.waiting, polled.is_pending());
         if polled.is_ready() {
-            self.silence.as_mut().reset(Instant::now() + SILENCE);
-        } else if self.silence.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err(Trouble::Silent)));
+            return polled;
         }
-        polled
+        if !waited {
+            self.silence.as_mut().reset(Instant::now() + SILENCE);
+        }
+        self.silence.as_mut().poll(cx).map(|()| Some(Err(Trouble::Silent)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -155,7 +159,7 @@ impl Provider {
             content_type: headers.get(header::CONTENT_TYPE).cloned(),
             headers: passed,
             retry_after: retry_after(&headers),
-            body: AnswerBody { rest: Some(rest), home: self.0.home.clone(), silence: Box::pin(sleep(SILENCE)) },
+            body: AnswerBody { rest: Some(rest), home: self.0.home.clone(), silence: Box::pin(sleep(SILENCE)), waiting: false },
             provider: self.clone(),
         })
     }
