@@ -130,12 +130,12 @@ fn signed(target: &Uri, key: &str, mac: Option<&str>, time: i64) -> Result<Uri, 
     let value = |pair: &str| pair.split_once('=').map(|(_, value)| values::decoded(&value.replace('+', " ")));
     let written = pairs.iter().find(|(name, _)| *name == "mac").and_then(|(_, pair)| value(pair));
     let mac = written.or(mac.map(str::to_owned)).ok_or("the wake URL needs a MAC: set --wake-mac, or mac= in the URL")?;
-    let kept = pairs.iter().filter(|(name, _)| !matches!(*name, "" | "mac" | "time" | "token"));
-    let kept: String = kept.map(|(_, pair)| format!("{pair}&")).collect();
-    let ours = format!("mac={}&time={time}&token={}", values::encoded_part(&mac), token(key, &mac, time));
+    let ours = [format!("mac={}&time={time}&token={}", values::encoded_part(&mac), token(key, &mac, time))];
+    let kept = pairs.iter().filter(|(name, _)| !matches!(*name, "" | "mac" | "time" | "token")).map(|(_, pair)| *pair);
+    let query: Vec<&str> = kept.chain(ours.iter().map(String::as_str)).collect();
     let text = target.to_string();
     let bare = text.split('?').next().unwrap_or_default();
-    values::url(&format!("{bare}?{kept}{ours}")).map_err(str::to_owned)
+    values::url(&format!("{bare}?{}", query.join("&"))).map_err(str::to_owned)
 }
 
 /// The name in front of a value in a query.
