@@ -195,7 +195,7 @@ mod tests {
             }
         });
         for _ in 0..2 {
-            let answer = send(get(&url), Some(&home)).await.unwrap();
+            let answer = timeout(LIMIT, send(get(&url), Some(&home))).await.unwrap().unwrap();
             assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hi");
         }
         serving.await.unwrap();
