@@ -191,7 +191,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     tasks.spawn(reloader.run(keepers, hangups));
     let providers = cloud(&config, &mut tasks)?;
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), requests, end.clone());
-    notifications(&config, &fleet, &mut tasks)?;
+    notifications(&config, &fleet, &mut tasks);
     let (open, bounds) = (server::Open::default(), bounds(&config));
     let rules = front_rules(&config, &open, &bounds);
     let troubles = Troubles { node_file, key_file, certificate: certificates::start(&config, &doors, &registry, &mut tasks)? };
@@ -246,12 +246,11 @@ fn cloud(config: &Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Re
 }
 
 /// Follows the journal for what the owner should be told, if he wants to be told.
-fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
-    let targets = Targets::new(&config.notify, fleet::outward_client)?;
+fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Result<()>>) {
+    let targets = Targets::new(&config.notify);
     if !targets.is_empty() {
         tasks.spawn(Notifier::new(fleet.clone(), targets).run());
     }
-    Ok(())
 }
 
 /// The bound that is shown is the one that holds: the system may allow fewer connections than were asked for.

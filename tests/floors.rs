@@ -40,6 +40,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("main", "commands"),      // the thin binary calls its commands
     ("commands", "app"),       // a command is a way to run the wiring
     ("provider", "translate"), // whose model it is decides how it is spoken to
+    ("provider", "upstream"),  // one HTTP client for all servers, in the house or not
 ];
 
 fn floor(room: &str) -> u8 {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use hyper::Request;
+use ollama_proxy::upstream::outward;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
@@ -13,9 +15,12 @@ use crate::records::Record;
 const SYSTEM: &str = "You complete Python functions. Return only valid Python code: the whole function with its imports, in one \
                       fenced block, without explanations, examples or tests.";
 
+/// Of an answer no more is read.
+const LONGEST: usize = 16 << 20;
+
 /// How models are asked.
 pub struct Interview {
-    pub client: reqwest::Client,
+    pub timeout: Duration,
     pub base_url: String,
     pub temperature: f64,
     pub top_p: f64,
@@ -75,12 +80,10 @@ impl Interview {
         let prompt = format!("Complete this function:\n\n```python\n{}```\n", problem.prompt);
         let body = json!({"model": model, "system": SYSTEM, "prompt": prompt, "stream": false, "options": options});
         let url = format!("{}/api/generate", self.base_url);
-        let reply = self.client.post(url).header("content-type", "application/json").body(body.to_string()).send().await;
-        let reply = reply.map_err(|fault| anyhow::anyhow!("no answer: {}", ollama_proxy::http::outward::reason(fault)))?;
-        let status = reply.status();
-        let bytes =
-            reply.bytes().await.map_err(|fault| anyhow::anyhow!("broke off: {}", ollama_proxy::http::outward::reason(fault)))?;
-        let answer: Answer = serde_json::from_slice(&bytes).with_context(|| format!("{status}: not an answer of Ollama"))?;
+        let request = Request::post(url).header("content-type", "application/json").body(body.to_string().into())?;
+        let reply = outward::tell(request, self.timeout, LONGEST).await.context("no answer")?;
+        let status = reply.status;
+        let answer: Answer = serde_json::from_slice(&reply.body).with_context(|| format!("{status}: not an answer of Ollama"))?;
         if let Some(error) = answer.error {
             anyhow::bail!("{status}: {error}");
         }

@@ -133,7 +133,7 @@ async fn evaluate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// Asks for what is not there, and runs what has not run.
 async fn ask_all(arguments: &Arguments, work: &[(Key, &Problem)], results: &mut Results) -> anyhow::Result<()> {
     let sandbox = arguments.execute.then(|| arguments.sandbox()).transpose()?;
-    let interview = arguments.interview()?;
+    let interview = arguments.interview();
     let mut progress = Progress::new(work.len());
     let mut failures = 0;
     for (key, problem) in work {
@@ -184,15 +184,14 @@ impl Arguments {
         if self.without_isolation { Sandbox::open(&self.python, limits) } else { Sandbox::isolated(&self.python, limits) }
     }
 
-    fn interview(&self) -> anyhow::Result<Interview> {
-        let client = ollama_proxy::http::outward::client().timeout(self.timeout).build()?;
-        Ok(Interview {
-            client,
+    fn interview(&self) -> Interview {
+        Interview {
+            timeout: self.timeout,
             base_url: self.base_url.trim_end_matches('/').to_owned(),
             temperature: self.temperature,
             top_p: self.top_p,
             seed: self.seed,
             num_predict: self.num_predict,
-        })
+        }
     }
 }

@@ -32,7 +32,7 @@ pub fn workers(data: &[u8]) {
         let kept = said.bounded();
         assert_eq!(kept.status(), status);
         assert_eq!(kept.clone().bounded(), kept);
-        for model in &kept.loaded_models {
+        for model in kept.loaded_models.iter().flatten() {
             assert!(model.len() <= WORDS);
         }
     }

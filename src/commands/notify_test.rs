@@ -5,7 +5,6 @@ use std::time::SystemTime;
 use super::{runtime, settings, working_dir};
 use crate::app::Failure;
 use crate::config::{self, Env, ServeArgs};
-use crate::fleet;
 use crate::http::outward;
 use crate::notify::{Alert, Targets};
 use crate::telemetry::journal::unix;
@@ -13,7 +12,7 @@ use crate::telemetry::journal::unix;
 pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
     let config = config::load(args, env, &working_dir()).map_err(|faults| settings(&faults))?;
     outward::also_trust(&config.roots.0);
-    let targets = Targets::new(&config.notify, fleet::outward_client).map_err(|error| Failure::Other(error.into()))?;
+    let targets = Targets::new(&config.notify);
     if targets.is_empty() {
         let text = "nobody is to be told: set --notify-webhook (NOTIFY_WEBHOOK) or --notify-ntfy (NOTIFY_NTFY)";
         return Err(Failure::Settings(text.to_owned()));

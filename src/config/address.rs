@@ -2,9 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use reqwest::Url;
-
 use crate::config::{HostPort, Listen};
+use crate::values;
 
 /// Ollama's own port.
 pub(super) const OLLAMA_PORT: u16 = 11434;
@@ -136,16 +135,12 @@ pub(super) fn wake_target(template: &str) -> Result<HostPort, String> {
     if filled.contains(['{', '}']) {
         return Err(format!("has an unknown placeholder; known are {}", KNOWN.join(" ")));
     }
-    let url = Url::parse(&filled).map_err(|why| {
+    let url = values::url(&filled).map_err(|why| {
         let more = if filled.is_ascii() { "" } else { ", and a host name beyond ASCII in its xn-- form" };
         format!("is no URL ({why}): write http://host:port/path{more}")
     })?;
-    match (url.scheme(), url.host_str(), url.port_or_known_default()) {
-        ("http" | "https", Some(host), Some(port)) => {
-            Ok(HostPort { host: host.trim_matches(['[', ']']).to_ascii_lowercase(), port })
-        }
-        _ => Err("must begin with http:// or https://".to_owned()),
-    }
+    let (_, host, port) = values::server_of(&url);
+    Ok(HostPort { host: host.to_owned(), port })
 }
 
 /// Whether a host is this machine by name or loopback address.

@@ -1,10 +1,11 @@
 //! Which cloud providers the user has, and by what key each lets us in.
 
-use reqwest::Url;
+use hyper::Uri;
 
 use crate::config::layers::Layers;
 use crate::config::settings::{self, Setting};
 use crate::config::{HostPort, Listen, address};
+use crate::values;
 
 /// A provider that can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ fn simple(
     if key.is_none() && !layers.asked(base) {
         return None;
     }
-    let base = elsewhere(layers, listen, base, url)?;
+    let base = elsewhere(layers, listen, base, &url)?;
     Some(ProviderConfig { kind, base, key, models: Vec::new(), api_version: None })
 }
 
@@ -102,7 +103,7 @@ fn azure(layers: &mut Layers<'_>, listen: &Listen) -> Option<ProviderConfig> {
                     "--azure-openai-deployments names none: azure/<deployment> works, but none is listed; Azure tells no list";
                 layers.notes.push(note.to_owned());
             }
-            let base = elsewhere(layers, listen, &settings::AZURE_OPENAI_ENDPOINT, url)?;
+            let base = elsewhere(layers, listen, &settings::AZURE_OPENAI_ENDPOINT, &url)?;
             Some(ProviderConfig { kind: ProviderKind::Azure, base, key: Some(key), models, api_version })
         }
         (None, None) => None,
@@ -115,14 +116,14 @@ fn azure(layers: &mut Layers<'_>, listen: &Listen) -> Option<ProviderConfig> {
 }
 
 /// An address that is not our own: SDKs in the same shell may be pointed at this proxy by the same variable.
-fn elsewhere(layers: &mut Layers<'_>, listen: &Listen, setting: &Setting, url: Url) -> Option<String> {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let at = HostPort { host, port: url.port_or_known_default().unwrap_or(0) };
+fn elsewhere(layers: &mut Layers<'_>, listen: &Listen, setting: &Setting, url: &Uri) -> Option<String> {
+    let (_, host, port) = values::server_of(url);
+    let at = HostPort { host: host.to_owned(), port };
     if address::is_own(listen, &at) {
         layers.notes.push(format!("--{} is ignored: {at} is this proxy itself", setting.flag));
         return None;
     }
-    Some(String::from(url).trim_end_matches('/').to_owned())
+    Some(url.to_string().trim_end_matches('/').to_owned())
 }
 
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
@@ -130,12 +131,9 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
     fits.then(|| Secret(text.to_owned())).ok_or_else(|| "holds letters that no key has: copy it anew".to_owned())
 }
 
-fn url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|why| format!("is no URL ({why}): write https://host/path"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err("must begin with https:// or http://".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+fn url(text: &str) -> Result<Uri, String> {
+    let url = values::url(text).map_err(|why| format!("is no URL ({why}): write https://host/path"))?;
+    if url.authority().is_some_and(|whole| whole.as_str().contains('@')) || text.contains(['?', '#']) {
         return Err("must be a plain address: no user, no `?` and no `#`".to_owned());
     }
     Ok(url)

@@ -194,15 +194,6 @@ pub fn is_own_address(address: std::net::IpAddr) -> bool {
     wake::interfaces::is_own(address)
 }
 
-/// The client for calls of our own to the outside, such as wake URLs: bounded in time, no proxy from the environment, no
-/// redirects, nothing kept open.
-///
-/// # Errors
-/// When no TLS roots can be loaded.
-pub fn outward_client() -> Result<reqwest::Client, reqwest::Error> {
-    wake::url::client()
-}
-
 /// How a node would be woken, in words: the interface and broadcast of its packets, its wake URL, or what is missing.
 pub fn wake_path(node: &Node) -> String {
     let (view, wake) = (node.view(), &node.config().wake);

@@ -3,20 +3,25 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use hyper::Method;
+use bytes::Bytes;
+use hyper::{Method, Request, header};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use super::node::{Message, Node};
 use super::power::Event;
 use crate::config::{SleepConfig, WorkerHand};
-use crate::http::outward;
+use crate::upstream::outward;
+use crate::values;
 
 /// What one means may take: an `ssh` to a busy machine is done by then.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Of what a command says, so much is told.
 const SAID: usize = 300;
+
+/// Of what a URL says, so much is read.
+const READ: usize = 64 * 1024;
 
 /// Why a node is not put to sleep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,18 +103,19 @@ async fn ask_worker(worker: &WorkerHand) -> Result<(), String> {
 }
 
 async fn call(who: &str, method: Method, url: &str, key: Option<&str>) -> Result<(), String> {
-    let client = outward::client().pool_max_idle_per_host(0).timeout(LIMIT).build().map_err(outward::reason)?;
-    let mut request = client.request(method, url).header("Connection", "close");
+    let url = values::url(url).map_err(|why| format!("{who} is no URL: {why}"))?;
+    let mut request = Request::builder().method(method).uri(url);
     if let Some(key) = key {
-        request = request.bearer_auth(key);
+        request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
     }
-    let answer = request.send().await.map_err(|error| format!("{who}: {}", outward::reason(error)))?;
-    let status = answer.status();
+    let request = request.body(Bytes::new()).map_err(|why| format!("{who} cannot be called: {why}"))?;
+    let answer = outward::tell(request, LIMIT, READ).await.map_err(|trouble| format!("{who}: {trouble}"))?;
+    let status = answer.status;
     if status.is_success() {
         return Ok(());
     }
-    let body = answer.bytes().await.unwrap_or_default();
-    let said = serde_json::from_slice::<serde_json::Value>(&body).ok().and_then(|body| Some(body["error"].as_str()?.to_owned()));
+    let said =
+        serde_json::from_slice::<serde_json::Value>(&answer.body).ok().and_then(|body| Some(body["error"].as_str()?.to_owned()));
     Err(match said {
         Some(said) => format!("{who} answered {status}: {}", clipped(&said)),
         None => format!("{who} answered {status}"),

@@ -151,7 +151,7 @@ pub struct WakeUrlAnswer {
 pub async fn call_wake_url(node: &NodeConfig, mac: Option<Mac>, ip: Option<IpAddr>) -> anyhow::Result<Option<WakeUrlAnswer>> {
     let Some(wake_url) = &node.wake.url else { return Ok(None) };
     let fill = url::Fill { node: node.name.clone(), mac, ip };
-    let called = url::call(&url::client()?, wake_url, &fill, 0).await;
+    let called = url::call(wake_url, &fill, 0).await;
     Ok(Some(WakeUrlAnswer { result: called.result, ahead: called.ahead }))
 }
 

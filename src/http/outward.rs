@@ -1,11 +1,8 @@
-//! What all calls of our own to the outside have in common: wake URLs, notifications, cloud providers; and the trust that
-//! nodes by https share with them.
+//! Whom this process trusts when it speaks TLS itself: to nodes by https, wake URLs, notifications, cloud providers.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder};
 use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
@@ -24,15 +21,6 @@ pub fn also_trust(roots: &[CertificateDer<'static>]) {
 
 fn given() -> &'static [CertificateDer<'static>] {
     ROOTS.get().map_or(&[], Vec::as_slice)
-}
-
-/// A client in the making: rustls with ring, no proxy from the environment, no redirects, which would carry keys away.
-pub fn client() -> ClientBuilder {
-    // A second call finds the provider installed, which is as good.
-    let _ = ring::default_provider().install_default();
-    let builder = Client::builder().no_proxy().redirect(Policy::none());
-    let given: Vec<Certificate> = given().iter().filter_map(|root| Certificate::from_der(root).ok()).collect();
-    if given.is_empty() { builder } else { builder.tls_certs_merge(given) }
 }
 
 /// TLS on sockets of our own: 1.2 and 1.3, HTTP/1.1, certified by the system's authorities or the given ones. Made once.
@@ -58,20 +46,6 @@ fn client_config(verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>) 
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
-}
-
-/// Why a call failed, without its URL, which may hold a key.
-pub fn reason(error: reqwest::Error) -> String {
-    innermost(&error.without_url())
-}
-
-/// The operating system's own words: the outer ones say no more than that a request failed.
-pub fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 pub use own::tls_to_ourselves;

@@ -1,21 +1,22 @@
 //! Calls of a provider: addresses, credentials, and what comes back. A call ends when its answer is dropped.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, StatusCode};
-use reqwest::{Client, Url};
+use hyper::{Method, Request, StatusCode, Uri};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::Provider;
 use crate::config::{ProviderKind, Secret};
-use crate::http::outward;
 use crate::translate;
-use crate::values::{Fault, Kind, Retry, Whose};
-
-/// Until a provider must have taken the connection, TLS included.
-const CONNECT: Duration = Duration::from_secs(10);
+use crate::upstream::{self, Idle, Trouble, outward};
+use crate::values::{self, Fault, Kind, Retry, Whose};
 
 /// Silence after which it is given up: models that reason say nothing for minutes.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -36,23 +37,20 @@ const TO_PROVIDER: [HeaderName; 4] =
 /// Headers of a provider that a client may see.
 const TO_CLIENT: [&str; 4] = ["x-ratelimit-", "anthropic-ratelimit-", "openai-processing-ms", "retry-after"];
 
-/// The client for outward calls cannot be made.
-#[derive(Debug)]
-pub struct NoClient(reqwest::Error);
+/// As what we call.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("ollama-proxy/", env!("CARGO_PKG_VERSION")));
 
-impl std::fmt::Display for NoClient {
+/// There is no TLS for calls of providers.
+#[derive(Debug)]
+pub struct NoTls(pub(super) std::io::Error);
+
+impl std::fmt::Display for NoTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "no TLS for cloud providers: {}", outward::innermost(&self.0))
+        write!(f, "no TLS for cloud providers: {}", self.0)
     }
 }
 
-impl std::error::Error for NoClient {}
-
-/// One client for all: no proxy from the environment, no redirects, which would carry keys away.
-pub(super) fn client() -> Result<Client, NoClient> {
-    let agent = concat!("ollama-proxy/", env!("CARGO_PKG_VERSION"));
-    outward::client().connect_timeout(CONNECT).read_timeout(SILENCE).user_agent(agent).build().map_err(NoClient)
-}
+impl std::error::Error for NoTls {}
 
 /// What to ask of a provider.
 #[derive(Clone, Debug)]
@@ -86,7 +84,53 @@ pub struct Answer {
 }
 
 /// The bytes of an answer. Dropping it ends the call.
-pub type AnswerBody = reqwest::Body;
+pub struct AnswerBody {
+    /// `None` only while dropping.
+    rest: Option<upstream::AnswerBody>,
+    home: Idle,
+    silence: Pin<Box<Sleep>>,
+    /// Whether the silence is being counted: only while somebody listens.
+    waiting: bool,
+}
+
+impl std::fmt::Debug for AnswerBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AnswerBody")
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Trouble;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Trouble>>> {
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let polled = Pin::new(rest).poll_frame(cx);
+        let waited = std::mem::replace(&mut self.waiting, polled.is_pending());
+        if polled.is_ready() {
+            return polled;
+        }
+        if !waited {
+            self.silence.as_mut().reset(Instant::now() + SILENCE);
+        }
+        self.silence.as_mut().poll(cx).map(|()| Some(Err(Trouble::Silent)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.rest.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.rest = None;
+        self.home.sweep_later();
+    }
+}
 
 impl Provider {
     /// Sends a call and waits for the head of its answer.
@@ -95,24 +139,32 @@ impl Provider {
     /// `Died` or `Timeout` when there is none.
     pub async fn call(&self, call: Call<'_>) -> Result<Answer, Fault> {
         let url = self.url(&call).map_err(|why| self.fault(Kind::Died, &why))?;
-        let mut request = self.0.client.request(call.method, url).headers(self.headers(call.client));
-        if !call.body.is_empty() {
+        let mut request = Request::new(call.body);
+        (*request.method_mut(), *request.uri_mut()) = (call.method, url);
+        *request.headers_mut() = self.headers(call.client);
+        if !request.body().is_empty() {
             let kind = call.content_type.cloned().unwrap_or(HeaderValue::from_static("application/json"));
-            request = request.header(header::CONTENT_TYPE, kind).body(call.body);
+            request.headers_mut().insert(header::CONTENT_TYPE, kind);
         }
-        let response = request.send().await.map_err(|error| self.unreached(error))?;
-        let headers = response.headers();
-        let retry_after = retry_after(headers);
-        let content_type = headers.get(header::CONTENT_TYPE).cloned();
+        let answered = timeout(SILENCE, outward::send(request, Some(&self.0.home))).await.unwrap_or(Err(Trouble::Silent));
+        let (head, rest) = answered
+            .map_err(|trouble| self.fault(kind_of(&trouble), &format!("it could not be reached: {trouble}")))?
+            .into_parts();
+        let headers = head.headers;
         let may_pass = |name: &HeaderName| TO_CLIENT.iter().any(|known| name.as_str().starts_with(known));
         let passed = headers.iter().filter(|(name, _)| may_pass(name));
         let passed = passed.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let status = response.status();
-        let body = AnswerBody::from(response);
-        Ok(Answer { status, content_type, headers: passed, retry_after, body, provider: self.clone() })
+        Ok(Answer {
+            status: head.status,
+            content_type: headers.get(header::CONTENT_TYPE).cloned(),
+            headers: passed,
+            retry_after: retry_after(&headers),
+            body: AnswerBody { rest: Some(rest), home: self.0.home.clone(), silence: Box::pin(sleep(SILENCE)), waiting: false },
+            provider: self.clone(),
+        })
     }
 
-    fn url(&self, call: &Call<'_>) -> Result<Url, String> {
+    fn url(&self, call: &Call<'_>) -> Result<Uri, String> {
         let (config, path) = (&self.0.config, call.path);
         let base = &config.base;
         let text = match (config.kind, &config.api_version) {
@@ -120,20 +172,19 @@ impl Provider {
             (ProviderKind::Anthropic, _) => format!("{base}/v1{path}"),
             (ProviderKind::Azure, None) => format!("{base}/openai/v1{path}"),
             (ProviderKind::Azure, Some(version)) => {
-                let mut url = Url::parse(base).map_err(|why| format!("its address is no URL: {why}"))?;
                 // A name from a client's request stays one segment, whatever letters it has.
-                let mut segments = url.path_segments_mut().map_err(|()| "its address is no URL".to_owned())?;
-                segments.pop_if_empty().extend(["openai", "deployments", call.model]).extend(path.split('/').skip(1));
-                drop(segments);
-                url.query_pairs_mut().append_pair("api-version", version);
-                return Ok(url);
+                let model = values::encoded_part(call.model);
+                if matches!(model.as_str(), "." | "..") {
+                    return Err("the name of its model is none".to_owned());
+                }
+                format!("{base}/openai/deployments/{model}{path}?api-version={version}")
             }
         };
-        Url::parse(&text).map_err(|why| format!("its address is no URL: {why}"))
+        values::url(&text).map_err(|why| format!("its address is no URL: {why}"))
     }
 
     fn headers(&self, client: Option<&HeaderMap>) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderMap::from_iter([(header::USER_AGENT, AGENT)]);
         for name in TO_PROVIDER {
             let given = client.iter().flat_map(|client| client.get_all(&name));
             headers.extend(given.map(|value| (name.clone(), value.clone())));
@@ -146,11 +197,6 @@ impl Provider {
             headers.insert(name, value);
         }
         headers
-    }
-
-    fn unreached(&self, error: reqwest::Error) -> Fault {
-        let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Died };
-        self.fault(kind, &format!("it could not be reached: {}", outward::reason(error)))
     }
 
     /// A fault of this provider's that came before or within an answer.
@@ -194,15 +240,8 @@ impl Answer {
     /// # Errors
     /// The answer breaks off.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
-        let body = &mut self.body;
-        loop {
-            let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx)).await;
-            match frame.transpose().map_err(|error| broke_off(&self.provider, error))?.map(Frame::into_data) {
-                None => return Ok(None),
-                Some(Ok(data)) => return Ok(Some(data)),
-                Some(Err(_)) => {}
-            }
-        }
+        let frame = self.body.frame().await.transpose().map_err(|trouble| broke_off(&self.provider, &trouble))?;
+        Ok(frame.and_then(|frame| frame.into_data().ok()))
     }
 
     /// The fault that an answer which is no success is, and its own body, as far as it is short and holds no key.
@@ -221,9 +260,12 @@ impl Answer {
 }
 
 /// An answer that did not come to its end.
-pub fn broke_off(provider: &Provider, error: reqwest::Error) -> Fault {
-    let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Died };
-    provider.fault(kind, &format!("its answer broke off: {}", outward::reason(error)))
+pub fn broke_off(provider: &Provider, trouble: &Trouble) -> Fault {
+    provider.fault(kind_of(trouble), &format!("its answer broke off: {trouble}"))
+}
+
+fn kind_of(trouble: &Trouble) -> Kind {
+    if matches!(trouble, Trouble::Silent | Trouble::NoAnswer) { Kind::Timeout } else { Kind::Died }
 }
 
 fn credential(kind: ProviderKind, key: &Secret) -> Option<(HeaderName, HeaderValue)> {

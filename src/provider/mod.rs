@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::config::{ProviderConfig, ProviderKind, Secret};
+use crate::http::outward;
 use crate::translate::{Abilities, Flavour, Listed, Talk, Target, Thoughts, Tongue};
+use crate::upstream::Idle;
 
 mod call;
 mod guard;
@@ -11,7 +13,7 @@ mod lists;
 mod refusals;
 mod thoughts;
 
-pub use call::{Answer, AnswerBody, Call, NoClient, broke_off};
+pub use call::{Answer, AnswerBody, Call, NoTls, broke_off};
 pub use guard::KeyGuard;
 pub use refusals::Refusals;
 
@@ -29,7 +31,8 @@ pub struct Provider(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     config: ProviderConfig,
-    client: reqwest::Client,
+    /// Connections that rest between calls: without them each call would begin with a handshake.
+    home: Idle,
     lists: lists::Lists,
     refusals: Refusals,
     thoughts: thoughts::Kept,
@@ -49,16 +52,18 @@ impl Providers {
     ///
     /// # Errors
     /// There is a provider, and TLS cannot be set up for it.
-    pub fn new(configs: &[ProviderConfig]) -> Result<Self, NoClient> {
+    pub fn new(configs: &[ProviderConfig]) -> Result<Self, NoTls> {
         if configs.is_empty() {
             return Ok(Self(Arc::new([])));
         }
-        let client = call::client()?;
+        if configs.iter().any(|config| config.base.starts_with("https:")) {
+            outward::tls().map_err(NoTls)?;
+        }
         let provider = |config: &ProviderConfig| {
             let lists = lists::Lists::of(&config.models);
             Provider(Arc::new(Shared {
                 config: config.clone(),
-                client: client.clone(),
+                home: Idle::default(),
                 lists,
                 refusals: Refusals::default(),
                 thoughts: thoughts::Kept::default(),

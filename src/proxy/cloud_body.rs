@@ -221,7 +221,7 @@ impl CloudBody {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    let fault = broke_off(&self.choice.provider, error);
+                    let fault = broke_off(&self.choice.provider, &error);
                     self.breaks(&fault.text);
                 }
                 Poll::Ready(None) => self.finish(),

@@ -46,6 +46,20 @@ impl Link {
         self.secured_by(host, outward::tls_to_ourselves())
     }
 
+    /// The same when the handshake is over, which is else part of the first bytes.
+    pub(super) async fn shaken(mut self) -> Result<Self, Trouble> {
+        self.stream.shaken().await.map_err(|error| Trouble::Broken(error.to_string()))?;
+        Ok(self)
+    }
+
+    /// The same over the Internet, where a line may be down for a while and nobody sleeps.
+    pub(super) fn far_away(self) -> Self {
+        if let Some(stream) = self.stream.plain() {
+            watch(stream, Duration::from_secs(15), Duration::from_secs(15), Duration::from_secs(30));
+        }
+        self
+    }
+
     fn secured_by(self, host: &str, config: io::Result<Arc<ClientConfig>>) -> Result<Self, Trouble> {
         let stream = config.and_then(|config| self.stream.secured(host, config));
         let stream = stream.map_err(|error| Trouble::Broken(format!("no TLS to {host}: {error}")))?;
@@ -124,11 +138,17 @@ async fn connect_one(address: SocketAddr, limit: Duration) -> Result<Link, Troub
 /// so a slow model load is safe.
 fn guard_against_silence(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
+    watch(stream, Duration::from_secs(5), Duration::from_secs(2), Duration::from_secs(10));
+}
+
+fn watch(stream: &TcpStream, quiet: Duration, interval: Duration, unacknowledged: Duration) {
     let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(5)).with_interval(Duration::from_secs(2)).with_retries(3);
+    let keepalive = TcpKeepalive::new().with_time(quiet).with_interval(interval).with_retries(3);
     let _ = socket.set_tcp_keepalive(&keepalive);
     #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(10)));
+    let _ = socket.set_tcp_user_timeout(Some(unacknowledged));
+    #[cfg(not(target_os = "linux"))]
+    let _ = unacknowledged;
 }
 
 #[cfg(test)]

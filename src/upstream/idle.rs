@@ -18,6 +18,12 @@ const MOST: usize = 100;
 #[derive(Clone, Default)]
 pub struct Idle(Arc<Mutex<Vec<(Instant, Ready)>>>);
 
+impl std::fmt::Debug for Idle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Idle({})", self.count())
+    }
+}
+
 impl Idle {
     /// The one that came last and is still open; ready for one request that may be sent again.
     pub fn take(&self) -> Option<Ready> {
@@ -38,6 +44,17 @@ impl Idle {
     /// Closes those that rested too long. Called with each check of the node, so that no timer is needed.
     pub fn sweep(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(since, _)| since.elapsed() < REST);
+    }
+
+    /// Closes those that will have rested too long by then, for a home that nobody checks.
+    pub fn sweep_later(&self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let home = self.clone();
+            runtime.spawn(async move {
+                tokio::time::sleep(REST).await;
+                home.sweep();
+            });
+        }
     }
 
     /// Closes all of them: the machine is about to sleep.

@@ -1,4 +1,5 @@
-//! Clients of nodes: connect (where evidence is seen), exchange one request, make our own small calls.
+//! Clients of nodes: connect (where evidence is seen), exchange one request, make our own small calls; and of services
+//! outside, by the same codec.
 //!
 //! The connection is driven inside the caller's own task: no connection task, no channel between it and the body.
 //! There is no pool toward sleepers: a fresh connect costs 0.3 ms, a stale connection hangs for minutes.
@@ -10,6 +11,7 @@ mod framing;
 mod head;
 mod idle;
 mod in_order;
+pub mod outward;
 mod reading;
 mod socket;
 mod trouble;

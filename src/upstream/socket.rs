@@ -43,6 +43,16 @@ impl Socket {
         Ok(Self(Speech::Shaking(Box::new(TlsConnector::from(config).connect(name, stream)))))
     }
 
+    /// The socket while nothing is spoken over it but plain bytes.
+    pub(super) fn plain(&self) -> Option<&TcpStream> {
+        if let Speech::Plain(stream) = &self.0 { Some(stream) } else { None }
+    }
+
+    /// Waits for the end of the handshake.
+    pub(super) async fn shaken(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_shaken(cx)).await
+    }
+
     /// Ready when bytes may be read and written.
     fn poll_shaken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Speech::Shaking(shaking) = &mut self.0 {

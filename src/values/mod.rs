@@ -9,6 +9,7 @@ mod mac;
 mod model;
 mod names;
 mod strategy;
+mod url;
 
 pub use agent::agent_family;
 pub use allowance::{Allowance, Allowances};
@@ -19,3 +20,4 @@ pub use mac::{BadMac, Mac, SecureOn};
 pub use model::{ModelKey, ModelName, ModelSize};
 pub use names::NodeName;
 pub use strategy::{BadStrategy, Strategy};
+pub use url::{decoded, encoded_part, server_of, url};

@@ -93,7 +93,7 @@ impl Keeper {
     ) -> anyhow::Result<(Node, Self)> {
         let (tell, inbox) = mpsc::channel(INBOX);
         let (publish, published) = watch::channel(Arc::new(view.clone()));
-        let waking = waking::Waking::new(&config)?;
+        let waking = waking::Waking::new();
         let metrics = common.metrics.of_node(config.name.as_str());
         // Its own handle tells nobody anything, or it would keep itself alive.
         let node = Node::new(slot, config, published, traffic, metrics)?;

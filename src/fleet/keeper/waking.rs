@@ -34,7 +34,6 @@ const UNATTENDED_ADVICE: &str = "it went away about two minutes after it was wok
      `powercfg /setacvalueindex SCHEME_CURRENT SUB_SLEEP UNATTENDSLEEP 1800` and `powercfg /setactive SCHEME_CURRENT` as administrator";
 
 pub(super) struct Waking {
-    client: Option<reqwest::Client>,
     skew: i64,
     last_call: Option<Instant>,
     pub(super) loads: WantedLoads,
@@ -45,10 +44,9 @@ pub(super) struct Waking {
 }
 
 impl Waking {
-    pub(super) fn new(config: &NodeConfig) -> anyhow::Result<Self> {
-        let client = config.wake.url.as_ref().map(|_| url::client()).transpose()?;
+    pub(super) fn new() -> Self {
         let (loads, trigger) = (WantedLoads::default(), Trigger::default());
-        Ok(Self { client, skew: 0, last_call: None, loads, trigger, record: None, told: None })
+        Self { skew: 0, last_call: None, loads, trigger, record: None, told: None }
     }
 }
 
@@ -131,14 +129,14 @@ impl Keeper {
     }
 
     pub(super) fn call_url(&mut self) {
-        let Some((client, wake)) = self.waking.client.clone().zip(self.node.config().wake.url.clone()) else { return };
+        let Some(wake) = self.node.config().wake.url.clone() else { return };
         self.waking.last_call = Some(Instant::now());
         let ip = self.view.presumed_address(self.node.config());
         let fill = url::Fill { node: self.node.name().clone(), mac: self.view.mac.map(|known| known.mac), ip };
         let skew = self.waking.skew;
         self.node.metrics().url_called();
         self.record_call();
-        self.begin_job(async move { Done::Called(url::call(&client, &wake, &fill, skew).await) });
+        self.begin_job(async move { Done::Called(url::call(&wake, &fill, skew).await) });
     }
 
     pub(super) fn called(&mut self, called: url::Called) {

@@ -7,14 +7,18 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::{Client, Method, Url};
+use bytes::Bytes;
+use hyper::{Request, Uri, header};
 
 use crate::config::WakeUrl;
-use crate::http::outward;
-use crate::values::{Mac, NodeName};
+use crate::upstream::outward;
+use crate::values::{self, Mac, NodeName};
 
 /// One call must not hold up the next: there are several per campaign.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// As much of an answer's body as a wake service may need for its say; whatever else the URL serves is none of ours.
+const ENOUGH: usize = 64 * 1024;
 
 /// What fills the placeholders.
 #[derive(Clone, Debug)]
@@ -38,23 +42,15 @@ pub(crate) struct Called {
     pub(crate) ahead: Option<i64>,
 }
 
-/// The client for wake URLs: no proxy from the environment, no redirects, nothing kept open.
-///
-/// # Errors
-/// When no root certificates can be loaded.
-pub(crate) fn client() -> Result<Client, reqwest::Error> {
-    outward::client().pool_max_idle_per_host(0).timeout(LIMIT).build()
-}
-
 /// Calls the URL, and once more when only the clock was wrong.
-pub(crate) async fn call(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64) -> Called {
+pub(crate) async fn call(url: &WakeUrl, fill: &Fill, skew: i64) -> Called {
     let mut ahead = None;
-    let first = attempt(client, url, fill, skew, &mut ahead).await;
+    let first = attempt(url, fill, skew, &mut ahead).await;
     match (first, ahead) {
         (Err(Refusal::Clock(text)), Some(skew)) => {
             // WolGoWeb refuses a `time` it has already accepted, and the header has whole seconds only.
             tokio::time::sleep(Duration::from_millis(1100)).await;
-            let again = attempt(client, url, fill, skew, &mut ahead).await;
+            let again = attempt(url, fill, skew, &mut ahead).await;
             Called { result: again.map_err(|refusal| refusal.text(Some(&text))), skew, ahead }
         }
         (other, _) => Called { result: other.map_err(|refusal| refusal.text(None)), skew, ahead },
@@ -76,13 +72,13 @@ impl Refusal {
     }
 }
 
-async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64, ahead: &mut Option<i64>) -> Result<(), Refusal> {
-    let request = build(client, url, fill, unix_now() + skew).map_err(Refusal::Other)?;
-    let answer = client.execute(request).await.map_err(|error| Refusal::Other(outward::reason(error)))?;
-    let status = answer.status();
+async fn attempt(url: &WakeUrl, fill: &Fill, skew: i64, ahead: &mut Option<i64>) -> Result<(), Refusal> {
+    let request = build(url, fill, unix_now() + skew).map_err(Refusal::Other)?;
+    let answer = outward::tell(request, LIMIT, ENOUGH).await.map_err(|trouble| Refusal::Other(trouble.to_string()))?;
+    let status = answer.status;
     let server = answer
-        .headers()
-        .get(reqwest::header::DATE)
+        .headers
+        .get(header::DATE)
         .and_then(|date| date.to_str().ok())
         .and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok())
         .map(|date| date.timestamp());
@@ -90,20 +86,7 @@ async fn attempt(client: &Client, url: &WakeUrl, fill: &Fill, skew: i64, ahead: 
     if !status.is_success() {
         return Err(Refusal::Other(format!("the wake URL answered {status}")));
     }
-    judge(&beginning(answer).await?)
-}
-
-/// As much of the body as a wake service may need for its say; whatever else the URL serves is none of ours.
-async fn beginning(mut answer: reqwest::Response) -> Result<Vec<u8>, Refusal> {
-    const ENOUGH: usize = 64 * 1024;
-    let mut body = Vec::new();
-    while body.len() < ENOUGH {
-        match answer.chunk().await.map_err(|error| Refusal::Other(outward::reason(error)))? {
-            Some(chunk) => body.extend_from_slice(&chunk),
-            None => break,
-        }
-    }
-    Ok(body)
+    judge(&answer.body)
 }
 
 /// What a 2xx answer of a wake service says against its own status, in words for the owner; `None`: a packet went out.
@@ -126,35 +109,38 @@ fn judge(body: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-fn build(client: &Client, url: &WakeUrl, fill: &Fill, time: i64) -> Result<reqwest::Request, String> {
+fn build(url: &WakeUrl, fill: &Fill, time: i64) -> Result<Request<Bytes>, String> {
     let mac = fill.mac.map(|mac| mac.to_string());
     let filled = Filled::new(url, fill, mac.as_deref(), time);
-    let mut target: Url = filled.apply(&url.template).parse().map_err(|_| "the wake URL is no URL".to_owned())?;
+    let mut target = values::url(&filled.apply(&url.template)).map_err(|why| format!("the wake URL is no URL: {why}"))?;
     if let Some(key) = &url.key {
-        sign(&mut target, key, mac.as_deref(), time)?;
+        target = signed(&target, key, mac.as_deref(), time)?;
     }
-    let method = Method::from_bytes(url.method.as_bytes()).map_err(|_| format!("{} is no HTTP method", url.method))?;
-    let mut request = client.request(method, target);
+    let mut request = Request::builder().method(url.method.as_str()).uri(target);
     for (name, value) in &url.headers {
         request = request.header(name, filled.apply(value));
     }
-    if let Some(body) = &url.body {
-        request = request.body(filled.apply(body));
-    }
-    request.build().map_err(|error| error.without_url().to_string())
+    let body = url.body.as_ref().map(|body| filled.apply(body)).unwrap_or_default();
+    request.body(body.into()).map_err(|why| format!("the call of the wake URL cannot be made: {why}"))
 }
 
 /// Sets `mac`, `time` and `token`. The text of a `mac` that the user wrote stays: it goes into the hash as it is.
-fn sign(target: &mut Url, key: &str, mac: Option<&str>, time: i64) -> Result<(), String> {
-    let kept: Vec<(String, String)> = target.query_pairs().into_owned().collect();
-    let written = kept.iter().find(|(name, _)| name == "mac").map(|(_, value)| value.clone());
+fn signed(target: &Uri, key: &str, mac: Option<&str>, time: i64) -> Result<Uri, String> {
+    let pairs: Vec<(&str, &str)> = target.query().unwrap_or_default().split('&').map(|pair| (name_of(pair), pair)).collect();
+    let value = |pair: &str| pair.split_once('=').map(|(_, value)| values::decoded(&value.replace('+', " ")));
+    let written = pairs.iter().find(|(name, _)| *name == "mac").and_then(|(_, pair)| value(pair));
     let mac = written.or(mac.map(str::to_owned)).ok_or("the wake URL needs a MAC: set --wake-mac, or mac= in the URL")?;
-    let mut query = target.query_pairs_mut();
-    query.clear();
-    query.extend_pairs(kept.iter().filter(|(name, _)| !matches!(name.as_str(), "mac" | "time" | "token")));
-    query.append_pair("mac", &mac).append_pair("time", &time.to_string()).append_pair("token", &token(key, &mac, time));
-    drop(query);
-    Ok(())
+    let ours = [format!("mac={}&time={time}&token={}", values::encoded_part(&mac), token(key, &mac, time))];
+    let kept = pairs.iter().filter(|(name, _)| !matches!(*name, "" | "mac" | "time" | "token")).map(|(_, pair)| *pair);
+    let query: Vec<&str> = kept.chain(ours.iter().map(String::as_str)).collect();
+    let text = target.to_string();
+    let bare = text.split('?').next().unwrap_or_default();
+    values::url(&format!("{bare}?{}", query.join("&"))).map_err(str::to_owned)
+}
+
+/// The name in front of a value in a query.
+fn name_of(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or_default()
 }
 
 /// `md5(key + mac + time)` in lower-case hex.
@@ -202,7 +188,7 @@ mod tests {
     }
 
     fn built(url: &WakeUrl) -> String {
-        build(&client().unwrap(), url, &fill(), 1_594_452_205).unwrap().url().to_string()
+        build(url, &fill(), 1_594_452_205).unwrap().uri().to_string()
     }
 
     #[test]
@@ -246,7 +232,7 @@ mod tests {
             while stream.write_all(&[b' '; 4096]).await.is_ok() {}
         });
         let started = tokio::time::Instant::now();
-        let called = call(&client().unwrap(), &url(&format!("http://{at}/"), None), &fill(), 0).await;
+        let called = call(&url(&format!("http://{at}/"), None), &fill(), 0).await;
         assert_eq!(called.result, Ok(()));
         assert!(started.elapsed() < LIMIT);
     }
