@@ -13,6 +13,7 @@ mod in_order;
 mod socket;
 mod trouble;
 mod upload;
+mod wire;
 
 #[cfg(test)]
 mod reading_tests;
