@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -104,7 +104,6 @@ pub async fn serve_counted<H: Handler>(
     let mut loops = JoinSet::new();
     for door in doors {
         let accept = Accept {
-            bounds,
             handler: handler.clone(),
             graceful: GracefulShutdown::new(),
             places: places.clone(),
@@ -113,12 +112,18 @@ pub async fn serve_counted<H: Handler>(
         loops.spawn(accept.run(door, end.clone()));
     }
     let mut ends = JoinSet::new();
-    while let Some(graceful) = loops.join_next().await {
-        ends.spawn(async {
-            if let Ok(graceful) = graceful {
-                graceful.shutdown().await;
-            }
-        });
+    let accepting = async {
+        while let Some(graceful) = loops.join_next().await {
+            ends.spawn(async {
+                if let Ok(graceful) = graceful {
+                    graceful.shutdown().await;
+                }
+            });
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = end_the_quiet(guests.clone(), bounds.head) => {}
     }
     let all = async { while ends.join_next().await.is_some() {} };
     match tokio::time::timeout(bounds.grace, all).await {
@@ -127,8 +132,15 @@ pub async fn serve_counted<H: Handler>(
     }
 }
 
+/// The limit on heads and on idle connections, for all of them.
+async fn end_the_quiet(guests: Guests, limit: Duration) {
+    loop {
+        let next = guests.end_overdue(limit);
+        tokio::time::sleep(next).await;
+    }
+}
+
 struct Accept<H> {
-    bounds: Bounds,
     handler: H,
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
@@ -184,7 +196,7 @@ impl<H: Handler> Accept<H> {
     }
 
     fn plain(&self, stream: TcpStream, client: SocketAddr, held: Held) -> JoinHandle<()> {
-        let connection = speak(Lingering::new(stream), client, self.handler.clone(), held.1.clone(), self.bounds.head);
+        let connection = speak(Lingering::new(stream), client, self.handler.clone(), held.1.clone());
         let connection = self.graceful.watch(connection);
         tokio::spawn(async move {
             let _held = held;
@@ -204,7 +216,7 @@ impl<H: Handler> Accept<H> {
         held: Held,
         mut end: watch::Receiver<bool>,
     ) -> JoinHandle<()> {
-        let (watcher, handler, head) = (self.graceful.watcher(), self.handler.clone(), self.bounds.head);
+        let (watcher, handler) = (self.graceful.watcher(), self.handler.clone());
         tokio::spawn(async move {
             let (_place, guest) = held;
             let shaken = tokio::select! {
@@ -218,7 +230,7 @@ impl<H: Handler> Accept<H> {
                     return;
                 }
             };
-            if let Err(error) = Quietly::new(watcher.watch(speak(stream, client, handler, guest, head))).await {
+            if let Err(error) = Quietly::new(watcher.watch(speak(stream, client, handler, guest))).await {
                 tracing::debug!(%client, %error, "connection ended");
             }
         })
@@ -234,7 +246,6 @@ fn speak<S, H>(
     client: SocketAddr,
     handler: H,
     guest: Arc<Guest>,
-    head: Duration,
 ) -> impl GracefulConnection<Error = hyper::Error> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -249,8 +260,8 @@ where
         })
     });
     hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head)
+        // Whoever is too slow is ended with all that are quiet.
+        .header_read_timeout(None)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service)
 }
