@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds one static binary per processor, for machines without Docker: target/static/ollama-proxy-<processor>.
+# Builds one static binary per processor, for machines without Docker: target/static/ollama-proxy-<processor>, and beside it
+# LICENCES-<processor>.txt, which whoever hands it on hands on, too.
 #
 #   docker/cross.sh                  x86_64, aarch64 (Raspberry Pi OS 64 bit, most NAS) and armv7 (32 bit)
 #   docker/cross.sh aarch64 armv7    only these
@@ -130,6 +131,8 @@ build() {
     RUSTFLAGS="-C target-feature=+crt-static" \
         cargo build --profile "$profile" --locked --bin ollama-proxy --target "$triple" --target-dir "$out/cross/build"
     cp "$out/cross/build/$triple/$folder/ollama-proxy" "$out/static/ollama-proxy-$name"
+    # To be handed on with it.
+    STATIC=1 docker/licences.sh "$triple" >"$out/static/LICENCES-$name.txt"
     ls -l "$out/static/ollama-proxy-$name"
 }
 

@@ -5,6 +5,7 @@ mod cluster;
 mod descriptors;
 mod discovery;
 mod file_watch;
+mod keys;
 mod records;
 mod reload;
 
@@ -23,7 +24,7 @@ use crate::cluster::Registry;
 use crate::config::{Config, Listen, NodeConfig};
 use crate::dashboard::Dashboard;
 use crate::fleet::{self, FirstModel, Fleet, Rules};
-use crate::front::{self, Front, Origins};
+use crate::front::{self, Front, Origins, Troubles};
 use crate::http::outward;
 use crate::notify::{Notifier, Targets};
 use crate::provider::Providers;
@@ -91,7 +92,7 @@ impl From<anyhow::Error> for Failure {
 /// A port in use, with the way out; a certificate that cannot be used.
 pub fn bind(listen: &Listen) -> anyhow::Result<Vec<Door>> {
     let pair = listen.tls.as_ref().map(|files| files.read().map_err(anyhow::Error::msg)).transpose()?;
-    let identity = pair.map(Identity::new);
+    let identity = pair.map(|pair| Identity::new(pair.server));
     let mut doors = Vec::new();
     for (port, secured) in listen.all_ports() {
         let mut open = |listener| doors.push(Door::new(listener, identity.clone().filter(|_| secured)));
@@ -162,7 +163,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     let (mut end, door) = cluster::worker(&config, &addresses, &fleet, end, &mut tasks);
     let dashboard = Dashboard::new(fleet.clone(), scheduler.clone(), price_now, end.clone());
     let controller = cluster::controller(&config, workers.as_ref(), &fleet, &scheduler, &mut tasks);
-    let (error, config_error) = watch::channel(None);
+    let ((error, node_file), (key_error, key_file)) = (watch::channel(None), watch::channel(None));
     let reloader = Reloader {
         source: config.source.clone(),
         addresses,
@@ -185,20 +186,26 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     notifications(&config, &fleet, &mut tasks)?;
     let (open, bounds) = (server::Open::default(), bounds(&config));
     let rules = front_rules(&config, &open, &bounds);
-    let front = Front::new(proxy, dashboard, registry, rules, config_error, controller, door);
+    let troubles = Troubles { node_file, key_file, certificate: certificates::start(&config, &doors, &registry, &mut tasks)? };
+    let front = Front::new(proxy, dashboard, registry.clone(), rules, troubles, controller, door);
+    keys::start(&config, &front, &registry, key_error, &mut tasks)?;
     keep_data(&config, &fleet, workers.as_ref(), snapshot, &journal, &mut tasks);
-    renew_certificate(&config, &doors, &mut tasks)?;
     let cut = tokio::select! {
         cut = server::serve_counted(doors, bounds, front, end.clone(), open) => cut,
         failed = first_failure(&mut tasks) => return Err(failed.into()),
     };
     let _ = end.wait_for(|asked| *asked).await;
     tracing::info!(cut, "ended");
-    if let Some(dir) = config.data_dir {
-        save_state(&dir, &fleet, workers).await;
-        records::save(&dir, &journal).await;
-    }
+    save_data(config.data_dir.as_deref(), &fleet, workers, &journal).await;
     Ok(())
+}
+
+/// What was learnt since the last write, at the end.
+async fn save_data(dir: Option<&Path>, fleet: &Fleet, workers: Option<Registry>, journal: &Journal) {
+    if let Some(dir) = dir {
+        save_state(dir, fleet, workers).await;
+        records::save(dir, journal).await;
+    }
 }
 
 fn bounds(config: &Config) -> Bounds {
@@ -219,14 +226,6 @@ fn keep_data(
         tasks.spawn(keep_state(fleet.clone(), workers.cloned(), dir.clone(), snapshot));
         tasks.spawn(records::keep(journal.clone(), dir));
     }
-}
-
-/// Follows the files of the certificate, if one is shown.
-fn renew_certificate(config: &Config, doors: &[Door], tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
-    if let (Some(files), Some(identity)) = (config.listen.tls.clone(), doors.iter().find_map(Door::identity)) {
-        tasks.spawn(certificates::keep(files, identity.clone(), Hangups::heard()?));
-    }
-    Ok(())
 }
 
 /// The providers, and who keeps their lists.

@@ -6,6 +6,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use ring::digest::{SHA256, digest};
 
 use crate::config::Secret;
+use crate::http::headers::is_forwarded;
 
 /// What is asked of callers.
 pub struct Access(Option<Secret>);
@@ -58,7 +59,8 @@ impl Access {
         match &self.0 {
             Some(key) if shown(headers).is_some_and(|shown| same(shown, key.reveal().as_bytes())) => Ok(()),
             Some(_) => Err(Stranger::WithoutKey),
-            None if caller.to_canonical().is_loopback() => Ok(()),
+            // A proxy on this machine speaks for anybody.
+            None if caller.to_canonical().is_loopback() && !is_forwarded(headers) => Ok(()),
             None => Err(Stranger::FromElsewhere),
         }
     }
@@ -123,6 +125,16 @@ mod tests {
         assert!(["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"].into_iter().all(|caller| admit(caller).is_ok()));
         for caller in ["192.168.1.9", "10.0.0.1", "::ffff:192.168.1.9", "fd00::1", "0.0.0.0"] {
             assert_eq!(admit(caller), Err(Stranger::FromElsewhere), "{caller}");
+        }
+    }
+
+    #[test]
+    fn without_a_key_whom_a_proxy_on_this_machine_speaks_for_may_not() {
+        for name in ["x-forwarded-for", "x-real-ip", "forwarded"] {
+            let mut from_proxy = headers("");
+            from_proxy.insert(name, HeaderValue::from_static("127.0.0.1"));
+            let admitted = access("").admit(&from_proxy, "127.0.0.1".parse().unwrap());
+            assert_eq!(admitted, Err(Stranger::FromElsewhere), "{name}");
         }
     }
 

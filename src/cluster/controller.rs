@@ -49,6 +49,11 @@ impl Controller {
         path.strip_prefix("/internal/workers").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// Whether workers must show a key.
+    pub fn has_key(&self) -> bool {
+        self.0.access.has_key()
+    }
+
     /// Answers a request for one of these routes.
     pub async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         if let Err(stranger) = self.0.access.admit(request.headers(), client.ip()) {

@@ -46,6 +46,11 @@ impl Door {
         matches!(path, "/hold" | "/sleep")
     }
 
+    /// Whether controllers must show a key.
+    pub fn has_key(&self) -> bool {
+        self.0.access.has_key()
+    }
+
     /// Who watches the Ollama of this machine.
     pub fn exporter(&self) -> Option<&Exporter> {
         self.0.exporter.as_ref()

@@ -1,6 +1,5 @@
 //! `exporter`: metrics of the Ollama on this machine, for a Prometheus elsewhere.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -16,7 +15,7 @@ use crate::exporter::Exporter;
 use crate::front::Origins;
 use crate::front::cors;
 use crate::http::{Body, body, reply};
-use crate::server::{self, Bounds, Handler};
+use crate::server::{self, Bounds, Handler, Peer};
 use crate::telemetry;
 use crate::telemetry::metrics::Format;
 
@@ -49,7 +48,7 @@ struct Answers {
 }
 
 impl Handler for Answers {
-    async fn handle(&self, request: Request<Incoming>, _: SocketAddr) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Response<Body> {
         let origin = self.origins.judge(request.headers(), || true);
         if origin.is_refused() {
             return reply::bare(StatusCode::FORBIDDEN);

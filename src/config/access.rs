@@ -5,9 +5,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+mod key_source;
 mod keys;
 mod rules;
 
+pub use key_source::KeySource;
 pub use keys::{KeyDigest, KeyRules, load_key};
 pub use rules::AccessConfig;
 pub(super) use rules::rules;

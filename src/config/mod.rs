@@ -36,7 +36,7 @@ mod tls;
 mod wake_flags;
 mod wake_values;
 
-pub use access::{AccessConfig, BadCidr, Cidr, Glob, KeyDigest, KeyRules, load_key};
+pub use access::{AccessConfig, BadCidr, Cidr, Glob, KeyDigest, KeyRules, KeySource, load_key};
 pub use args::{
     CheckArgs, Cli, Command, ControllerArgs, ExporterArgs, NodesArgs, ProxyArg, ProxyUrl, ServeArgs, WakeArgs, WorkerArgs,
     parse_cli,
@@ -51,7 +51,7 @@ pub use node_source::{NodeSettings, NodeSource, Stamp};
 pub use providers::{ProviderConfig, ProviderKind, Secret};
 pub use rest::RestConfig;
 pub use stand_ins::{FallbackWait, StandIns};
-pub use tls::{Roots, TlsFiles};
+pub use tls::{Expiry, ExpiryStage, Roots, TlsFiles, TlsPair};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]

@@ -14,6 +14,10 @@ use crate::config::layers::Layers;
 use crate::config::merge::listen_port;
 use crate::config::settings;
 
+mod expiry;
+
+pub use expiry::{Expiry, ExpiryStage};
+
 /// Certificates have a few KiB; larger files are something else.
 const LARGEST: u64 = 1024 * 1024;
 
@@ -32,13 +36,21 @@ pub struct TlsFiles {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roots(pub Vec<CertificateDer<'static>>);
 
+/// A pair that can be shown.
+#[derive(Clone, Debug)]
+pub struct TlsPair {
+    /// What a listener needs: TLS 1.2 and 1.3, HTTP/1.1 only.
+    pub server: Arc<ServerConfig>,
+    /// When the server's own certificate ends, if that can be read.
+    pub expiry: Option<Expiry>,
+}
+
 impl TlsFiles {
-    /// What a listener needs to show the pair: TLS 1.2 and 1.3, HTTP/1.1 only.
-    ///
     /// # Errors
     /// What is wrong with one of the files, or that they do not belong together.
-    pub fn read(&self) -> Result<Arc<ServerConfig>, String> {
+    pub fn read(&self) -> Result<TlsPair, String> {
         let chain = certificates(&self.cert)?;
+        let expiry = chain.first().and_then(|own| Expiry::of(own));
         let key = PrivateKeyDer::from_pem_slice(&small_file(&self.key)?)
             .map_err(|_| format!("{} holds no private key in PEM that we can read (without a password)", self.key.display()))?;
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -49,7 +61,7 @@ impl TlsFiles {
             other => format!("{} and {} cannot be used: {other}", self.cert.display(), self.key.display()),
         })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok(TlsPair { server: Arc::new(config), expiry })
     }
 }
 

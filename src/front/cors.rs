@@ -190,5 +190,15 @@ mod tests {
     fn further_origins_may_hold_wildcards() {
         assert!(matches!(judged("https://chat.example", &["https://*.example", "https://chat.example"]), Origin::Allowed(_)));
         assert!(matches!(judged("null", &["*"]), Origin::Allowed(_)));
+        assert!(matches!(judged("chrome-extension://abc", &["chrome-extension://*"]), Origin::Allowed(_)));
+        assert!(matches!(judged("https://a.chat.example:8443", &["https://*.chat.example:*"]), Origin::Allowed(_)));
+        for (origin, more) in [
+            ("null", "https://*"),
+            ("moz-extension://abc", "chrome-extension://*"),
+            ("http://a.chat.example", "https://*.chat.example"),
+            ("https://a.chat.example.evil.example", "https://*.chat.example"),
+        ] {
+            assert_eq!(judged(origin, &[more]), Origin::Refused, "{origin} by {more}");
+        }
     }
 }

@@ -1,13 +1,10 @@
 //! `/login` and `/logout`: a form, a cookie. Event streams and links of a browser carry no header, so its pages need one.
 
-use std::net::SocketAddr;
-
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::access::Access;
-use super::cors::Origin;
+use super::access::{Access, Visitor};
 use super::{back_to, route, wrong_method};
 use crate::dashboard::pages;
 use crate::http::{Body, Budget, body, reply};
@@ -23,13 +20,13 @@ const FORM: usize = 4096;
 const FORMS: usize = 256 * 1024;
 
 /// Answers either path.
-pub(super) async fn answer(access: &Access, request: Request<Incoming>, client: SocketAddr, origin: &Origin) -> Response<Body> {
+pub(super) async fn answer(access: &Access, request: Request<Incoming>, visitor: Visitor<'_>) -> Response<Body> {
     let (head, incoming) = request.into_parts();
     let leaves = head.uri.path() == PATHS[1];
     match head.method {
         Method::GET | Method::HEAD if leaves => back_to("login"),
         Method::GET | Method::HEAD => pages::login(&head.headers, None),
-        Method::POST if leaves => match access.log_out(&head.headers, origin) {
+        Method::POST if leaves => match access.log_out(&head.headers, &visitor) {
             Ok(cookie) => with_cookie(back_to("./"), cookie),
             Err(fault) => reply::fault(&fault, Dialect::Native),
         },
@@ -40,7 +37,7 @@ pub(super) async fn answer(access: &Access, request: Request<Incoming>, client: 
             };
             let text = String::from_utf8_lossy(form.bytes());
             let key = route::value_of(&text, "key").unwrap_or_default();
-            match access.log_in(key.trim().as_bytes(), client, &head.headers, origin).await {
+            match access.log_in(key.trim().as_bytes(), &head.headers, &visitor).await {
                 Ok(cookie) => with_cookie(back_to("./"), Some(cookie)),
                 Err(fault) => again(&head.headers, &fault),
             }

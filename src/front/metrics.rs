@@ -31,7 +31,7 @@ impl Metrics {
     pub(super) async fn page(
         &self,
         proxy: &Proxy,
-        connections: Filled,
+        (connections, ended): (Filled, u64),
         exporter: Option<&Exporter>,
         headers: &HeaderMap,
     ) -> Response<Body> {
@@ -41,6 +41,8 @@ impl Metrics {
         self.registry.print(&mut page);
         print_nodes(proxy.fleet(), proxy.scheduler(), &mut page);
         print_bounds(proxy, connections, &mut page);
+        let help = "Client connections that asked for nothing and were ended to make room for another";
+        page.family("ollama_proxy_quiet_connections_ended_total", help, Kind::Counter).whole("", &[], ended);
         match exporter {
             // It sees all connections of the Ollama beside a worker, ours among them.
             Some(exporter) => exporter.print(&mut page).await,

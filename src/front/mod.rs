@@ -8,28 +8,30 @@ mod login;
 mod metrics;
 mod nodes;
 mod route;
+mod troubles;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
-use tokio::sync::watch;
 
 use crate::cluster::{self, Controller};
-use crate::config::AccessConfig;
+use crate::config::{AccessConfig, KeyRules};
 use crate::dashboard::{self, Dashboard, pages};
 use crate::http::{Body, body, guarded, headers, reply};
 use crate::proxy::{Caller, Filled, Proxy, Refusal};
-use crate::server::{Handler, Open};
+use crate::server::{Handler, Open, Peer};
 use crate::telemetry::journal::Cause;
 use crate::telemetry::metrics::Registry;
 use crate::values::{Dialect, Fault, Kind, agent_family};
-use access::{Access, Denied, Door, Standing};
+use access::{Access, Denied, Door, Standing, Visitor};
 use cors::Origin;
 pub use cors::Origins;
+pub use troubles::Troubles;
 
 /// Answers every request that comes in.
 #[derive(Clone)]
@@ -42,8 +44,7 @@ struct Shared {
     origins: Origins,
     access: Access,
     connections: (Open, usize),
-    /// Why the node file could not be used when it was last read.
-    config_error: watch::Receiver<Option<String>>,
+    troubles: Troubles,
     /// Takes workers in, where they may register.
     controller: Option<Controller>,
     /// What a worker answers itself.
@@ -63,20 +64,20 @@ pub struct Rules<'a> {
 }
 
 impl Front {
-    /// `config_error` says why the node file could not be used when it was last read, if that is so.
+    /// Wires it.
     pub fn new(
         proxy: Proxy,
         dashboard: Dashboard,
         registry: Registry,
         rules: Rules<'_>,
-        config_error: watch::Receiver<Option<String>>,
+        troubles: Troubles,
         controller: Option<Controller>,
         door: Option<cluster::Door>,
     ) -> Self {
         let Rules { origins, access, open, most_connections } = rules;
         let (metrics, access) = (metrics::Metrics::new(registry), Access::new(access, proxy.metrics().clone()));
         let connections = (open, most_connections);
-        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, access, connections, config_error, controller, door }))
+        Self(Arc::new(Shared { proxy, dashboard, metrics, origins, access, connections, troubles, controller, door }))
     }
 
     /// What the owner still has to set, in words.
@@ -88,29 +89,29 @@ impl Front {
         nobody.then_some("No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.")
     }
 
-    fn config_error(&self) -> Option<String> {
-        self.0.config_error.borrow().clone()
+    /// These are the keys from now on; a request that is in stays in.
+    pub fn renew_keys(&self, keys: &[KeyRules]) {
+        self.0.access.renew(keys);
     }
 
-    fn connections(&self) -> Filled {
+    fn connections(&self) -> (Filled, u64) {
         let (open, most) = &self.0.connections;
-        Filled { bound: "connections", used: open.count(), most: *most }
+        (Filled { bound: "connections", used: open.count(), most: *most }, open.ended())
     }
 
     /// What the pages tell their owner first.
     fn notices(&self) -> Vec<String> {
-        let stale = |why| format!("The node file cannot be used, and the nodes stay as they were: {why}");
-        let offenders = self.0.proxy.offenders();
-        self.missing().map(str::to_owned).into_iter().chain(self.config_error().map(stale)).chain(offenders).collect()
+        let (troubles, offenders) = (self.0.troubles.lines(SystemTime::now()), self.0.proxy.offenders());
+        self.missing().map(str::to_owned).into_iter().chain(troubles).chain(offenders).collect()
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let Shared { access, origins, proxy, .. } = &*self.0;
         let dialect = Dialect::of_path(request.uri().path());
         if let Some(why) = headers::ambiguous_framing(request.headers()) {
             return unreadable(why, dialect);
         }
-        let client = match access.client(peer, request.headers()) {
+        let client = match access.client(peer.address, request.headers()) {
             Ok(client) => client,
             Err(fault) => return reply::fault(&fault, dialect),
         };
@@ -127,15 +128,13 @@ impl Front {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
-        if Controller::has(request.uri().path()) {
+        let path = request.uri().path();
+        if Controller::has(path) || (self.0.door.is_some() && cluster::Door::has(path)) {
             return self.internal(request, client).await;
-        }
-        if let Some(door) = self.0.door.as_ref().filter(|_| cluster::Door::has(request.uri().path())) {
-            return door.answer(request, client).await;
         }
         let door = self.door(&request);
         let mut response = match access.admit(door, client, request.headers_mut(), &origin).await {
-            Ok(caller) => self.serve(request, caller, &origin).await,
+            Ok(caller) => self.serve(request, peer, caller, &origin).await,
             Err(Denied::Fault(fault)) => {
                 tracing::debug!(client = %client.ip().to_canonical(), ?door, why = %fault, "refused at the door");
                 reply::fault(&fault, dialect)
@@ -168,9 +167,10 @@ impl Front {
         self.0.access.has_keys() && login::PATHS.contains(&path)
     }
 
-    async fn serve(&self, request: Request<Incoming>, caller: Caller, origin: &Origin) -> Response<Body> {
+    async fn serve(&self, request: Request<Incoming>, peer: Peer, caller: Caller, origin: &Origin) -> Response<Body> {
         if self.is_login(request.uri().path()) {
-            return login::answer(&self.0.access, request, caller.address, origin).await;
+            let visitor = Visitor { address: caller.address, by_tls: self.0.access.is_by_tls(peer, request.headers()), origin };
+            return login::answer(&self.0.access, request, visitor).await;
         }
         if let Some(response) = self.own(&request, caller.address).await {
             return response;
@@ -196,9 +196,10 @@ impl Front {
         let mut response = match path {
             "/" if looks => self.root(request.headers()),
             "/health" if looks => reply::json(StatusCode::OK, &nodes::health(fleet)),
-            "/nodes" if looks => {
-                reply::json(StatusCode::OK, &nodes::list(fleet, self.0.proxy.scheduler(), self.config_error().as_deref()))
-            }
+            "/nodes" if looks => reply::json(
+                StatusCode::OK,
+                &nodes::list(fleet, self.0.proxy.scheduler(), self.0.troubles.of_node_file().as_deref()),
+            ),
             "/route" if looks => route::answer(&self.0.proxy, request.uri().query()),
             "/metrics" if looks => {
                 let exporter = self.0.door.as_ref().and_then(cluster::Door::exporter);
@@ -238,11 +239,32 @@ impl Front {
         }
     }
 
-    /// Of workers and for workers; never passed on to a node.
+    /// Of workers and for workers; never passed on to a node. They have a key of their own, or are on this machine.
     async fn internal(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
-        match &self.0.controller {
-            Some(controller) => controller.answer(request, client).await,
-            None => refused(Kind::NotFound, "no worker can register here: start this program as `ollama-proxy controller`"),
+        let Shared { access, controller, door, .. } = &*self.0;
+        let door = door.as_ref().filter(|_| cluster::Door::has(request.uri().path()));
+        let has_key = door.map_or_else(|| controller.as_ref().is_none_or(Controller::has_key), cluster::Door::has_key);
+        // Without a key this machine may, and so a page in its browser, whose name was turned to our address, might.
+        let named = if has_key { Ok(()) } else { access.is_at_our_name(request.headers()) };
+        if let Err(fault) = named {
+            return reply::fault(&fault, Dialect::Native);
+        }
+        let reason = match request.headers() {
+            headers if headers.contains_key(header::ORIGIN) => Refusal::Origin,
+            headers if has_key && headers.contains_key(header::AUTHORIZATION) => Refusal::WrongKey,
+            _ if has_key => Refusal::Key,
+            _ => Refusal::Address,
+        };
+        let answer = match (door, controller) {
+            (Some(door), _) => door.answer(request, client).await,
+            (None, Some(controller)) => controller.answer(request, client).await,
+            (None, None) => {
+                return refused(Kind::NotFound, "no worker can register here: start this program as `ollama-proxy controller`");
+            }
+        };
+        match access.turned_away(answer.status(), reason, client).await {
+            Some(slowed) => reply::fault(&slowed, Dialect::Native),
+            None => answer,
         }
     }
 
@@ -293,8 +315,8 @@ impl Front {
 }
 
 impl Handler for Front {
-    async fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
-        self.answer(request, client).await
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        self.answer(request, peer).await
     }
 }
 

@@ -18,6 +18,13 @@ pub const WAKE: HeaderName = HeaderName::from_static("x-ollama-proxy-wake");
 /// `false` keeps the OpenAI and Anthropic SDKs from repeating a whole wake.
 pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// Whether a proxy in between has left its mark: then the address of the connection is not its client's.
+pub fn is_forwarded(headers: &HeaderMap) -> bool {
+    const MARKS: [HeaderName; 3] =
+        [HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip"), header::FORWARDED];
+    MARKS.iter().any(|name| headers.contains_key(name))
+}
+
 /// Headers that concern one connection only (RFC 9110 §7.6.1), beside those that `Connection` names.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(

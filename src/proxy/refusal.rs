@@ -111,3 +111,23 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bound_of_a_body_is_counted_by_its_own_name_and_a_client_s_fault_by_none() {
+        let counted = |kind: Kind| Refusal::of_body(&Fault::client(kind, "")).map(Refusal::word);
+        assert_eq!(counted(Kind::TooLarge), Some("body"));
+        assert_eq!(counted(Kind::Busy), Some("buffer"));
+        assert_eq!(counted(Kind::SlowClient), Some("slow_body"));
+        assert_eq!(counted(Kind::BadRequest), None);
+    }
+
+    #[test]
+    fn no_two_reasons_have_one_word() {
+        let words: std::collections::BTreeSet<&str> = Refusal::ALL.iter().map(|refusal| refusal.word()).collect();
+        assert_eq!(words.len(), Refusal::ALL.len());
+    }
+}

@@ -30,6 +30,8 @@ struct House {
 #[derive(Default)]
 struct Inside {
     last: u64,
+    /// How many have made room.
+    ended: u64,
     guests: HashMap<u64, Arc<Presence>>,
 }
 
@@ -65,6 +67,11 @@ impl Guests {
         self.0.lock().guests.len()
     }
 
+    /// How many have been ended to make room.
+    pub(super) fn ended(&self) -> u64 {
+        self.0.lock().ended
+    }
+
     /// Ends the connection that has been quiet longest; `false` when none has been for long enough.
     pub(super) fn make_room(&self) -> bool {
         let latest = self.0.now().saturating_sub(u64::try_from(COURTESY.as_millis()).unwrap_or(u64::MAX));
@@ -74,6 +81,7 @@ impl Guests {
         let Some(number) = quiet.min_by_key(|(_, presence)| since(presence)).map(|(number, _)| *number) else { return false };
         // Gone from the list at once: its task ends only later, and nobody shall choose it again.
         let task = inside.guests.remove(&number).and_then(|presence| presence.task.get().cloned());
+        inside.ended += 1;
         drop(inside);
         task.map(|task| task.abort()).is_some()
     }

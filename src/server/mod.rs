@@ -68,10 +68,19 @@ impl Door {
     }
 }
 
-/// What answers a request. The address is the client's.
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS with us.
+    pub by_tls: bool,
+}
+
+/// What answers a request.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// Never fails: a fault is a reply too, since an `Err` would make hyper close the socket without one.
-    fn handle(&self, request: Request<Incoming>, client: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
+    fn handle(&self, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// How many connections are open; for whoever wants to look.
@@ -82,6 +91,11 @@ impl Open {
     /// Now.
     pub fn count(&self) -> usize {
         self.0.count()
+    }
+
+    /// How many were ended so far because they asked for nothing while every place was taken.
+    pub fn ended(&self) -> u64 {
+        self.0.ended()
     }
 }
 
@@ -196,7 +210,8 @@ impl<H: Handler> Accept<H> {
     }
 
     fn plain(&self, stream: TcpStream, client: SocketAddr, held: Held) -> JoinHandle<()> {
-        let connection = speak(Lingering::new(stream), client, self.handler.clone(), held.1.clone());
+        let peer = Peer { address: client, by_tls: false };
+        let connection = speak(Lingering::new(stream), peer, self.handler.clone(), held.1.clone());
         let connection = self.graceful.watch(connection);
         tokio::spawn(async move {
             let _held = held;
@@ -230,7 +245,8 @@ impl<H: Handler> Accept<H> {
                     return;
                 }
             };
-            if let Err(error) = Quietly::new(watcher.watch(speak(stream, client, handler, guest))).await {
+            let peer = Peer { address: client, by_tls: true };
+            if let Err(error) = Quietly::new(watcher.watch(speak(stream, peer, handler, guest))).await {
                 tracing::debug!(%client, %error, "connection ended");
             }
         })
@@ -241,12 +257,7 @@ impl<H: Handler> Accept<H> {
 type Held = (OwnedSemaphorePermit, Arc<Guest>);
 
 /// HTTP/1.1 over a stream that stands.
-fn speak<S, H>(
-    stream: S,
-    client: SocketAddr,
-    handler: H,
-    guest: Arc<Guest>,
-) -> impl GracefulConnection<Error = hyper::Error> + Send
+fn speak<S, H>(stream: S, peer: Peer, handler: H, guest: Arc<Guest>) -> impl GracefulConnection<Error = hyper::Error> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
@@ -255,7 +266,7 @@ where
         let (handler, asking) = (handler.clone(), guest.asks());
         // Boxed, so that a stream or a resting connection does not keep the room of the steps that led to it.
         Box::pin(async move {
-            let response = handler.handle(request, client).await;
+            let response = handler.handle(request, peer).await;
             Ok::<_, Infallible>(response.map(|body| asking.until_sent(body)))
         })
     });

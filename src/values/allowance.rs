@@ -93,7 +93,7 @@ mod tests {
 
     const SIX_A_MINUTE: Allowance = Allowance { count: 6, within: Duration::from_secs(60) };
 
-    fn key(number: u16) -> ClientId {
+    fn key(number: u32) -> ClientId {
         ClientId::Key(number)
     }
 
@@ -116,7 +116,7 @@ mod tests {
         let mut table = Allowances::of_at_most(4);
         let once = Allowance { count: 1, within: Duration::from_secs(3600) };
         for number in 0..1000 {
-            table.take(key(number), once, Duration::from_millis(u64::from(number))).unwrap();
+            table.take(key(number), once, Duration::from_millis(number.into())).unwrap();
             assert!(table.clients.len() <= 4);
         }
         assert!(table.take(key(999), once, Duration::from_secs(1)).is_err());

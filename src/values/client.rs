@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 pub enum ClientId {
     /// An IPv4 address, or the first 64 bits of an IPv6 one: one machine takes as many of the rest as it likes.
     Address(IpAddr),
-    /// The key's place among the keys of the settings.
-    Key(u16),
+    /// The number of the key, which no other one ever has.
+    Key(u32),
 }
 
 impl ClientId {

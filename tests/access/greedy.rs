@@ -137,3 +137,36 @@ async fn clients_that_wait_take_turns() {
         assert_eq!(asked.await.unwrap(), 200);
     }
 }
+
+#[tokio::test]
+async fn who_is_one_too_many_and_who_waits_too_long_are_told_and_counted() {
+    let one_place = r#"{"nodes":[{"name":"node1","capacity":1}]}"#;
+    let mut house = House::with_file("node_config.json", one_place, &[("max-held", "1"), ("queue-wait", "2s")]);
+    let address = house.proxy.address;
+    let asks = || tokio::spawn(async move { ask(address, "POST /api/chat", &[], CHAT).await });
+    let first = asks();
+    let running = house.node.next().await;
+    let waits = asks();
+    house.proxy.until("/nodes", "\"waiting\":1").await;
+    let refused = asks().await.unwrap();
+    assert_eq!((refused.status(), refused.head.get("retry-after").is_some()), (503, true), "{}", refused.text());
+    let late = waits.await.unwrap();
+    assert_eq!(late.status(), 503, "{}", late.text());
+    assert_eq!((house.refusals("held", &[]).await, house.refusals("queue_wait", &[]).await), (1, 1));
+    running.answer_chat().await;
+    assert_eq!(first.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn connections_that_ask_for_nothing_make_room_and_are_counted() {
+    let house = House::awake(&[("max-connections", "3")]);
+    let mut quiet = Vec::new();
+    for _ in 0..3 {
+        quiet.push(Wire::connect(house.proxy.address).await);
+    }
+    assert_eq!(house.status("GET /health", &[]).await, 200);
+    let page = house.ask("GET /metrics", &[]).await.text();
+    let ended = page.lines().find_map(|line| line.strip_prefix("ollama_proxy_quiet_connections_ended_total "));
+    assert!(ended.unwrap().parse::<u64>().unwrap() >= 1, "{page}");
+    assert!(page.contains("ollama_proxy_bound{bound=\"connections\"} 3\n"), "{page}");
+}

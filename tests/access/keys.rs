@@ -12,6 +12,8 @@ async fn without_its_key_everything_is_closed_but_health_and_the_words_of_the_ro
     for asked in [&USES[..], &LOOKS, &ACTS, &["GET /metrics", "GET /events", "DELETE /api/delete", "GET /anything"]] {
         house.all(asked, &[], 401).await;
     }
+    let asked = USES.len() + LOOKS.len() + ACTS.len() + 4;
+    assert_eq!(house.refusals("key", &[("X-API-Key", OWNER_KEY)]).await, asked as u64);
     house.all(&["GET /health", "HEAD /"], &[], 200).await;
     assert_eq!(house.ask("GET /", &[]).await.text(), "Ollama is running");
     assert_eq!(house.status("GET /", &[("Accept", "application/json")]).await, 401);
@@ -147,6 +149,7 @@ async fn a_key_opens_only_its_models() {
         assert!(answer.error().contains("kids"), "{}", answer.error());
     }
     assert!(house.node.seen().iter().all(|seen| seen.starts_with("GET ")), "{:?}", house.node.seen());
+    assert_eq!(house.refusals("model", &[("X-API-Key", "test")]).await, 7);
     // Now that the PC is known to be up, a key that wakes nobody may use it, too.
     assert_eq!(house.status("POST /nodes/node1/refresh", &[("X-API-Key", "test")]).await, 200);
     let asks = ask(address, "POST /api/chat", &kids, CHAT);
@@ -160,6 +163,7 @@ async fn a_key_opens_only_its_nodes() {
     let guest = ("X-API-Key", "canary-key-of-a-guest");
     let named = house.ask("POST /api/chat", &[guest, ("X-Ollama-Proxy-Node", "node1")]).await;
     assert_eq!((named.status(), named.error().contains("does not open node1")), (403, true));
+    assert_eq!(house.refusals("node", &[("X-API-Key", "test")]).await, 1);
     assert_eq!(house.status("POST /api/chat", &[guest]).await, 503);
     assert_eq!(house.node.count("POST /api/chat"), 0);
 }

@@ -92,6 +92,7 @@ async fn a_page_whose_name_was_turned_to_our_address_gets_nothing() {
         assert_eq!(house.called(name, asked, &origin).await.status(), 403, "{asked}");
     }
     house.nobody_stirred();
+    assert!(house.refusals("host", &[]).await >= LOOKS.len() as u64);
     let told = house.called(name, "GET /nodes", &[]).await;
     assert!(told.error().contains("--allowed-hosts"), "{}", told.error());
 }
@@ -126,17 +127,20 @@ async fn another_sites_form_may_not_act() {
 #[tokio::test]
 async fn pages_forbid_whatever_they_do_not_need() {
     let house = House::awake(&[]);
-    let page = house.ask("GET /", &[("Accept", "text/html")]).await;
-    for (name, value) in [
-        ("x-frame-options", "SAMEORIGIN"),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
-        ("cross-origin-resource-policy", "same-origin"),
-    ] {
-        assert_eq!(page.head.get(name), Some(value));
+    let keyed = House::awake(&[("admin-key", "canary-key-of-the-owner")]);
+    for (house, asked) in [(&house, "GET /"), (&house, "GET /topology"), (&keyed, "GET /login")] {
+        let page = house.ask(asked, &[("Accept", "text/html")]).await;
+        for (name, value) in [
+            ("x-frame-options", "SAMEORIGIN"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(page.head.get(name), Some(value), "{asked}");
+        }
+        let policy = page.head.get("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'self'") && policy.contains("form-action 'self'"), "{asked}: {policy}");
     }
-    let policy = page.head.get("content-security-policy").unwrap();
-    assert!(policy.contains("default-src 'self'") && policy.contains("form-action 'self'"), "{policy}");
 }
 
 #[test]

@@ -101,7 +101,18 @@ async fn without_any_key_there_is_no_login() {
 
 #[tokio::test]
 async fn a_session_behind_tls_is_for_tls_alone() {
+    let house = House::awake(&[KEYS[0], KEYS[1], ("trusted-proxy", "127.0.0.1")]);
+    for (line, secure) in [
+        (("X-Forwarded-Proto", "https"), true),
+        (("Forwarded", "for=192.168.1.66;proto=https"), true),
+        (("X-Forwarded-Proto", "http"), false),
+        (("X-Forwarded-For", "192.168.1.66"), false),
+    ] {
+        let answer = submits(&house, OWNER_KEY, &[OWN, line]).await;
+        assert_eq!(answer.head.get("set-cookie").unwrap().ends_with("; Secure"), secure, "{line:?}");
+    }
+    // Nobody else is believed: a browser that came plainly would get a cookie that it never sends back.
     let house = House::awake(&KEYS);
     let answer = submits(&house, OWNER_KEY, &[OWN, ("X-Forwarded-Proto", "https")]).await;
-    assert!(answer.head.get("set-cookie").unwrap().ends_with("; Secure"));
+    assert!(!answer.head.get("set-cookie").unwrap().contains("Secure"));
 }

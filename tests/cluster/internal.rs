@@ -103,7 +103,8 @@ fn strangers_and_bad_input_are_refused_and_change_nothing() {
             ("GET", "", ""),
         ] {
             let refused = controller.internal(method, path, key, body);
-            assert_eq!(refused.status, 401, "{key:?} {method} {path}: {refused:?}");
+            // Some of them are too many.
+            assert!([401, 429].contains(&refused.status), "{key:?} {method} {path}: {refused:?}");
             assert!(!refused.body.contains("the-key"), "{refused:?}");
         }
     }
@@ -203,4 +204,49 @@ fn a_proxy_that_is_no_controller_says_so() {
     let proxy = crate::rig::Proxy::before(&server, &scratch, &[]);
     let told = crate::rig::post(proxy.address, "/internal/workers/register", "{}");
     assert!(told.status == 404 && told.body.contains("controller"), "{told:?}");
+}
+
+/// A listing that is asked for with these lines.
+fn asks(controller: &Controller, lines: &str) -> u16 {
+    let text = format!("GET /internal/workers HTTP/1.1\r\nConnection: close\r\n{lines}\r\n\r\n");
+    say(controller.proxy.address, text.as_bytes()).status
+}
+
+#[test]
+fn without_a_key_only_this_machine_may_and_neither_whom_a_proxy_on_it_speaks_for_nor_a_page_in_its_browser() {
+    let controller = Controller::start(&[]);
+    for host in ["127.0.0.1:8000", "localhost", "[::1]:8000", "controller.local"] {
+        assert_eq!(asks(&controller, &format!("Host: {host}")), 200, "{host}");
+    }
+    for lines in [
+        "Host: x\r\nX-Forwarded-For: 203.0.113.9",
+        "Host: x\r\nX-Forwarded-For: 127.0.0.1",
+        "Host: x\r\nForwarded: for=203.0.113.9",
+        "Host: x\r\nX-Real-IP: 203.0.113.9",
+        "Host: x\r\nOrigin: http://localhost:3000",
+        // Its name was turned to our address.
+        "Host: evil.example:8000",
+    ] {
+        assert_eq!(asks(&controller, lines), 403, "{lines}");
+    }
+    let declared = Controller::start(&["--trusted-proxy", "127.0.0.1"]);
+    assert_eq!(asks(&declared, "Host: x\r\nX-Forwarded-For: 192.168.1.66"), 403);
+    let refused = |reason: &str| {
+        let page = crate::rig::get(controller.proxy.address, "/metrics").body;
+        let series = format!("ollama_proxy_refusals_total{{reason=\"{reason}\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok()).unwrap()
+    };
+    assert_eq!((refused("address"), refused("host"), refused("origin")), (4, 1, 1));
+}
+
+#[test]
+fn whoever_guesses_the_key_of_the_workers_is_counted_and_slowed() {
+    let (_server, controller) = keyed(&[]);
+    let statuses: Vec<u16> = (0..12).map(|_| controller.internal("GET", "", "Bearer guess", "").status).collect();
+    assert_eq!((&statuses[..10], &statuses[10..]), (&[401; 10][..], &[429, 429][..]));
+    assert_eq!(controller.internal("GET", "", "", "").status, 401);
+    assert_eq!(controller.internal("GET", "", KEY, "").status, 200, "the right key still passes");
+    let page = crate::rig::get(controller.proxy.address, "/metrics").body;
+    assert!(page.contains("ollama_proxy_refusals_total{reason=\"wrong_key\"} 12\n"), "{page}");
+    assert!(!controller.proxy.written_so_far().contains("guess"));
 }

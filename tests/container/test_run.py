@@ -163,12 +163,16 @@ class Container(unittest.TestCase):
             podman("export", "--output", archive.name, "proxy")
             with tarfile.open(archive.name) as tar:
                 files = {member.name: member for member in tar.getmembers() if member.isfile() and member.size}
+                licences = tar.extractfile("LICENCES.txt").read().decode()
         program = files["ollama-proxy"].size
         print(f"image {int(inspect(IMAGE, '.Size')) / 1e6:.2f} MB, program {program / 1e6:.2f} MB", flush=True)
         # What the engine puts into every container is none of the image's.
         engines = {"etc/hosts", "etc/resolv.conf", "etc/hostname", "etc/passwd", "etc/group", "run/.containerenv"}
         rest = {name for name in files if not name.startswith("usr/share/zoneinfo/")} - engines
-        self.assertEqual(rest, {"ollama-proxy", "etc/ssl/certs/ca-certificates.crt"})
+        self.assertEqual(rest, {"ollama-proxy", "etc/ssl/certs/ca-certificates.crt", "LICENCES.txt"})
+        # What is linked in asks for its texts to come along.
+        self.assertGreater(licences.count("Permission is hereby granted"), 20)
+        self.assertIn("The GNU C Library: LGPL", licences)
 
 
 def group(name):

@@ -1,4 +1,5 @@
-//! A disk that is full, then read-only: the proxy serves on, leaves no half file, and writes again when it can.
+//! A disk that is full, then read-only: the proxy serves on, leaves no half file, and writes again when it can. And how
+//! each file is kept.
 //!
 //! The data directory is a tiny file system in a mount namespace of the proxy's own, which needs root on Linux; elsewhere
 //! the test says that it was skipped.
@@ -104,4 +105,40 @@ fn a_disk_that_is_full_and_then_read_only_costs_the_memory_and_not_the_service()
     assert!(state.contains("llama3.2:3b") && state.contains("sha256"), "{state}");
     let journal = std::fs::read_to_string(format!("{held}/journal.jsonl")).unwrap();
     assert!(journal.matches("\"kind\":\"request\"").count() > 2, "{journal}");
+}
+
+#[test]
+fn every_file_of_the_data_directory_is_private_sealed_and_says_its_version() {
+    use std::os::unix::fs::PermissionsExt;
+    let (node, scratch) = (Node::with(quick()), Scratch::new());
+    let data = PathBuf::from(scratch.join("data"));
+    // What an earlier, careless version may have left.
+    std::fs::create_dir_all(&data).unwrap();
+    for name in ["state.json", "journal.jsonl"] {
+        std::fs::write(data.join(name), "").unwrap();
+        std::fs::set_permissions(data.join(name), std::fs::Permissions::from_mode(0o666)).unwrap();
+    }
+    let keys = ["--admin-key", "canary-key-of-the-owner", "--api-key", "canary-key-of-a-client"];
+    let mut proxy = Proxy::before(&node, &scratch, &keys);
+    let login = "POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 27\r\n\r\nkey=canary-key-of-the-owner";
+    assert_eq!(rig::say(proxy.address, login.as_bytes()).status, 303);
+    until("the list is kept", || std::fs::read_to_string(data.join("state.json")).is_ok_and(|text| text.contains("llama3.2:3b")));
+    proxy.terminate();
+    assert_eq!(proxy.exit_code(), Some(0));
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&data).unwrap().map(Result::unwrap) {
+        let (name, text) = (entry.file_name().into_string().unwrap(), std::fs::read_to_string(entry.path()).unwrap());
+        // Set aside as it was.
+        if name.contains(".damaged-") {
+            continue;
+        }
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+        assert!(text.lines().last().unwrap().starts_with("{\"sha256\":\""), "{name}: {text}");
+        assert!(text.lines().next().unwrap().contains("\"version\":"), "{name}: {text}");
+        assert!(!text.contains("canary"), "{name} holds a key: {text}");
+        names.push(name);
+    }
+    names.sort();
+    names.retain(|name| !name.contains(".old"));
+    assert_eq!(names, ["journal.jsonl", "state.json"], "another file of state: hold it to the same");
 }

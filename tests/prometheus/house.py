@@ -52,6 +52,7 @@ class House:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [program, "--host", "127.0.0.1", "--port", str(self.port), "--wake-timeout", "3s", "--log", "warn", "--data-dir", scratch]
+        command += certified(scratch)
         env = {"PATH": os.environ["PATH"], "HOME": scratch}
         started(stack, command, cwd=scratch, env=env, stdout=None)
         until("the proxy listens", lambda: fetch(f"{self.url}/health"))
@@ -93,6 +94,14 @@ class House:
         assert self.ask("/api/chat", "deaf", CHAT) == 504, "nothing wakes it"
         until("each is as it should be", lambda: self.states() == {
             "woken": "awake", "server": "awake", "asleep": "asleep", "deaf": "wake_failed"})
+
+
+def certified(scratch):
+    """The flags of a port that speaks TLS, with a certificate for 90 days: an alert looks at its end."""
+    cert, key = os.path.join(scratch, "proxy.crt"), os.path.join(scratch, "proxy.key")
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "90", "-subj", "/CN=localhost"]
+    subprocess.run(["openssl", "req", "-x509", *kind, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return ["--tls-cert", cert, "--tls-key", key, "--tls-port", "0"]
 
 
 def started(stack, command, **more):

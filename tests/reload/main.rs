@@ -1,9 +1,10 @@
-//! The node file changes while the program runs: requests do not notice, people are told.
+//! The node file and the key file change while the program runs: requests do not notice, people are told.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 
 mod house;
+mod keys;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../shared/program.rs"]
 mod rig;

@@ -1,5 +1,6 @@
 //! A certificate authority of a test's own.
 
+use chrono::Datelike;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 
@@ -35,18 +36,25 @@ impl Authority {
 
     /// For these names and addresses, and valid now.
     pub fn certifies(&self, names: &[&str]) -> Pair {
-        self.pair(names, 2099)
+        self.pair(names, (2099, 1, 1))
     }
 
     /// For these names, and valid in the past only.
     pub fn certified_once(&self, names: &[&str]) -> Pair {
-        self.pair(names, 2001)
+        self.pair(names, (2001, 1, 1))
     }
 
-    fn pair(&self, names: &[&str], until: i32) -> Pair {
+    /// For these names, and valid until the beginning of the day that is so many days away.
+    pub fn certifies_for(&self, names: &[&str], days: u64) -> Pair {
+        let day = chrono::Utc::now().date_naive() + chrono::Days::new(days);
+        self.pair(names, (day.year(), day.month(), day.day()))
+    }
+
+    fn pair(&self, names: &[&str], (year, month, day): (i32, u32, u32)) -> Pair {
         let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);
-        params.not_after = date_time_ymd(until, 1, 1);
+        let part = |number: u32| u8::try_from(number).unwrap();
+        params.not_after = date_time_ymd(year, part(month), part(day));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();

@@ -82,6 +82,27 @@ fn with_a_port_for_tls_the_other_stays_plain() {
 }
 
 #[test]
+fn the_cookie_of_a_login_by_tls_is_never_sent_without_it() {
+    let (node, scratch) = (Node::with(crate::quick()), Scratch::new());
+    let authority = Authority::new(&scratch, "house");
+    let (cert, key) = authority.certifies(&["127.0.0.1"]).write(&scratch, "proxy");
+    let flags = ["--tls-cert", &cert, "--tls-key", &key, "--tls-port", "0", "--admin-key", "the-key-of-the-owner"];
+    let proxy = crate::rig::Proxy::before(&node, &scratch, &flags);
+    let line = proxy.written("listening on");
+    let port = line.split("https://127.0.0.1:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect::<String>();
+    let secured = ([127, 0, 0, 1], port.parse().unwrap()).into();
+    let login = request("POST", "/login", "key=the-key-of-the-owner");
+    let cookie = |answer: &str| {
+        let line = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_else(|| panic!("{answer}"));
+        line.to_owned()
+    };
+    let by_tls = cookie(&Client::of(&authority).ask(secured, &login).unwrap().0);
+    assert!(by_tls.contains("HttpOnly") && by_tls.ends_with("; Secure"), "{by_tls}");
+    let plain = cookie(&say(proxy.address, login.as_bytes()).head);
+    assert!(plain.contains("HttpOnly") && !plain.contains("Secure"), "{plain}");
+}
+
+#[test]
 fn a_client_that_leaves_closes_the_node_at_once_with_or_without_a_goodbye() {
     let house = House::before(Node::with(endless()), &[]);
     for goodbye in [true, false] {

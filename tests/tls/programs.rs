@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use crate::House;
-use crate::rig::bare;
+use crate::authority::Authority;
+use crate::rig::{Node, Scratch, bare};
 
 /// `None`, said aloud: the program is not here.
 fn run(command: &mut Command, said: &str) -> Option<Output> {
@@ -70,4 +71,21 @@ fn healthcheck_and_nodes_ask_the_proxy_of_this_machine_by_tls() {
     bare(&mut program, &house.scratch);
     let known = ask(program.args(["--ca-cert", &house.authority.file]));
     assert!(known.status.success(), "{known:?}");
+}
+
+#[test]
+fn check_says_when_the_certificate_ends() {
+    let (node, scratch) = (Node::with(crate::quick()), Scratch::new());
+    let authority = Authority::new(&scratch, "house");
+    for (days, told) in
+        [(400, "ok     the certificate of --tls-cert is valid until"), (6, "note   the certificate of --tls-cert ends on")]
+    {
+        let (cert, key) = authority.certifies_for(&["127.0.0.1"], days).write(&scratch, "proxy");
+        let mut program = Command::new(env!("CARGO_BIN_EXE_ollama-proxy"));
+        bare(&mut program, &scratch);
+        program.args(["check", "--host", "127.0.0.1", "--port", "0", "--tls-cert", &cert, "--tls-key", &key]);
+        let output = program.args(["--ollama-url", &node.url(), "--always-on"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(told), "{text}");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::machine::{Machine, Port};
 use crate::app;
 use crate::commands::running::{Running, Unasked};
-use crate::config::{Env, Listen, Secret};
+use crate::config::{Env, Expiry, Listen, Secret};
 use crate::fleet::survey;
 
 pub(super) fn machine(env: &Env) -> Machine {
@@ -30,6 +30,11 @@ pub(super) async fn ports(listen: &Listen, key: Option<&Secret>) -> Vec<(u16, Po
         found.push((port, state));
     }
     found
+}
+
+/// When the certificate ends that clients would be shown, if one is set.
+pub(super) fn expiry(listen: &Listen) -> Option<Expiry> {
+    listen.tls.as_ref()?.read().ok()?.expiry
 }
 
 async fn holder(listen: &Listen, key: Option<&Secret>) -> Option<Port> {

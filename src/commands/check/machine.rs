@@ -1,8 +1,10 @@
 //! Judging this machine: whether broadcasts can leave it, and whether its ports are free.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::SystemTime;
 
 use super::report::Line;
+use crate::config::{Expiry, ExpiryStage};
 use crate::fleet::survey::Network;
 
 /// What was found on this machine.
@@ -127,6 +129,16 @@ fn port_line(port: u16, found: &Port) -> Line {
             Line::fault(format!("port {port} is in use by an Ollama on this machine"), way_out)
         }
         Port::Unusable(why) => Line::fault(format!("port {port} cannot be opened"), why.clone()),
+    }
+}
+
+/// What is to be said of the certificate's end.
+pub(super) fn certificate_line(expiry: Expiry, now: SystemTime) -> Line {
+    const WAY_OUT: &str = "put a new pair into both files: a running proxy reads them by itself";
+    match expiry.stage(now) {
+        ExpiryStage::Far => Line::ok(expiry.words(now)),
+        ExpiryStage::Soon => Line::note(expiry.words(now)).with_way_out(WAY_OUT),
+        ExpiryStage::Past => Line::fault(expiry.words(now), WAY_OUT),
     }
 }
 

@@ -10,6 +10,8 @@ mod report;
 mod sizes;
 mod visit;
 
+use std::time::SystemTime;
+
 use tokio::task::JoinSet;
 
 use super::running::{ListedNode, Running};
@@ -56,7 +58,9 @@ async fn examine(config: &Config, key: Option<&Secret>, call_wake_url: bool, env
     let machine = gather::machine(env);
     let ports = gather::ports(&config.listen, key).await;
     let needs_packets = config.nodes.iter().any(|node| node.enabled && !node.always_on && node.wake.url.is_none());
-    faults += report::print("This machine", &machine::lines(&machine, &ports, needs_packets));
+    let mut lines = machine::lines(&machine, &ports, needs_packets);
+    lines.extend(gather::expiry(&config.listen).map(|expiry| machine::certificate_line(expiry, SystemTime::now())));
+    faults += report::print("This machine", &lines);
     let told = Running::at(None, &config.listen).with_key(key).nodes().await.unwrap_or_default();
     for node in &config.nodes {
         let heading = format!("Node {} at {}", node.name, node.hosts.first().map(ToString::to_string).unwrap_or_default());

@@ -180,6 +180,9 @@ fn of_file(layers: &mut Layers<'_>, path: &Path, working_dir: &Path) -> Vec<KeyR
     };
     let variable = |name: &str| layers.variable(name).map(|(text, _)| text.to_owned());
     let (keys, mut faults) = parse(&text, &name, &variable);
+    if keys.is_empty() && faults.is_empty() {
+        layers.notes.push(format!("--api-key-file: {name} holds no key: by it nobody is asked for one"));
+    }
     layers.faults.append(&mut faults);
     keys
 }

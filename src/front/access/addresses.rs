@@ -7,6 +7,7 @@ use hyper::header::{HeaderMap, HeaderName};
 use crate::config::Cidr;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The client of a request that came from `peer`.
@@ -68,9 +69,17 @@ pub(super) fn is_at_home(client: IpAddr, headers: &HeaderMap) -> bool {
     is_private(client) && hops(headers).into_iter().chain(real).all(|hop| hop.is_some_and(is_private))
 }
 
-/// Whether a proxy in between has left its mark.
-pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
-    [FORWARDED_FOR, REAL_IP, hyper::header::FORWARDED].iter().any(|name| headers.contains_key(name))
+/// Whether the first proxy in between was spoken to by TLS, as it says itself.
+pub(super) fn is_by_tls(headers: &HeaderMap) -> bool {
+    let first = |name: &HeaderName| headers.get(name).and_then(|line| line.to_str().ok()?.split(',').next());
+    let is_https = |scheme: &str| scheme.trim().trim_matches('"').eq_ignore_ascii_case("https");
+    if let Some(scheme) = first(&FORWARDED_PROTO) {
+        return is_https(scheme);
+    }
+    let mut pairs = first(&hyper::header::FORWARDED).into_iter().flat_map(|element| element.split(';'));
+    pairs.any(|pair| {
+        pair.split_once('=').is_some_and(|(name, value)| name.trim().eq_ignore_ascii_case("proto") && is_https(value))
+    })
 }
 
 /// Addresses that nobody on the Internet has.
@@ -129,6 +138,22 @@ mod tests {
             ("forwarded", "proto=https; For=\"[2001:db8::7]:4711\"", "2001:db8::7"),
         ] {
             assert_eq!(found("10.0.0.2", &[(name, value)]), address, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_says_by_which_scheme_it_was_asked() {
+        for (line, by_tls) in [
+            (("x-forwarded-proto", "https"), true),
+            (("x-forwarded-proto", "HTTPS, http"), true),
+            (("x-forwarded-proto", "http, https"), false),
+            (("x-forwarded-proto", "httpsx"), false),
+            (("forwarded", "for=192.0.2.7;proto=https, for=10.0.0.2"), true),
+            (("forwarded", "for=192.0.2.7; Proto=\"https\""), true),
+            (("forwarded", "for=192.0.2.7, for=10.0.0.2;proto=https"), false),
+            (("x-forwarded-for", "https"), false),
+        ] {
+            assert_eq!(is_by_tls(&headers(&[line])), by_tls, "{line:?}");
         }
     }
 

@@ -19,8 +19,6 @@ const CLIENTS: usize = 4096;
 pub(super) struct Limits {
     rate: Option<u32>,
     concurrent: Option<u32>,
-    /// Whether any client has a limit at all.
-    is_set: bool,
     born: Instant,
     left: Mutex<Allowances>,
     running: Arc<Mutex<HashMap<ClientId, u32>>>,
@@ -35,11 +33,9 @@ pub(in crate::front) struct Running {
 
 impl Limits {
     pub(super) fn new(config: &AccessConfig) -> Self {
-        let of_a_key = |key: &KeyRules| key.rate.is_some() || key.concurrent.is_some();
         Self {
             rate: config.rate,
             concurrent: config.concurrent,
-            is_set: config.rate.is_some() || config.concurrent.is_some() || config.keys.iter().any(of_a_key),
             born: Instant::now(),
             left: Mutex::new(Allowances::of_at_most(CLIENTS)),
             running: Arc::default(),
@@ -51,9 +47,6 @@ impl Limits {
     /// # Errors
     /// `Limited`, with the limit that is reached.
     pub(super) fn enter(&self, caller: &Caller) -> Result<Option<Running>, (Refusal, Fault)> {
-        if !self.is_set {
-            return Ok(None);
-        }
         let own = |of_key: fn(&KeyRules) -> Option<u32>, of_all| caller.key.as_deref().and_then(of_key).or(of_all);
         // First what costs nothing when it is refused.
         let running = match own(|key| key.concurrent, self.concurrent) {
@@ -155,6 +148,12 @@ mod tests {
         let limits = Limits::new(&AccessConfig { keys: vec![key.clone()], ..AccessConfig::default() });
         let kids = Caller { id: ClientId::Key(0), key: Some(Arc::new(key)), ..caller("192.168.1.7:1") };
         assert!(limits.enter(&kids).is_ok() && limits.enter(&kids).is_err());
+        let one = KeyRules { rate: None, concurrent: Some(1), ..(**kids.key.as_ref().unwrap()).clone() };
+        let one = Caller { id: ClientId::Key(1), key: Some(Arc::new(one)), ..kids };
+        let runs = limits.enter(&one).unwrap();
+        assert_eq!(limits.enter(&one).unwrap_err().0, Refusal::Concurrency);
+        drop(runs);
+        assert!(limits.enter(&one).is_ok());
         assert!(limits.enter(&caller("192.168.1.7:1")).is_ok());
     }
 }

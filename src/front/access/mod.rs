@@ -8,12 +8,16 @@ mod limits;
 mod sessions;
 
 use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 
 use super::cors::{self, Origin};
-use crate::config::{AccessConfig, Cidr};
+use crate::config::{AccessConfig, Cidr, KeyRules};
+use crate::http::headers::is_forwarded;
 use crate::proxy::{Caller, Metrics, Refusal};
+use crate::server::Peer;
 use crate::values::{ClientId, Fault, Kind};
 use failures::Failures;
 pub(super) use hosts::Hosts;
@@ -29,7 +33,8 @@ pub(super) struct Access {
     trusted_proxies: Vec<Cidr>,
     open_metrics: bool,
     hosts: Hosts,
-    keyring: Keyring,
+    /// A request keeps the keys that it came in with.
+    keyring: RwLock<Arc<Keyring>>,
     sessions: Sessions,
     limits: Limits,
     failures: Failures,
@@ -69,10 +74,20 @@ pub(super) enum Standing {
     Inside,
 }
 
+/// Who logs in or out.
+pub(super) struct Visitor<'a> {
+    /// Where it is.
+    pub(super) address: SocketAddr,
+    /// Whether nobody on the way can read what it sends.
+    pub(super) by_tls: bool,
+    /// Whose page sent it.
+    pub(super) origin: &'a Origin,
+}
+
 /// The key of a request.
 #[derive(Clone, Copy)]
 struct Held {
-    number: usize,
+    number: u32,
     /// A browser adds a cookie to whatever a page asks for; a key in a header is the sender's own will.
     by_cookie: bool,
 }
@@ -85,12 +100,23 @@ impl Access {
             trusted_proxies: config.trusted_proxies.clone(),
             open_metrics: config.open_metrics,
             hosts: Hosts::new(&config.hosts),
-            keyring: Keyring::new(&config.keys),
+            keyring: RwLock::new(Arc::new(Keyring::new(&config.keys))),
             sessions: Sessions::default(),
             limits: Limits::new(config),
             failures: Failures::default(),
             metrics,
         }
+    }
+
+    fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// These are the keys from now on. Sessions of keys that are gone end with them.
+    pub(super) fn renew(&self, keys: &[KeyRules]) {
+        let mut keyring = self.keyring.write().unwrap_or_else(PoisonError::into_inner);
+        *keyring = Arc::new(keyring.renewed(keys));
+        self.sessions.keep_those_of(|number| keyring.get(number).is_some());
     }
 
     /// The client of a request, if its address may come in. This machine always may, as long as it speaks for itself.
@@ -104,7 +130,7 @@ impl Access {
         }
         let address = client.ip().to_canonical();
         let among = |ranges: &[Cidr]| ranges.iter().any(|range| range.contains(address));
-        let own = || address.is_loopback() && !addresses::is_forwarded(headers);
+        let own = || address.is_loopback() && !is_forwarded(headers);
         if among(&self.deny) || !(self.allow.is_empty() || among(&self.allow) || own()) {
             self.metrics.refused(Refusal::Address);
             return Err(Fault::client(Kind::Forbidden, format!("{address} may not use this proxy (--allow, --deny)")));
@@ -112,15 +138,21 @@ impl Access {
         Ok(client)
     }
 
+    /// Whether a request came by TLS: to us, or to a proxy before us that is trusted to say so.
+    pub(super) fn is_by_tls(&self, peer: Peer, headers: &HeaderMap) -> bool {
+        let is_trusted = || self.trusted_proxies.iter().any(|range| range.contains(peer.address.ip()));
+        peer.by_tls || (is_trusted() && addresses::is_by_tls(headers))
+    }
+
     /// Whose page sent a request. A page that has our name counts as our own only if that name can be ours, or where keys
     /// are asked for, which a page under another name does not have.
     pub(super) fn is_called_by_its_name(&self, headers: &HeaderMap) -> bool {
-        self.keyring.of_clients || self.hosts.know(headers)
+        self.keyring().of_clients || self.hosts.know(headers)
     }
 
     /// What `/metrics` is: who needs no key for the rest needs none for it.
     pub(super) fn metrics_door(&self) -> Door {
-        if self.open_metrics || !self.keyring.of_clients { Door::Open } else { Door::Look }
+        if self.open_metrics || !self.keyring().of_clients { Door::Open } else { Door::Look }
     }
 
     /// Lets a request in, or tells why not. Our own keys are taken out of it.
@@ -131,21 +163,22 @@ impl Access {
         headers: &mut HeaderMap,
         origin: &Origin,
     ) -> Result<Caller, Denied> {
-        if self.keyring.is_empty() {
+        let keyring = self.keyring();
+        if !keyring.asks() {
             return self.admit_without_keys(door, client, headers, origin);
         }
-        let shown = self.keyring.take(headers);
+        let shown = keyring.take(headers);
         let held = match shown {
             Shown::Key(number) => Some(Held { number, by_cookie: false }),
-            Shown::None | Shown::Wrong => self.sessions.key(headers).map(|number| Held { number, by_cookie: true }),
+            Shown::None | Shown::Wrong => self.session(&keyring, headers).map(|number| Held { number, by_cookie: true }),
         };
         let needs_key = match door {
             Door::Open => false,
-            Door::Look | Door::Use => self.keyring.of_clients,
+            Door::Look | Door::Use => keyring.of_clients,
             Door::Act => true,
         };
         match held {
-            Some(held) => self.admit_with(held, door, client, headers, origin),
+            Some(held) => self.admit_with(&keyring, held, door, client, headers, origin),
             None if needs_key && shown == Shown::Wrong => Err(Denied::Fault(self.wrong_key(client).await)),
             None if needs_key => {
                 self.metrics.refused(Refusal::Key);
@@ -180,24 +213,24 @@ impl Access {
 
     fn admit_with(
         &self,
+        keyring: &Keyring,
         held: Held,
         door: Door,
         client: SocketAddr,
         headers: &HeaderMap,
         origin: &Origin,
     ) -> Result<Caller, Denied> {
-        let Some(key) = self.keyring.get(held.number) else { return Err(Denied::LogIn) };
+        let Some(key) = keyring.get(held.number) else { return Err(Denied::LogIn) };
         if held.by_cookie && matches!(door, Door::Act | Door::Use) {
             self.refuse_other_pages(headers, origin)?;
         }
         // Without a key of the owner's own, every key that may wake is as good.
-        let may_act = key.admin || (!self.keyring.of_owner && key.may_wake);
+        let may_act = key.admin || (!keyring.of_owner && key.may_wake);
         if door == Door::Act && !may_act {
             let text = format!("the key {:?} does not open this: it takes the owner's key (--admin-key)", key.name);
             return Err(self.deny(Refusal::Key, Fault::client(Kind::Forbidden, text)));
         }
-        let id = u16::try_from(held.number).map_or_else(|_| ClientId::of_address(client.ip()), ClientId::Key);
-        Ok(Caller { address: client, id, key: Some(key.clone()) })
+        Ok(Caller { address: client, id: ClientId::Key(held.number), key: Some(key.clone()) })
     }
 
     /// A browser sends what another site's page asks for, too, and a page on another port of ours.
@@ -223,6 +256,30 @@ impl Access {
         self.failures.one(client.ip()).await
     }
 
+    /// Whether the name that a request called us by can be ours.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub(super) fn is_at_our_name(&self, headers: &HeaderMap) -> Result<(), Fault> {
+        if self.hosts.know(headers) {
+            return Ok(());
+        }
+        self.metrics.refused(Refusal::Host);
+        Err(strange_name())
+    }
+
+    /// Counts whom the internal routes turned away; whoever guesses too often is slowed and told so instead.
+    pub(super) async fn turned_away(&self, status: StatusCode, reason: Refusal, client: SocketAddr) -> Option<Fault> {
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return None;
+        }
+        if reason == Refusal::WrongKey {
+            return Some(self.wrong_key(client).await).filter(|fault| fault.kind == Kind::Limited);
+        }
+        self.metrics.refused(reason);
+        None
+    }
+
     /// Leave for one more request to Ollama.
     pub(super) fn enter(&self, caller: &Caller) -> Result<Option<Running>, Fault> {
         self.limits.enter(caller).map_err(|(refusal, fault)| {
@@ -231,14 +288,20 @@ impl Access {
         })
     }
 
-    /// Whether there is a key to log in with.
+    /// Whether there is something to log in for.
     pub(super) fn has_keys(&self) -> bool {
-        !self.keyring.is_empty()
+        self.keyring().asks()
+    }
+
+    /// The key of a request's session, if that still is one.
+    fn session(&self, keyring: &Keyring, headers: &HeaderMap) -> Option<u32> {
+        self.sessions.key(headers).filter(|number| keyring.get(*number).is_some())
     }
 
     /// How a browser stands.
     pub(super) fn standing(&self, headers: &HeaderMap) -> Standing {
-        match self.has_keys().then(|| self.sessions.key(headers)) {
+        let keyring = self.keyring();
+        match keyring.asks().then(|| self.session(&keyring, headers)) {
             None => Standing::Open,
             Some(Some(_)) => Standing::Inside,
             Some(None) => Standing::Outside,
@@ -249,28 +312,22 @@ impl Access {
     ///
     /// # Errors
     /// A wrong key, or one too many of them; another site's form.
-    pub(super) async fn log_in(
-        &self,
-        key: &[u8],
-        client: SocketAddr,
-        headers: &HeaderMap,
-        origin: &Origin,
-    ) -> Result<HeaderValue, Fault> {
-        self.refuse_strange_form(headers, origin)?;
-        let Some(number) = self.keyring.find(key) else { return Err(self.wrong_key(client).await) };
-        let over_tls = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme.as_bytes().starts_with(b"https"));
-        let name = self.keyring.get(number).map(|key| key.name.clone()).unwrap_or_default();
-        tracing::info!(client = %client.ip().to_canonical(), key = %name, "logged in");
+    pub(super) async fn log_in(&self, key: &[u8], headers: &HeaderMap, visitor: &Visitor<'_>) -> Result<HeaderValue, Fault> {
+        self.refuse_strange_form(headers, visitor.origin)?;
+        let keyring = self.keyring();
+        let Some(number) = keyring.find(key) else { return Err(self.wrong_key(visitor.address).await) };
+        let name = keyring.get(number).map(|key| key.name.clone()).unwrap_or_default();
+        tracing::info!(client = %visitor.address.ip().to_canonical(), key = %name, "logged in");
         let none = || Fault::ours(Kind::Busy, crate::values::Retry::Never, "no random numbers can be had for a session");
-        self.sessions.open(number, over_tls).ok_or_else(none)
+        self.sessions.open(number, visitor.by_tls).ok_or_else(none)
     }
 
     /// Ends the session of a request; the cookie that takes its own away.
     ///
     /// # Errors
     /// Another site's form.
-    pub(super) fn log_out(&self, headers: &HeaderMap, origin: &Origin) -> Result<Option<HeaderValue>, Fault> {
-        self.refuse_strange_form(headers, origin)?;
+    pub(super) fn log_out(&self, headers: &HeaderMap, visitor: &Visitor<'_>) -> Result<Option<HeaderValue>, Fault> {
+        self.refuse_strange_form(headers, visitor.origin)?;
         Ok(self.sessions.end(headers))
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Sessions(Mutex<Vec<Session>>);
 struct Session {
     token: KeyDigest,
     /// The number of the key that it was opened with.
-    key: usize,
+    key: u32,
     ends: Instant,
 }
 
@@ -38,7 +38,7 @@ impl Sessions {
     }
 
     /// Opens one with a key; the cookie to set. `None`: this machine has no random numbers to give.
-    pub(super) fn open(&self, key: usize, over_tls: bool) -> Option<HeaderValue> {
+    pub(super) fn open(&self, key: u32, over_tls: bool) -> Option<HeaderValue> {
         let mut bytes = [0; 32];
         SystemRandom::new().fill(&mut bytes).ok()?;
         let token = bytes.iter().fold(String::with_capacity(64), |token, byte| token + &format!("{byte:02x}"));
@@ -51,8 +51,13 @@ impl Sessions {
         cookie(&token, LIFE, over_tls)
     }
 
+    /// Ends those of all other keys.
+    pub(super) fn keep_those_of(&self, is_key: impl Fn(u32) -> bool) {
+        self.open_ones().retain(|session| is_key(session.key));
+    }
+
     /// The key of the session whose cookie a request brings.
-    pub(super) fn key(&self, headers: &HeaderMap) -> Option<usize> {
+    pub(super) fn key(&self, headers: &HeaderMap) -> Option<u32> {
         let token = KeyDigest::of(token(headers)?.as_bytes());
         self.open_ones().iter().find(|session| session.token.matches(&token)).map(|session| session.key)
     }

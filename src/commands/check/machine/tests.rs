@@ -75,3 +75,10 @@ fn a_port_held_by_ollama_names_both_ways_out() {
     let way_out = found[0].way_out.as_ref().unwrap();
     assert!(way_out.contains("OLLAMA_HOST=127.0.0.1:11435") && way_out.contains("--port 11435"), "{way_out}");
 }
+
+#[test]
+fn a_certificate_that_ends_soon_is_a_note_and_one_that_has_ended_a_fault() {
+    let (now, day) = (SystemTime::now(), std::time::Duration::from_secs(24 * 3600));
+    let mark = |end: SystemTime| certificate_line(Expiry(end), now).mark;
+    assert_eq!([mark(now + 90 * day), mark(now + 5 * day), mark(now - day)], [Mark::Ok, Mark::Note, Mark::Fault]);
+}

@@ -1,0 +1,148 @@
+//! The key file changes while the program runs: who lost a key is out at once, and nobody else notices.
+
+use std::io::{Read, Write};
+
+use ollama_proxy::simulator::Settings;
+use serde_json::json;
+
+use crate::house::{CHAT, quick, slow};
+use crate::rig::{Node, PATIENCE, Proxy, Scratch, connect, pause, say};
+
+const ALICE: &str = "canary-key-of-alice";
+const BOB: &str = "canary-key-of-bob";
+
+/// A proxy with a key file before a simulated server. Dropped in this order: the proxy first.
+struct House {
+    proxy: Proxy,
+    _node: Node,
+    scratch: Scratch,
+}
+
+impl House {
+    fn with(settings: Settings, keys: &[&str]) -> Self {
+        let (node, scratch) = (Node::with(settings), Scratch::new());
+        write(&scratch, &file(keys));
+        let proxy = Proxy::before(&node, &scratch, &["--api-key-file", "keys.json"]);
+        Self { proxy, _node: node, scratch }
+    }
+
+    fn ask(&self, method: &str, path: &str, lines: &str, body: &str) -> crate::rig::Reply {
+        say(self.proxy.address, request(method, path, lines, body).as_bytes())
+    }
+
+    /// The status of a look with this key.
+    fn look(&self, key: &str) -> u16 {
+        self.ask("GET", "/nodes", &format!("X-API-Key: {key}\r\n"), "").status
+    }
+
+    /// The cookie that the form gives for this key.
+    fn logged_in(&self, key: &str) -> String {
+        let head = self.ask("POST", "/login", "", &format!("key={key}")).head;
+        let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_else(|| panic!("{head}"));
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    /// The status of a look with this cookie.
+    fn visit(&self, cookie: &str) -> u16 {
+        self.ask("GET", "/nodes", &format!("Cookie: {cookie}\r\n"), "").status
+    }
+
+    fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        for _ in 0..2 * PATIENCE.as_millis() / 20 {
+            if holds() {
+                return;
+            }
+            pause();
+        }
+        panic!("never: {what}; {}", self.proxy.written_so_far());
+    }
+
+    /// Writes the file and waits until it was read. Asking with a key that is not there yet would be guessing.
+    fn reads(&self, keys: &[&str], by_signal: bool) {
+        let times = || self.proxy.written_so_far().matches("the key file was read again").count();
+        let before = times();
+        write(&self.scratch, &file(keys));
+        if by_signal {
+            self.proxy.hang_up();
+        }
+        self.until("it is read", || times() > before);
+    }
+
+    fn metric(&self, key: &str) -> String {
+        let page = self.ask("GET", "/metrics", &format!("X-API-Key: {key}\r\n"), "").body;
+        let line = page.lines().find_map(|line| line.strip_prefix("ollama_proxy_key_file_last_reload_successful "));
+        line.unwrap_or_else(|| panic!("{page}")).to_owned()
+    }
+}
+
+fn request(method: &str, path: &str, lines: &str, body: &str) -> String {
+    let length = body.len();
+    format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}Content-Length: {length}\r\n\r\n{body}")
+}
+
+/// Named by the end of each key.
+fn file(keys: &[&str]) -> String {
+    let named = |key: &&str| json!({ "name": key.rsplit('-').next().unwrap(), "key": key });
+    json!({ "keys": keys.iter().map(named).collect::<Vec<_>>() }).to_string()
+}
+
+/// In one step, as careful editors do.
+fn write(scratch: &Scratch, text: &str) {
+    std::fs::write(scratch.join("keys.new"), text).unwrap();
+    std::fs::rename(scratch.join("keys.new"), scratch.join("keys.json")).unwrap();
+}
+
+#[test]
+fn a_key_that_is_taken_back_opens_nothing_any_more_and_its_session_has_ended() {
+    let house = House::with(slow(), &[ALICE, BOB]);
+    assert_eq!((house.look(ALICE), house.look(BOB)), (200, 200));
+    let (of_alice, of_bob) = (house.logged_in(ALICE), house.logged_in(BOB));
+    assert_eq!((house.visit(&of_alice), house.visit(&of_bob)), (200, 200));
+    let mut stream = connect(house.proxy.address);
+    stream.write_all(request("POST", "/api/chat", &format!("X-API-Key: {ALICE}\r\n"), CHAT).as_bytes()).unwrap();
+    let mut first = [0; 64];
+    assert_ne!(stream.read(&mut first).unwrap(), 0);
+
+    house.reads(&[BOB], true);
+    assert_eq!((house.look(ALICE), house.visit(&of_alice)), (401, 401));
+    assert_eq!((house.look(BOB), house.visit(&of_bob)), (200, 200));
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("\"done\":true"), "what runs goes on to its end: {rest}");
+    let line = house.proxy.written("the key file was read again");
+    assert!(line.contains("bob") && !line.contains("alice"), "{line}");
+
+    // Given anew, it is a key like any other; the old session stays ended.
+    house.reads(&[BOB, ALICE], true);
+    assert_eq!((house.look(ALICE), house.visit(&of_alice), house.visit(&of_bob)), (200, 401, 200));
+    assert!(!house.proxy.written_so_far().contains("canary"));
+}
+
+#[test]
+fn a_key_file_that_cannot_be_used_keeps_the_keys_and_says_so_until_it_can() {
+    let house = House::with(quick(), &[ALICE]);
+    assert_eq!(house.metric(ALICE), "1");
+    write(&house.scratch, &format!(r#"{{"keys":[{{"name":"bob","key":"{BOB}","oops":1}}]}}"#));
+    house.proxy.hang_up();
+    let line = house.proxy.written("the keys stay as they were");
+    assert!(line.contains("unknown key `oops`") && !line.contains("canary"), "{line}");
+    assert_eq!((house.look(ALICE), house.look(BOB), house.metric(ALICE)), (200, 401, "0".to_owned()));
+    let page = house.ask("GET", "/", &format!("Accept: text/html\r\nX-API-Key: {ALICE}\r\n"), "").body;
+    assert!(page.contains("The key file cannot be used") && !page.contains("canary"), "{page}");
+    // By itself, without a signal.
+    house.reads(&[BOB], false);
+    assert_eq!((house.look(ALICE), house.look(BOB), house.metric(BOB)), (401, 200, "1".to_owned()));
+    let page = house.ask("GET", "/", &format!("Accept: text/html\r\nX-API-Key: {BOB}\r\n"), "").body;
+    assert!(!page.contains("The key file cannot be used"), "{page}");
+}
+
+#[test]
+fn taking_the_last_key_back_lets_nobody_in() {
+    let house = House::with(quick(), &[ALICE]);
+    house.reads(&[], true);
+    assert_eq!(house.look(ALICE), 401);
+    for (method, path) in [("GET", "/nodes"), ("GET", "/api/tags"), ("POST", "/api/chat"), ("POST", "/nodes/node1/wake")] {
+        assert_eq!(house.ask(method, path, "", "").status, 401, "{path}");
+    }
+    house.proxy.serves_others();
+}
