@@ -49,8 +49,7 @@ const BETWEEN_WRITES: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(60);
 
 const NO_NODE: &str = "no Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434";
-const NO_WORKER: &str =
-    "no worker has registered yet: start `ollama-proxy worker` beside an Ollama, with this controller as CONTROLLER_URL";
+const NO_WORKER: &str = "no worker has registered yet: start `ollama-proxy worker` beside an Ollama with CONTROLLER_URL=http://<address of this machine>:8000";
 
 /// Why the program cannot go on; each has its exit code.
 #[derive(Debug)]
@@ -132,6 +131,12 @@ fn bind_one(address: SocketAddr) -> anyhow::Result<TcpListener> {
         ),
         std::io::ErrorKind::PermissionDenied => {
             anyhow::anyhow!("port {} may not be opened without privileges: choose one from 1024 with --port", address.port())
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            anyhow::anyhow!(
+                "{} is no address of this machine: name one of its own with --host, or leave --host out",
+                address.ip()
+            )
         }
         _ => anyhow::Error::from(error).context(format!("cannot listen on {address}")),
     })
@@ -360,8 +365,12 @@ fn say_hello(config: &Config, fleet: &Fleet, doors: &[Door]) {
         }
         tracing::info!("node {}: wakes by {}", node.name(), fleet::wake_path(node));
     }
+    for provider in &config.providers {
+        let word = provider.kind.word();
+        tracing::info!("provider {word} at {}: models named {word}/… are asked there", provider.base);
+    }
     if fleet.nodes().is_empty() && config.registration.is_none() {
-        tracing::warn!("no node is set: set OLLAMA_URL=http://<address of the GPU PC>:11434");
+        tracing::warn!("{NO_NODE}");
     }
     let page = doors.first().and_then(|door| url(door, reachable)).unwrap_or_default();
     tracing::info!("page at {page}/");

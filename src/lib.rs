@@ -14,7 +14,7 @@
 //! | 4 | [`fleet`]: nodes, the power machine, keepers, waking |
 //! | 3 | [`catalog`]: what nodes hold · [`translate`]: dialects and their streams · [`upstream`]: clients of nodes · [`provider`]: the cloud · [`simulator`]: a PC for demo and tests |
 //! | 2 | [`classify`]: request → ask · [`server`]: accept loop, limits, graceful end · [`storage`]: files of the data directory · [`exporter`]: the sockets of a local Ollama |
-//! | 1 | [`http`] · [`config`] · [`telemetry`] |
+//! | 1 | [`http`] · [`config`] · [`telemetry`] · [`netlink`]: the form of the kernel's messages |
 //! | 0 | [`values`] |
 //!
 //! # The way of a request
@@ -38,6 +38,7 @@ pub mod exporter;
 pub mod fleet;
 pub mod front;
 pub mod http;
+pub mod netlink;
 pub mod notify;
 pub mod provider;
 pub mod proxy;

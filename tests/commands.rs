@@ -271,6 +271,54 @@ fn check_sees_who_holds_the_port() {
 }
 
 #[test]
+fn check_with_other_settings_than_the_proxy_that_runs_here_says_so() {
+    let (node, other, scratch) = (Node::start(), Node::start(), Scratch::new());
+    let proxy = Proxy::start(&scratch, &["--node-config", &named(&scratch, "gaming-pc", &node)]);
+    let port = format!("--port={}", proxy.address.port());
+    let args = ["check", "--host=127.0.0.1", "--data-dir=state", &port];
+    run(&scratch, &[&args[..], &["--ollama-url", &other.url()]].concat())
+        .with(0, &["has other nodes than this check: gaming-pc at 127.0.0.1", "docker exec ollama-proxy"]);
+    let same = run(&scratch, &[&args[..], &["--node-config", &named(&scratch, "gaming-pc", &node)]].concat());
+    assert!(!same.with(0, &["gaming-pc"]).out.contains("has other nodes"));
+}
+
+/// A node file with this server under this name.
+fn named(scratch: &Scratch, name: &str, node: &Node) -> String {
+    let file = scratch.join("named.json");
+    std::fs::write(&file, format!(r#"{{"nodes":[{{"name":"{name}","hosts":["{}"]}}]}}"#, node.address)).unwrap();
+    file
+}
+
+#[test]
+fn what_answers_and_is_no_ollama_is_told_at_the_start_with_its_answer() {
+    let (node, scratch) = (Node::start(), Scratch::new());
+    let elsewhere = format!("{}/nowhere", node.url());
+    let proxy = Proxy::start(&scratch, &["--ollama-url", &elsewhere]);
+    let line = proxy.written("its model list was never read");
+    assert!(line.contains("is no Ollama") && line.contains("404") && line.contains("correct the address"), "{line}");
+    assert!(!line.contains("switch it on"), "it is on: {line}");
+}
+
+#[test]
+fn an_address_of_another_machine_to_listen_on_and_a_proxy_that_is_not_there_are_told_with_the_way_out() {
+    let told =
+        run(&Scratch::new(), &["--host=192.0.2.200", "--port=0", "--data-dir=state", "--ollama-url=http://192.0.2.9:11434"]);
+    told.with(1, &["192.0.2.200 is no address of this machine", "--host"]);
+    let told = run(&Scratch::new(), &["healthcheck", "--host=127.0.0.1", &format!("--port={}", free_port())]);
+    told.with(1, &["no proxy answers at http://127.0.0.1", "is it started?"]);
+}
+
+#[test]
+fn the_start_names_each_provider_whose_key_has_arrived_and_not_the_key() {
+    let (node, scratch) = (Node::start(), Scratch::new());
+    let args = ["--openai-api-key=sk-not-to-be-told", "--openai-base-url", &format!("{}/v1", node.url())];
+    let proxy = Proxy::before(&node, &scratch, &args);
+    assert!(proxy.written("provider openai at").contains("openai/…"));
+    proxy.written("page at");
+    assert!(!proxy.written_so_far().contains("provider anthropic") && !proxy.written_so_far().contains("sk-not"));
+}
+
+#[test]
 fn check_finds_a_loop_by_a_request_that_came_back() {
     let (scratch, first_port) = (Scratch::new(), free_port());
     let first_url = format!("http://127.0.0.1:{first_port}");

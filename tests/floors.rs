@@ -31,6 +31,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("http", 1),
     ("config", 1),
     ("telemetry", 1),
+    ("netlink", 1),
     ("values", 0),
 ];
 

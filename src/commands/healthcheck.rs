@@ -14,6 +14,6 @@ pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
             Ok(())
         }
         Ok(reply) => Err(Failure::Other(anyhow::anyhow!("{running}/health answered {}", reply.status))),
-        Err(trouble) => Err(Failure::Other(anyhow::anyhow!("{running}/health: {trouble}"))),
+        Err(trouble) => Err(Failure::Other(anyhow::anyhow!("no proxy answers at {running} ({trouble}): is it started?"))),
     }
 }

@@ -171,7 +171,9 @@ impl Running {
     pub(super) async fn wake(&self, node: &str) -> Result<Result<Woken, Woken>, Unasked> {
         let path = format!("/nodes/{node}/wake?wait=1");
         let reply = self.ask(Method::POST, &path, WAKE_LIMIT).await.map_err(|trouble| match trouble {
-            Trouble::Broken(_) | Trouble::Lost(_) | Trouble::Silent => Unasked::Failed(format!("{self}: {trouble}")),
+            Trouble::Broken(_) | Trouble::Lost(_) | Trouble::Silent | Trouble::Unfit(_) => {
+                Unasked::Failed(format!("{self}: {trouble}"))
+            }
             _ => self.absent(&trouble),
         })?;
         let woken = serde_json::from_slice::<Woken>(&reply.body).unwrap_or_default();

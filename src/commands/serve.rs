@@ -4,11 +4,16 @@ use tokio::sync::watch;
 
 use super::{runtime, settings, working_dir};
 use crate::app::{self, Failure};
-use crate::config::{self, Env, ServeArgs};
+use crate::config::{self, Config, Env, Faults, ServeArgs};
 use crate::telemetry;
 
 pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
-    let config = config::load(args, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    until_ended(config::load(args, env, &working_dir()))
+}
+
+/// Serves by settings that were read, as `controller` and `worker` do too.
+pub(super) fn until_ended(config: Result<Config, Faults>) -> Result<(), Failure> {
+    let config = config.map_err(|faults| settings(&faults))?;
     telemetry::start(config.log.json, config.log.level.into());
     runtime()?.block_on(async {
         let listeners = app::bind(&config.listen)?;

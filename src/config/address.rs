@@ -32,6 +32,8 @@ pub(super) fn upstream(text: &str) -> Result<Upstream, String> {
         return discovered;
     }
     let Some((scheme, rest)) = text.split_once("://") else {
+        let lame = ["http:", "https:", "http", "https"].iter().find_map(|scheme| text.strip_prefix(scheme)?.strip_prefix('/'));
+        let text = lame.unwrap_or(text).trim_start_matches('/');
         // Without a port `http://` means 80, which is hardly ever Ollama's.
         let port = if text.contains([':', '/']) { "" } else { ":11434" };
         return Err(format!("has no scheme: write http://{text}{port}"));
@@ -223,6 +225,8 @@ mod tests {
     fn a_wrong_upstream_is_told_how_to_be_right() {
         for (text, hint) in [
             ("gpu:11434", "write http://gpu:11434"),
+            ("http:/gpu:11434", "write http://gpu:11434"),
+            ("http//gpu:11434", "write http://gpu:11434"),
             ("ftp://gpu", "must begin with http://"),
             ("http://", "no host"),
             ("http://:11434", "no host"),

@@ -33,6 +33,13 @@ impl<'a> Object<'a> {
         let at = self.members.iter().position(|(name, _)| name == key)?;
         Some(self.members.remove(at).1).filter(|value| value.get() != "null")
     }
+
+    /// The same for a key that has no effect here: nobody is told to use it.
+    pub(super) fn take_idle(&mut self, key: &'static str) -> Option<&'a RawValue> {
+        let value = self.take(key);
+        self.known.pop();
+        value
+    }
 }
 
 impl<'a> Document<'a> {
@@ -53,7 +60,14 @@ impl<'a> Document<'a> {
         match serde_json::from_str(self.text) {
             Ok(root) => Some(root),
             Err(why) => {
-                self.faults.push((0, format!("{}: no valid JSON: {why}", self.file)));
+                let early = if self.text.trim().is_empty() {
+                    " (it is empty)"
+                } else if why.is_eof() {
+                    " (a closing bracket or quote is missing)"
+                } else {
+                    ""
+                };
+                self.faults.push((0, format!("{}: no valid JSON: {why}{early}", self.file)));
                 None
             }
         }

@@ -26,6 +26,12 @@ pub(super) fn find(given: &Given, working_dir: &Path, data_dir: Option<&Path>) -
     }
 }
 
+/// A folder where the node file is sought: Docker makes one of a mount whose file is missing.
+pub(super) fn folder_instead(given: &Given, working_dir: &Path, data_dir: Option<&Path>) -> Option<PathBuf> {
+    let places = [Some(working_dir), data_dir];
+    places.into_iter().flatten().map(|dir| dir.join(&given.text)).find(|path| path.is_dir())
+}
+
 /// Reads the text of a file that must be readable when it is there. `None`: it is not, or a directory (which Docker makes of a
 /// missing mount).
 pub(super) fn read_text(path: &Path) -> io::Result<Option<String>> {

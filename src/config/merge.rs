@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::data_dir::{self, DataDir};
@@ -160,6 +161,13 @@ pub(super) fn find_node_file(
     };
     if let Some(row) = layers.origins.last_mut() {
         row.value = path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+    }
+    if let (None, Some(folder)) = (&path, files::folder_instead(&given, working_dir, data_dir)) {
+        layers.notes.push(format!(
+            "{} is a folder and no node file, so it is not read; Docker makes one where the file to mount is missing: put the \
+             file there, and make the container anew",
+            folder.display()
+        ));
     }
     let stamp = path.as_deref().map(Stamp::of).unwrap_or_default();
     let file = path.as_ref().map(|path| read_node_file(layers, path, working_dir)).unwrap_or_default();
@@ -326,8 +334,9 @@ pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     }
 }
 
-pub(super) fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "must be a whole number from 1 on".to_owned())
+/// At least one of whatever is counted.
+pub(super) fn count<N: FromStr + Default + PartialOrd>(text: &str) -> Result<N, String> {
+    text.parse().ok().filter(|count| *count > N::default()).ok_or_else(|| "must be a whole number from 1 on".to_owned())
 }
 
 pub(super) fn listen_port(text: &str) -> Result<u16, String> {

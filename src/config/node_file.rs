@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use crate::config::address::{self, OLLAMA_PORT};
 use crate::config::document::{Document, Object};
 use crate::config::duration::{self, Unit};
+use crate::config::merge::count;
 use crate::config::stand_ins::{self, StandIns};
 use crate::config::wake_values::{header, ipv4, mac, method, secure_on, usual_method};
 use crate::config::{
@@ -84,7 +85,7 @@ fn node<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<FileN
         always_on: false,
         enabled: take_boolean(document, &mut object, "enabled").unwrap_or(true),
         weight: object.take("weight").and_then(|at| document.parsed(at, "weight", weight)).unwrap_or(1.0),
-        capacity: object.take("capacity").and_then(|at| document.parsed(at, "capacity", capacity)),
+        capacity: object.take("capacity").and_then(|at| document.parsed(at, "capacity", count)),
         description: take_text(document, &mut object, "description").unwrap_or_default(),
         memory_gb: take_number(document, &mut object, "memory_gb"),
         model_ranges: ranges(document, &mut object),
@@ -109,7 +110,7 @@ fn node<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<FileN
 fn note_later_keys(document: &mut Document<'_>, object: &mut Object<'_>, keys: &[&'static str]) -> bool {
     let mut elsewhere = false;
     for key in keys {
-        let Some(at) = object.take(key) else { continue };
+        let Some(at) = object.take_idle(key) else { continue };
         elsewhere |= *key == "api_url" || (*key == "type" && at.get() == "\"external\"");
         document.note(at, &format!("`{key}` has no effect here"));
     }
@@ -299,10 +300,6 @@ fn node_name(text: &str) -> Result<String, String> {
 fn weight(text: &str) -> Result<f64, String> {
     let weight = text.parse().ok().filter(|weight: &f64| weight.is_finite() && *weight > 0.0);
     weight.ok_or_else(|| "must be a number greater than 0; `enabled`: false takes a node out".to_owned())
-}
-
-fn capacity(text: &str) -> Result<u32, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "must be a whole number from 1 on".to_owned())
 }
 
 fn kind(text: &str) -> Result<NodeKind, String> {

@@ -2,6 +2,7 @@
 
 use crate::config::address::{self, OLLAMA_PORT, Upstream};
 use crate::config::layers::Layers;
+use crate::config::merge;
 use crate::config::node_file::{FileNode, NodeFile, base_path};
 use crate::config::wake_flags::WakeFlags;
 use crate::config::{HostPort, Listen, NodeConfig, NodeKind, Origin, PowerConfig, SleepConfig, WakeConfig, settings};
@@ -35,7 +36,7 @@ struct Named {
 /// Puts the nodes together; faults and notes go to the layers.
 pub(super) fn assemble(layers: &mut Layers<'_>, listen: &Listen, file: NodeFile) -> Vec<NodeConfig> {
     let named = upstreams(layers, listen, &file);
-    let stated = layers.read_optional(&settings::ALWAYS_ON, boolean).filter(|_| layers.asked(&settings::ALWAYS_ON));
+    let stated = layers.read_optional(&settings::ALWAYS_ON, merge::yes_or_no).filter(|_| layers.asked(&settings::ALWAYS_ON));
     let flags = WakeFlags::read(layers);
     let mut drafts = from_file(layers, file, named.urls.len());
     let places: Vec<usize> = named.urls.iter().enumerate().map(|(index, url)| place(&mut drafts, index, url, &named)).collect();
@@ -269,18 +270,6 @@ fn row(draft: &Draft) -> Origin {
         value.push_str(", wake URL");
     }
     Origin { setting: format!("node {}", node.name), value, origin: draft.origin.clone() }
-}
-
-/// A switch as people write it in an environment.
-///
-/// # Errors
-/// For anything else.
-fn boolean(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err("must be true or false".to_owned()),
-    }
 }
 
 #[cfg(test)]

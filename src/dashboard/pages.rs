@@ -51,9 +51,9 @@ pub fn login(asked: &HeaderMap, wrong: Option<&str>) -> Response<Body> {
             "HEAD" => HEAD.to_owned(),
             "SHAPES" => SHAPES.to_owned(),
             "VERSION" => env!("CARGO_PKG_VERSION").to_owned(),
-            "WRONG" => {
-                wrong.map(|why| ["<p class=\"notice\" role=\"alert\">", &escaped(why), "</p>"].concat()).unwrap_or_default()
-            }
+            "WRONG" => wrong
+                .map(|why| ["<p class=\"notice\" role=\"alert\">", &escaped(words.said(why)), "</p>"].concat())
+                .unwrap_or_default(),
             "lang" => words.language.to_owned(),
             word => escaped(words.find(word)?),
         })
@@ -88,7 +88,9 @@ fn page(template: &str, fleet: &Fleet, asked: &HeaderMap, notices: &[String], vi
             "HEADLINE" => escaped(&table::headline(fleet, words)),
             "VISIT" => way(visit, words),
             "TABLE" => table::states(fleet, words),
-            "NOTICE" => notices.iter().map(|text| ["<p class=\"notice\">", &escaped(text), "</p>"].concat()).collect(),
+            "NOTICE" => {
+                notices.iter().map(|text| ["<p class=\"notice\">", &escaped(words.said(text)), "</p>"].concat()).collect()
+            }
             "WORDS" => words.for_scripts(),
             "lang" => words.language.to_owned(),
             word => escaped(words.find(word)?),

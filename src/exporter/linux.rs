@@ -9,14 +9,15 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::net::netlink::SocketAddrNetlink;
-use socket2::{Domain, Protocol, SockFilter, Type};
+use socket2::SockFilter;
 use tokio::time::Instant;
 
 use super::estimate::Estimate;
-use super::sock_diag::{self, Part};
+use super::sock_diag;
 use super::states::Counts;
 use super::tally::{Socket, Tally};
 use super::{Look, proc_net};
+use crate::netlink::{self, Part};
 
 /// News that are read before a look may go on; a busy port must not hold it for ever.
 const NEWS_AT_ONCE: usize = 20_000;
@@ -65,7 +66,7 @@ impl System {
 
 impl Diagnosis {
     fn start(port: u16) -> std::io::Result<Arc<Self>> {
-        let news = netlink()?;
+        let news = netlink::socket(sock_diag::PROTOCOL)?;
         // Before the news begin: those of other ports wake nobody here.
         news.attach_filter(&of_port(port))?;
         // As much as the system allows; not to get it is no fault.
@@ -131,17 +132,12 @@ fn of_port(port: u16) -> [SockFilter; 5] {
     ]
 }
 
-fn netlink() -> std::io::Result<socket2::Socket> {
-    const NETLINK: i32 = 16;
-    socket2::Socket::new(Domain::from(NETLINK), Type::RAW, Some(Protocol::from(sock_diag::PROTOCOL)))
-}
-
 /// All sockets of the port that carry figures.
 fn dump(port: u16) -> std::io::Result<Vec<Socket>> {
     let mut found = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
     for family in [sock_diag::IPV4, sock_diag::IPV6] {
-        let mut socket = netlink()?;
+        let mut socket = netlink::socket(sock_diag::PROTOCOL)?;
         socket.set_read_timeout(Some(Duration::from_secs(1)))?;
         socket.send(&sock_diag::question(family, port))?;
         loop {

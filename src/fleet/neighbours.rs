@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use crate::netlink::{self, Part};
 use crate::values::Mac;
 
 /// One entry.
@@ -60,13 +61,11 @@ fn table() -> Vec<Neighbour> {
 /// Asks the kernel for all neighbours (rtnetlink(7), `RTM_GETNEIGH` with `NLM_F_DUMP`). Needs no privilege.
 #[cfg(target_os = "linux")]
 fn dump() -> std::io::Result<Vec<Neighbour>> {
-    use socket2::{Domain, Protocol, Socket, Type};
     use std::io::Read;
-    const NETLINK: i32 = 16;
     const ROUTE: i32 = 0;
-    let mut socket = Socket::new(Domain::from(NETLINK), Type::RAW, Some(Protocol::from(ROUTE)))?;
+    let mut socket = netlink::socket(ROUTE)?;
     socket.set_read_timeout(Some(std::time::Duration::from_millis(100)))?;
-    socket.send(&request())?;
+    socket.send(&netlink::question(GET_NEIGHBOURS, &[0; NEIGHBOUR]))?;
     let mut found = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -80,36 +79,16 @@ fn dump() -> std::io::Result<Vec<Neighbour>> {
 
 const GET_NEIGHBOURS: u16 = 30;
 const NEW_NEIGHBOUR: u16 = 28;
-const HEADER: usize = 16;
 const NEIGHBOUR: usize = 12;
 
-#[cfg(target_os = "linux")]
-fn request() -> Vec<u8> {
-    const REQUEST_AND_DUMP: u16 = 0x301;
-    let length = u32::try_from(HEADER + NEIGHBOUR).unwrap_or_default();
-    let mut bytes = length.to_ne_bytes().to_vec();
-    bytes.extend(GET_NEIGHBOURS.to_ne_bytes());
-    bytes.extend(REQUEST_AND_DUMP.to_ne_bytes());
-    bytes.resize(HEADER + NEIGHBOUR, 0);
-    bytes
-}
-
 /// Reads the messages of one datagram; `true` when the dump is over.
-fn parse(mut bytes: &[u8], found: &mut Vec<Neighbour>) -> bool {
-    const DONE: u16 = 3;
-    const ERROR: u16 = 2;
-    while bytes.len() >= HEADER {
-        let length = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
-        let kind = u16::from_ne_bytes([bytes[4], bytes[5]]);
-        if kind == DONE || kind == ERROR || length < HEADER || length > bytes.len() {
-            return true;
-        }
+fn parse(bytes: &[u8], found: &mut Vec<Neighbour>) -> bool {
+    let part = netlink::messages(bytes, |kind, body| {
         if kind == NEW_NEIGHBOUR {
-            found.extend(neighbour(&bytes[HEADER..length]));
+            found.extend(neighbour(body));
         }
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    false
+    });
+    part != Part::More
 }
 
 /// `struct ndmsg` with its attributes.
@@ -119,17 +98,12 @@ fn neighbour(message: &[u8]) -> Option<Neighbour> {
     const LINK_ADDRESS: u16 = 2;
     let state = u16::from_ne_bytes([*message.get(8)?, *message.get(9)?]);
     let (mut address, mut mac) = (None, None);
-    let mut rest = message.get(NEIGHBOUR..)?;
-    while rest.len() >= 4 {
-        let length = u16::from_ne_bytes([rest[0], rest[1]]) as usize;
-        let kind = u16::from_ne_bytes([rest[2], rest[3]]);
-        let value = rest.get(4..length)?;
+    for (kind, value) in netlink::attributes(message.get(NEIGHBOUR..)?) {
         match kind {
             DESTINATION => address = ip(value),
             LINK_ADDRESS => mac = value.try_into().ok(),
             _ => {}
         }
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Some(Neighbour { address: address?, mac: mac?, reachable: state & REACHABLE != 0 })
 }
@@ -145,21 +119,12 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::example::{damaged, message};
 
     fn entry(state: u16) -> Vec<u8> {
         let mut body = vec![0; NEIGHBOUR];
         body[8..10].copy_from_slice(&state.to_ne_bytes());
-        for (kind, value) in [(1u16, vec![10, 0, 0, 5]), (2, vec![2, 0, 0, 0, 0, 9])] {
-            body.extend(u16::try_from(4 + value.len()).unwrap().to_ne_bytes());
-            body.extend(kind.to_ne_bytes());
-            body.extend(&value);
-            body.resize(body.len().next_multiple_of(4), 0);
-        }
-        let mut message = u32::try_from(HEADER + body.len()).unwrap().to_ne_bytes().to_vec();
-        message.extend(NEW_NEIGHBOUR.to_ne_bytes());
-        message.resize(HEADER, 0);
-        message.extend(body);
-        message
+        message(NEW_NEIGHBOUR, body, &[(1, &[10, 0, 0, 5]), (2, &[2, 0, 0, 0, 0, 9])])
     }
 
     #[test]
@@ -172,14 +137,8 @@ mod tests {
 
     #[test]
     fn damaged_messages_are_given_up_without_a_panic() {
-        let whole = entry(0x02);
-        for end in 0..whole.len() {
-            parse(&whole[..end], &mut vec![]);
-        }
-        for at in 0..whole.len() {
-            let mut damaged = whole.clone();
-            damaged[at] = 0xff;
-            parse(&damaged, &mut vec![]);
+        for bytes in damaged(&entry(0x02)) {
+            parse(&bytes, &mut vec![]);
         }
     }
 

@@ -428,6 +428,6 @@ pub(super) fn event_of(trouble: &Trouble) -> Option<Event> {
     match trouble {
         Trouble::Refused(after) => Some(Event::Refused(*after)),
         Trouble::Unreachable(_) | Trouble::NoAnswer | Trouble::NoAddress(_) | Trouble::Lost(_) => Some(Event::NoAnswer),
-        Trouble::Broken(_) | Trouble::Silent => None,
+        Trouble::Broken(_) | Trouble::Silent | Trouble::Unfit(_) => None,
     }
 }

@@ -82,11 +82,7 @@ impl Front {
 
     /// What the owner still has to set, in words.
     fn missing(&self) -> Option<&'static str> {
-        let nobody = self.0.proxy.fleet().nodes().is_empty();
-        if self.0.controller.is_some() {
-            return nobody.then_some("No worker has registered yet: start `ollama-proxy worker` beside an Ollama with CONTROLLER_URL=http://<address of this machine>:8000.");
-        }
-        nobody.then_some("No Ollama node is set: start the proxy with OLLAMA_URL=http://<address of the GPU PC>:11434.")
+        self.0.proxy.fleet().nodes().is_empty().then(|| self.0.proxy.nobody())
     }
 
     /// These are the keys from now on; a request that is in stays in.
@@ -102,7 +98,7 @@ impl Front {
     /// What the pages tell their owner first.
     fn notices(&self) -> Vec<String> {
         let (troubles, offenders) = (self.0.troubles.lines(SystemTime::now()), self.0.proxy.offenders());
-        self.missing().map(str::to_owned).into_iter().chain(troubles).chain(offenders).collect()
+        self.missing().map(sentence).into_iter().chain(troubles).chain(offenders).collect()
     }
 
     async fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
@@ -318,6 +314,12 @@ impl Handler for Front {
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         self.answer(request, peer).await
     }
+}
+
+/// As it may stand alone on a page.
+fn sentence(words: &str) -> String {
+    let (first, rest) = words.split_at(words.chars().next().map_or(0, char::len_utf8));
+    format!("{}{rest}.", first.to_uppercase())
 }
 
 /// Relative, so that a path prefix stays.

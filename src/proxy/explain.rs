@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::tries::Tries;
 use super::{Job, Proxy, admit};
+use crate::catalog::Listed;
 use crate::classify::Class;
 use crate::fleet::Node;
 use crate::schedule::Need;
@@ -13,7 +14,19 @@ use crate::schedule::breaker::Circuit;
 use crate::schedule::choose::{self, Candidate, Choice, Dropped, Holds, Order, Part, Terms, Tried};
 use crate::schedule::explain;
 use crate::schedule::size::Asked;
-use crate::values::Fault;
+use crate::values::{Fault, ModelName, Strategy};
+
+/// The answer of `GET /route`.
+fn route(model: Option<&str>, strategy: Strategy, nodes: &[Value], choice: Option<&str>, wakes: bool, why: &str) -> Value {
+    json!({
+        "model": model,
+        "scheduling_strategy": strategy.word(),
+        "nodes": nodes,
+        "choice": choice,
+        "wakes": wakes,
+        "why": why,
+    })
+}
 
 impl Proxy {
     /// What would happen to a request for a model (`None`: for no model), in words. Sends nothing and takes nobody's turn.
@@ -33,14 +46,21 @@ impl Proxy {
             Choice::Serve { index, .. } => Some(*index),
             Choice::Wait { .. } | Choice::Nobody => None,
         };
-        json!({
-            "model": model,
-            "scheduling_strategy": rules.strategy.word(),
-            "nodes": nodes,
-            "choice": chosen.map(|index| self.name(index)),
-            "wakes": chosen.is_some_and(|index| candidates.iter().any(|node| node.index == index && !node.readiness.is_up())),
-            "why": self.because(&choice, &candidates),
-        })
+        let sleeps = |index: usize| candidates.iter().any(|node| node.index == index && !node.readiness.is_up());
+        // A wrong name is told at once, and wakes nobody.
+        if let Some(index) = chosen.filter(|index| sleeps(*index) && model.is_some_and(|name| self.is_on_no_list(name))) {
+            let name = self.name(index);
+            let why = format!("no node lists it: while {name} sleeps, a request for it gets 404 and wakes nothing");
+            return route(model, rules.strategy, &nodes, None, false, &why);
+        }
+        let (name, why) = (chosen.map(|index| self.name(index)), self.because(&choice, &candidates));
+        route(model, rules.strategy, &nodes, name.as_deref(), chosen.is_some_and(sleeps), &why)
+    }
+
+    /// Every list is known, and none has it; nor is it a model of Ollama's cloud, which works without being listed.
+    fn is_on_no_list(&self, name: &str) -> bool {
+        let cloud = ModelName::parse(name).is_some_and(|name| name.is_cloud());
+        !cloud && self.0.fleet.listed(name) == Listed::No
     }
 
     fn node_json(&self, node: &Candidate, dropped: Option<Dropped>, asked: Option<&Asked<'_>>) -> Value {
@@ -57,7 +77,7 @@ impl Proxy {
             "fits": node.fit.is_some(),
             "model_size_b": size.map(|known| known.size.0),
             "model_size_from": size.map(|known| known.source.words()),
-            "loaded": node.loaded,
+            "loaded": node.loaded && node.readiness.is_up(),
             "active": node.active,
             "capacity": (node.capacity < u32::MAX).then_some(node.capacity),
             "breaker": self.0.scheduler.circuit(node.index).word(),

@@ -148,6 +148,11 @@ impl Proxy {
         &self.0.fleet
     }
 
+    /// What is missing while there is no node at all, in words.
+    pub fn nobody(&self) -> &'static str {
+        self.0.settings.nobody
+    }
+
     /// Who chooses among them.
     pub fn scheduler(&self) -> &Scheduler {
         &self.0.scheduler

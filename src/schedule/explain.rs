@@ -47,7 +47,8 @@ fn kept(node: &Candidate) -> String {
     if node.fit.is_none() {
         parts.push("the model's size is outside its supported_model_ranges, but so it is everywhere".to_owned());
     }
-    if node.loaded {
+    // What was loaded before a sleep is not any more.
+    if node.loaded && node.readiness.is_up() {
         parts.push("has it loaded".to_owned());
     }
     match (node.active, node.capacity) {

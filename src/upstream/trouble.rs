@@ -20,6 +20,8 @@ pub enum Trouble {
     Lost(String),
     /// The connection stood, and nothing came within the limit of an own call.
     Silent,
+    /// An answer came, and not the one that was asked for.
+    Unfit(String),
 }
 
 impl std::fmt::Display for Trouble {
@@ -32,6 +34,7 @@ impl std::fmt::Display for Trouble {
             Self::Broken(why) => write!(f, "the connection broke ({why})"),
             Self::Lost(why) => write!(f, "the host fell silent ({why})"),
             Self::Silent => f.write_str("connected, but no answer"),
+            Self::Unfit(why) => f.write_str(why),
         }
     }
 }

@@ -1,31 +1,17 @@
 //! A controller, workers and the simulated Ollamas behind them: all real programs on loopback.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::BufReader;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use ollama_proxy::simulator::Settings;
 use serde_json::Value;
 
-use crate::rig::{Node, Proxy, Reply, Scratch, connect, get, pause, post, say};
+use crate::chat;
+pub use crate::chat::{CHAT, quick, rest, served_by, slow};
+use crate::rig::{Node, Proxy, Reply, Scratch, get, pause, post, say};
 
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-pub const CHAT: &str = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"hello"}]}"#;
-
-pub fn quick() -> Settings {
-    Settings { load: Duration::ZERO, first_token: Duration::ZERO, token_gap: Duration::from_millis(2), tokens: 5, ..busy() }
-}
-
-/// Streams for four seconds.
-pub fn slow() -> Settings {
-    Settings { load: Duration::ZERO, first_token: Duration::ZERO, token_gap: Duration::from_millis(100), tokens: 40, ..busy() }
-}
-
-fn busy() -> Settings {
-    Settings { parallel: 16, ..Settings::default() }
-}
 
 /// A controller on a free port.
 pub struct Controller {
@@ -120,35 +106,11 @@ impl Worker {
 
 /// A chat whose answer has begun.
 pub fn begun(controller: &Controller) -> BufReader<TcpStream> {
-    let mut stream = connect(controller.proxy.address);
-    let length = CHAT.len();
-    let head = "POST /api/chat HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
-    stream.write_all(format!("{head}Content-Length: {length}\r\n\r\n{CHAT}").as_bytes()).unwrap();
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    while !line.contains("\"done\":false") {
-        line.clear();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "the answer never begins");
-    }
-    reader
-}
-
-/// The rest of an answer; how many pieces came, the last with the end mark.
-pub fn rest(reader: &mut BufReader<TcpStream>) -> usize {
-    let lines: Vec<String> = reader.lines().map(Result::unwrap).filter(|line| line.contains("\"done\"")).collect();
-    assert!(lines.last().is_some_and(|line| line.contains("\"done\":true")), "{lines:?}");
-    lines.len()
+    chat::begun(controller.proxy.address, "")
 }
 
 pub fn json(reply: &Reply) -> Value {
     serde_json::from_str(&reply.body).unwrap_or_else(|bad| panic!("{bad}: {reply:?}"))
-}
-
-/// The node that served.
-pub fn served_by(reply: &Reply) -> String {
-    let head = reply.head.to_lowercase();
-    let line = head.lines().find_map(|line| line.strip_prefix("x-ollama-proxy-node: ")).unwrap_or_else(|| panic!("{reply:?}"));
-    line.to_owned()
 }
 
 /// Fails the test unless it is a whole streamed answer.

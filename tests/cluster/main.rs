@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 
+#[path = "../shared/chat.rs"]
+mod chat;
 mod house;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../shared/program.rs"]

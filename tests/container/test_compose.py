@@ -11,7 +11,7 @@ from engine import ROOT, TOOLS, attempt, eventually, get, inspect, podman, post,
 from network import MAC, MODEL, NAS, PC, lan
 
 BASE = f"http://{NAS}:11434"
-NAME = "ollama-proxy_ollama-proxy_1"
+NAME = "ollama-proxy"
 
 
 def compose(*arguments):

@@ -1,7 +1,11 @@
 """The `docker` lines of README.md, as they stand but for the address of the PC."""
 
+import json
+import pathlib
 import re
 import shlex
+import signal
+import subprocess
 import tempfile
 import unittest
 
@@ -44,7 +48,8 @@ class Readme(unittest.TestCase):
 
     def test_each_line_of_the_readme_works_in_turn(self):
         self.tried.add("docker build -f docker/Dockerfile -t ollama-proxy .")  # what everything here runs
-        said, code = self.line("docker run ")
+        self.demo()
+        said, code = self.line("docker run -d")
         self.assertEqual(code, 0, said)
         eventually("it answers", lambda: get(BASE + "/"))
         eventually("the model is listed", lambda: MODEL in get(BASE + "/api/tags"))
@@ -61,8 +66,32 @@ class Readme(unittest.TestCase):
         woken, code = self.line("/ollama-proxy wake")
         self.assertEqual(code, 0, woken)
         self.assertEqual(self.pc.status()["woken"], before + 1)
+        self.several()
         self.saved()
         self.assertEqual(set(lines()) - self.tried, set(), "lines that nothing runs")
+
+    def demo(self):
+        """It ends by Ctrl-C, as it says."""
+        line = next(line for line in lines() if line.endswith(" demo"))
+        self.tried.add(line)
+        demo = subprocess.Popen(shlex.split(line.replace("docker", "podman", 1)), stdout=subprocess.DEVNULL)
+        try:
+            eventually("the demo lists its models", lambda: MODEL in get(BASE + "/api/tags"))
+        finally:
+            demo.send_signal(signal.SIGINT)
+            self.assertEqual(demo.wait(timeout=60), 0)
+
+    def several(self):
+        """A node file reaches the data directory of the running container, and counts after the restart."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder, "node_config.json")
+            file.write_text(json.dumps({"nodes": [{"name": "gaming-pc", "hosts": [PC], "wake": {}}]}))
+            line = next(line for line in lines() if line.startswith("docker cp"))
+            self.tried.add(line)
+            run(*shlex.split(line.replace("docker", "podman", 1).replace(file.name, str(file))))
+        said, code = self.line("docker restart")
+        self.assertEqual(code, 0, said)
+        eventually("its node is there", lambda: "gaming-pc" in get(BASE + "/nodes"))
 
     def saved(self):
         """The file goes to another place than the README's, and can be loaded again."""

@@ -11,6 +11,8 @@ mod running;
 #[path = "../../examples/humaneval/score.rs"]
 mod score;
 
+#[path = "../shared/example.rs"]
+mod built;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../shared/program.rs"]
 mod rig;

@@ -1,12 +1,11 @@
 //! One run of the example against a simulated model behind the real proxy.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::Once;
 
 use ollama_proxy::simulator::{Settings, SimulatedModel};
 use serde_json::Value;
 
+use crate::built::example;
 use crate::rig::{Node, Proxy, Scratch, bare};
 
 pub const PROBLEMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/humaneval/problems.jsonl");
@@ -46,7 +45,7 @@ impl House {
     pub fn run_on(&self, problems: &str, more: &[&str]) -> Ran {
         let url = format!("http://{}", self.proxy.address);
         let out = self.out();
-        let mut command = Command::new(example());
+        let mut command = Command::new(example("humaneval", &["--example", "humaneval"]));
         bare(&mut command, &self.scratch);
         command.args(["--base-url", &url, "--problems", problems, "--out", &out]).args(more);
         // A busy machine takes its time to start a Python.
@@ -98,28 +97,4 @@ impl Ran {
     pub fn said(&self) -> String {
         format!("{}{}", String::from_utf8_lossy(&self.0.stderr), String::from_utf8_lossy(&self.0.stdout))
     }
-}
-
-/// `cargo test --test humaneval` alone does not build examples, so the first call does.
-fn example() -> PathBuf {
-    static BUILD: Once = Once::new();
-    let tests = std::env::current_exe().unwrap();
-    let profile_dir = tests.parent().unwrap().parent().unwrap().to_owned();
-    BUILD.call_once(|| {
-        let profile = match profile_dir.file_name().unwrap().to_str().unwrap() {
-            "debug" => "dev",
-            other => other,
-        };
-        let mut cargo = Command::new(env!("CARGO"));
-        // What cargo tells test programs about their package would look to build scripts like a changed environment.
-        for (name, _) in std::env::vars_os() {
-            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|told| name.to_string_lossy().starts_with(told)) {
-                cargo.env_remove(name);
-            }
-        }
-        cargo.args(["build", "--quiet", "--offline", "--example", "humaneval", "--profile", profile]);
-        let done = cargo.arg("--target-dir").arg(profile_dir.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR")).status();
-        assert!(done.is_ok_and(|status| status.success()), "the example could not be built");
-    });
-    profile_dir.join("examples").join("humaneval").with_extension(std::env::consts::EXE_EXTENSION)
 }

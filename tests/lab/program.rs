@@ -5,39 +5,18 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+#[path = "../shared/example.rs"]
+mod built;
 
 /// How long a program may take to answer a line.
 const REPLY: Duration = Duration::from_secs(20);
 
-/// The path of an example program, built in the same profile as the tests. `cargo test --test lab` alone does not build
-/// examples, so the first call does.
+/// The path of a program of the laboratory.
 pub fn example(name: &str) -> PathBuf {
-    static BUILD: Once = Once::new();
-    let tests = std::env::current_exe().unwrap();
-    let profile_dir = tests.parent().unwrap().parent().unwrap().to_owned();
-    BUILD.call_once(|| {
-        let profile = match profile_dir.file_name().unwrap().to_str().unwrap() {
-            "debug" => "dev",
-            other => other,
-        };
-        let mut cargo = Command::new(env!("CARGO"));
-        // What cargo tells test programs about their package would look to build scripts like a changed environment.
-        for (name, _) in std::env::vars_os() {
-            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|told| name.to_string_lossy().starts_with(told)) {
-                cargo.env_remove(name);
-            }
-        }
-        let done = cargo
-            .args(["build", "--quiet", "--offline", "--examples", "--profile", profile])
-            .arg("--target-dir")
-            .arg(profile_dir.parent().unwrap())
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(done.is_ok_and(|status| status.success()), "the programs of the laboratory could not be built");
-    });
-    profile_dir.join("examples").join(name)
+    built::example(name, &["--examples"])
 }
 
 /// A file in a test's directory of logs, opened for appending, so that a restarted program continues it.

@@ -269,4 +269,6 @@ async fn without_any_node_the_proxy_says_what_is_missing() {
     assert_eq!(get(proxy.address, "/health").await.json()["status"], "degraded");
     assert_eq!(get(proxy.address, "/api/tags").await.json(), serde_json::json!({ "models": [] }));
     assert!(ask(proxy.address, "GET /", &[("Accept", "text/html")], "").await.text().contains("OLLAMA_URL"));
+    let chinese = ask(proxy.address, "GET /", &[("Accept", "text/html"), ("Accept-Language", "zh-CN")], "").await.text();
+    assert!(chinese.contains("<p class=\"notice\">尚未设置 Ollama 节点"), "the notice is in the reader's language: {chinese}");
 }

@@ -37,6 +37,25 @@ async fn a_chat_wakes_the_node_waits_and_is_answered() {
     assert_eq!(node.count("POST /api/chat"), 1);
 }
 
+/// As a request for it fares: what `/route` promises is kept.
+#[tokio::test]
+async fn the_route_of_a_model_on_no_list_wakes_nobody_and_says_so() {
+    let (mut node, service) = (Node::with_models(&["m"]), Node::start());
+    let proxy = Proxy::before(&[&node], &[("wake-url", &service.url())]);
+    proxy.until("/nodes", "\"models\":[\"m\"").await;
+    node.sleep().await;
+    assert_eq!(ask(proxy.address, "POST /nodes/node1/refresh", &[], "").await.status(), 502);
+    let wrong = get(proxy.address, "/route?model=n").await.json();
+    assert_eq!((&wrong["choice"], &wrong["wakes"]), (&json!(null), &json!(false)), "{wrong}");
+    assert!(wrong["why"].as_str().unwrap().contains("gets 404"), "{wrong}");
+    let chat = post(proxy.address, "/api/chat", &CHAT.replace("\"m\"", "\"n\"")).await;
+    assert_eq!(chat.status(), 404);
+    let right = get(proxy.address, "/route?model=m").await.json();
+    assert_eq!((&right["choice"], &right["wakes"]), (&json!("node1"), &json!(true)), "{right}");
+    assert_eq!(right["nodes"][0]["loaded"], false, "what slept has nothing loaded: {right}");
+    assert_eq!(service.seen().len(), 0);
+}
+
 #[tokio::test]
 async fn several_waiting_chats_share_one_wake() {
     let (mut node, mut service, proxy) = asleep(&[]).await;

@@ -30,17 +30,7 @@ mod server;
 mod sight;
 
 #[allow(dead_code, reason = "other tests need other parts of it")]
-#[path = "../passage/client.rs"]
-mod client;
-#[allow(dead_code, reason = "other tests need other parts of it")]
-#[path = "../passage/node.rs"]
-mod node;
-#[allow(dead_code, reason = "other tests need other parts of it")]
-#[path = "../shared/program.rs"]
-mod program;
-#[allow(dead_code, reason = "other tests need other parts of it")]
-#[path = "../passage/proxy.rs"]
-mod proxy;
-#[allow(dead_code, reason = "other tests need other parts of it")]
-#[path = "../passage/wire.rs"]
-mod wire;
+#[path = "../shared/scripted.rs"]
+mod scripted;
+
+use scripted::{client, node, program, proxy, wire};

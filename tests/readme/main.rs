@@ -41,7 +41,7 @@ const WINDOWS: &str = "a Windows PC's own command, which shows or changes its po
 const MACHINE: &str = "shows or changes what this machine does, not the proxy";
 
 /// Lines that no test here runs, each with its reason.
-const NOT_RUN: [(&str, &str); 34] = [
+const NOT_RUN: [(&str, &str); 46] = [
     ("INTERNAL_API_KEY=secret target/release/ollama-proxy controller --port 8000", "`tests/cluster` runs it on a free port"),
     (
         "INTERNAL_API_KEY=secret CONTROLLER_URL=http://192.168.1.5:8000 target/release/ollama-proxy worker --port 8001",
@@ -49,6 +49,13 @@ const NOT_RUN: [(&str, &str); 34] = [
     ),
     ("NODE_NAME=node1 target/release/ollama-proxy exporter --port 9101", "`tests/exporter` runs it on a free port"),
     ("tests/all", "it runs this very test"),
+    ("cargo test --lib schedule::", "`cargo test` runs these tests beside this one"),
+    ("cargo test --test many", "`cargo test` runs these tests beside this one"),
+    ("cargo clippy --all-targets -- -D warnings", "`tests/all clippy` runs it"),
+    (
+        r#"curl http://localhost:11434/v1/chat/completions -d '{"model":"openai/gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}'"#,
+        "needs a key of OpenAI: `tests/providers` asks a simulated one",
+    ),
     (
         "OLLAMA_URL=http://192.168.1.20:11434 target/release/ollama-proxy --tls-cert fullchain.pem --tls-key privkey.pem",
         "`tests/tls` runs it with a certificate of its own",
@@ -60,6 +67,9 @@ const NOT_RUN: [(&str, &str); 34] = [
         "docker run -d --name ollama-proxy --network host --restart unless-stopped -v ollama-proxy:/data -e OLLAMA_URL=http://192.168.1.20:11434 ollama-proxy",
         CONTAINER,
     ),
+    ("docker run --rm -p 11434:11434 ollama-proxy demo", CONTAINER),
+    ("docker cp node_config.json ollama-proxy:/data/", CONTAINER),
+    ("docker restart ollama-proxy", CONTAINER),
     ("docker logs ollama-proxy", CONTAINER),
     ("docker exec ollama-proxy /ollama-proxy check", CONTAINER),
     ("docker exec ollama-proxy /ollama-proxy wake", CONTAINER),
@@ -78,6 +88,14 @@ const NOT_RUN: [(&str, &str); 34] = [
     ("kubectl create namespace ollama", CLUSTER),
     ("kubectl -n ollama create secret generic ollama-proxy --from-literal=internal-api-key=\"$(openssl rand -hex 32)\"", CLUSTER),
     ("kubectl -n ollama apply -f docker/kubernetes/", CLUSTER),
+    ("install target/release/ollama-proxy /usr/local/bin/", MACHINE),
+    ("install -m 644 docker/systemd/ollama-proxy.service /etc/systemd/system/", MACHINE),
+    ("install -m 600 /dev/null /etc/ollama-proxy.env", MACHINE),
+    ("echo OLLAMA_URL=http://192.168.1.20:11434 >> /etc/ollama-proxy.env", MACHINE),
+    (
+        "systemd-run --pipe --quiet -p EnvironmentFile=/etc/ollama-proxy.env -E STATE_DIRECTORY=/var/lib/ollama-proxy ollama-proxy check",
+        MACHINE,
+    ),
     ("systemctl daemon-reload", MACHINE),
     ("systemctl enable --now ollama-proxy", MACHINE),
     ("journalctl -u ollama-proxy", MACHINE),

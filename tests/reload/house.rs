@@ -1,32 +1,15 @@
 //! The real program with a node file that the test rewrites, in front of simulated servers.
 
-use std::time::Duration;
-
 use ollama_proxy::simulator::Settings;
 use serde_json::{Value, json};
 
 use crate::rig::{Node, PATIENCE, Proxy, Scratch, get, pause};
-
-pub const CHAT: &str = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"hello"}]}"#;
 
 /// Servers that answer at once, the proxy before them, and its node file. Dropped in this order: the proxy first.
 pub struct House {
     pub proxy: Proxy,
     pub servers: Vec<Node>,
     scratch: Scratch,
-}
-
-pub fn quick() -> Settings {
-    Settings { load: Duration::ZERO, first_token: Duration::ZERO, token_gap: Duration::from_millis(2), tokens: 5, ..busy() }
-}
-
-/// Streams for four seconds.
-pub fn slow() -> Settings {
-    Settings { load: Duration::ZERO, first_token: Duration::ZERO, token_gap: Duration::from_millis(100), tokens: 40, ..busy() }
-}
-
-fn busy() -> Settings {
-    Settings { parallel: 16, ..Settings::default() }
 }
 
 impl House {

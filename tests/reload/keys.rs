@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use ollama_proxy::simulator::Settings;
 use serde_json::json;
 
-use crate::house::{CHAT, quick, slow};
+use crate::chat::{CHAT, quick, slow};
 use crate::rig::{Node, PATIENCE, Proxy, Scratch, connect, pause, say};
 
 const ALICE: &str = "canary-key-of-alice";

@@ -3,28 +3,25 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic, its helpers too")]
 
+#[path = "../shared/chat.rs"]
+mod chat;
 mod house;
 mod keys;
 #[allow(dead_code, reason = "other tests need other parts of it")]
 #[path = "../shared/program.rs"]
 mod rig;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use house::{CHAT, House, quick, slow};
-use rig::{Reply, connect, get, post};
+use chat::{CHAT, quick, rest, served_by, slow};
+use house::House;
+use rig::{Reply, get, post};
 use serde_json::{Value, json};
 
-fn chat(house: &House) -> Reply {
+fn ask(house: &House) -> Reply {
     post(house.proxy.address, "/api/chat", CHAT)
-}
-
-fn served_by(reply: &Reply) -> String {
-    let head = reply.head.to_lowercase();
-    let line = head.lines().find_map(|line| line.strip_prefix("x-ollama-proxy-node: ")).unwrap_or_else(|| panic!("{reply:?}"));
-    line.to_owned()
 }
 
 /// Tells the others to stop, also when a test panics.
@@ -36,26 +33,9 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// A chat whose answer has begun.
+/// A chat whose answer has begun on this node.
 fn begun(house: &House, node: &str) -> BufReader<TcpStream> {
-    let mut stream = connect(house.proxy.address);
-    let length = CHAT.len();
-    let head = format!("POST /api/chat HTTP/1.1\r\nHost: x\r\nX-Ollama-Proxy-Node: {node}\r\nConnection: close\r\n");
-    stream.write_all(format!("{head}Content-Length: {length}\r\n\r\n{CHAT}").as_bytes()).unwrap();
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    while !line.contains("\"done\":false") {
-        line.clear();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "the answer never begins");
-    }
-    reader
-}
-
-/// The rest of an answer; how many pieces came, the last with the end mark.
-fn rest(reader: BufReader<TcpStream>) -> usize {
-    let lines: Vec<String> = reader.lines().map(Result::unwrap).filter(|line| line.contains("\"done\"")).collect();
-    assert!(lines.last().is_some_and(|line| line.contains("\"done\":true")), "{lines:?}");
-    lines.len()
+    chat::begun(house.proxy.address, &format!("X-Ollama-Proxy-Node: {node}\r\n"))
 }
 
 #[test]
@@ -66,7 +46,7 @@ fn under_load_no_request_fails_whatever_comes_and_goes() {
         for _ in 0..8 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    let reply = chat(&house);
+                    let reply = ask(&house);
                     assert_eq!(reply.status, 200, "{reply:?}");
                     assert!(reply.body.contains("\"done\":true") && !reply.body.contains("\"error\""), "{reply:?}");
                     count.fetch_add(1, Ordering::Relaxed);
@@ -106,7 +86,7 @@ fn a_running_stream_keeps_its_node_when_that_is_removed_and_then_its_series_go()
     house.reload(&house.file(&[1]));
     assert_eq!(house.names(), ["b"]);
     for _ in 0..4 {
-        assert_eq!(served_by(&chat(&house)), "b");
+        assert_eq!(served_by(&ask(&house)), "b");
     }
     let refused = rig::say(
         house.proxy.address,
@@ -132,7 +112,7 @@ fn a_bad_file_keeps_the_nodes_and_is_told_in_log_metrics_nodes_and_page() {
     house.proxy.hang_up();
     let line = house.proxy.written("the nodes stay as they were");
     assert!(line.contains("WARN") && line.contains("`prot`") && line.contains("`weight`"), "{line}");
-    assert_eq!((house.names(), chat(&house).status), (vec!["a".to_owned(), "b".to_owned()], 200));
+    assert_eq!((house.names(), ask(&house).status), (vec!["a".to_owned(), "b".to_owned()], 200));
     assert_eq!((house.reloads("ok"), house.reloads("failed")), (0, 1));
     assert!(get(house.proxy.address, "/metrics").body.contains("ollama_proxy_config_last_reload_successful 0\n"));
     let told = house.json("/nodes")["config_error"].as_str().unwrap().to_owned();
@@ -183,7 +163,7 @@ fn a_disabled_node_is_told_and_never_contacted_until_it_is_enabled() {
     let route = house.json("/route?model=llama3.2:3b");
     assert_eq!((&route["choice"], &route["nodes"][1]["state"]), (&json!("a"), &json!("disabled")), "{route}");
     assert!(route["nodes"][1]["why"].as_str().unwrap().contains("\"enabled\": false"), "{route}");
-    assert_eq!((0..4).map(|_| served_by(&chat(&house))).collect::<Vec<_>>(), ["a"; 4]);
+    assert_eq!((0..4).map(|_| served_by(&ask(&house))).collect::<Vec<_>>(), ["a"; 4]);
     for action in ["wake", "refresh"] {
         assert_eq!(post(house.proxy.address, &format!("/nodes/b/{action}"), "").status, 409);
     }
@@ -203,7 +183,7 @@ fn a_disabled_node_is_told_and_never_contacted_until_it_is_enabled() {
     file["nodes"][1]["enabled"] = json!(false);
     house.reload(&file);
     rest(stream);
-    assert_eq!((house.servers[1].counters().generations_finished, served_by(&chat(&house))), (before + 1, "a".to_owned()));
+    assert_eq!((house.servers[1].counters().generations_finished, served_by(&ask(&house))), (before + 1, "a".to_owned()));
 }
 
 #[test]
@@ -218,7 +198,7 @@ fn who_waits_for_a_place_takes_one_on_a_node_that_comes() {
     });
     let running = begun(&house, "a");
     std::thread::scope(|scope| {
-        let waits = scope.spawn(|| chat(&house));
+        let waits = scope.spawn(|| ask(&house));
         house.until("it waits", || house.json("/nodes")["waiting"] == 1);
         let mut file = house.file(&[0, 1, 2]);
         file["nodes"][0]["capacity"] = json!(1);
@@ -239,7 +219,7 @@ fn who_waits_for_a_node_that_goes_is_served_by_another() {
     });
     let running = begun(&house, "a");
     std::thread::scope(|scope| {
-        let waits = scope.spawn(|| chat(&house));
+        let waits = scope.spawn(|| ask(&house));
         house.until("it waits", || house.json("/nodes")["waiting"] == 1);
         house.reload(&house.file(&[1]));
         assert_eq!(served_by(&waits.join().unwrap()), "b");
@@ -288,5 +268,5 @@ fn the_price_of_a_kilowatt_hour_and_the_fallback_are_read_again_too() {
     }
     house.reload(&file);
     assert!(get(house.proxy.address, "/summary").body.contains("cost_saved"));
-    assert_eq!(chat(&house).status, 503, "it fits nowhere, and nobody stands in");
+    assert_eq!(ask(&house).status, 503, "it fits nowhere, and nobody stands in");
 }

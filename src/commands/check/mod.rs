@@ -58,10 +58,11 @@ async fn examine(config: &Config, key: Option<&Secret>, call_wake_url: bool, env
     let machine = gather::machine(env);
     let ports = gather::ports(&config.listen, key).await;
     let needs_packets = config.nodes.iter().any(|node| node.enabled && !node.always_on && node.wake.url.is_none());
-    let mut lines = machine::lines(&machine, &ports, needs_packets);
-    lines.extend(gather::expiry(&config.listen).map(|expiry| machine::certificate_line(expiry, SystemTime::now())));
-    faults += report::print("This machine", &lines);
     let told = Running::at(None, &config.listen).with_key(key).nodes().await.unwrap_or_default();
+    let mut here = machine::lines(&machine, &ports, needs_packets);
+    here.extend(gather::expiry(&config.listen).map(|expiry| machine::certificate_line(expiry, SystemTime::now())));
+    here.extend(other_settings(&config.nodes, &told));
+    faults += report::print("This machine", &here);
     for node in &config.nodes {
         let heading = format!("Node {} at {}", node.name, node.hosts.first().map(ToString::to_string).unwrap_or_default());
         let housing = machine::housing(&machine);
@@ -90,14 +91,30 @@ fn visit<'a>(
     call_wake_url: bool,
 ) -> Option<Visit<'a>> {
     let name = node.name.as_str();
-    // A running proxy with other settings may have another node of that name.
-    let same = |told: &&ListedNode| told.name == name && node.hosts.iter().any(|host| told.hosts.contains(&host.host));
     Some(Visit {
         node: fleet.find(name).filter(|node| node.config().enabled)?,
         config,
-        told: told.iter().find(same),
+        told: told.iter().find(|told| is_same(told, node)),
         call_wake_url,
     })
+}
+
+/// A running proxy with other settings may have another node of that name.
+fn is_same(told: &ListedNode, node: &NodeConfig) -> bool {
+    told.name == node.name.as_str() && node.hosts.iter().any(|host| told.hosts.contains(&host.host))
+}
+
+/// The proxy that runs here has none of the nodes of these settings: a service or a container has settings of its own.
+fn other_settings(nodes: &[NodeConfig], told: &[ListedNode]) -> Option<Line> {
+    let common = told.iter().any(|told| nodes.iter().any(|node| is_same(told, node)));
+    if told.is_empty() || common || nodes.iter().any(|node| node.discovered) {
+        return None;
+    }
+    let theirs: Vec<String> = told.iter().map(|node| format!("{} at {}", node.name, node.hosts.join(" "))).collect();
+    let text = format!("the proxy that runs here has other nodes than this check: {}", theirs.join(", "));
+    let way_out = "check with the proxy's own settings: in its folder where it reads .env, in its container by \
+                   `docker exec ollama-proxy /ollama-proxy check`, beside its systemd service as README.md says (Without Docker)";
+    Some(Line::note(text).with_way_out(way_out))
 }
 
 /// Each effective setting with where it came from.

@@ -180,7 +180,7 @@ fn unmet(trouble: &Trouble) -> Contact {
         Trouble::Refused(_) | Trouble::Unreachable(_) | Trouble::NoAnswer | Trouble::Lost(_) => {
             Contact::NoAnswer(trouble.to_string())
         }
-        Trouble::Broken(_) | Trouble::Silent => Contact::Mute(trouble.to_string()),
+        Trouble::Broken(_) | Trouble::Silent | Trouble::Unfit(_) => Contact::Mute(trouble.to_string()),
         Trouble::NoAddress(_) => Contact::Nowhere,
     }
 }

@@ -226,8 +226,8 @@ fn one<'a>(document: &mut Document<'a>, mut object: Object<'a>) -> Option<KeyRul
     let nodes = texts(document, object.take("nodes"), "nodes");
     let may_wake = object.take("may_wake").and_then(|at| document.boolean(at, "may_wake")).unwrap_or(true);
     let admin = object.take("admin").and_then(|at| document.boolean(at, "admin")).unwrap_or(false);
-    let rate = object.take("requests_per_minute").and_then(|at| document.parsed(at, "requests_per_minute", super::count));
-    let concurrent = object.take("concurrent_requests").and_then(|at| document.parsed(at, "concurrent_requests", super::count));
+    let rate = object.take("requests_per_minute").and_then(|at| document.parsed(at, "requests_per_minute", merge::count));
+    let concurrent = object.take("concurrent_requests").and_then(|at| document.parsed(at, "concurrent_requests", merge::count));
     document.refuse_rest(&object, "a key");
     let Some(name) = name.filter(|name| !name.is_empty()) else {
         document.fault(object.at, "a key needs a `name`");

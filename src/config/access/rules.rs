@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::config::layers::Layers;
+use crate::config::merge::count;
 use crate::config::settings::{self, Setting};
 use crate::config::{Cidr, KeyRules};
 
@@ -59,7 +60,7 @@ fn host(text: &str) -> Result<String, String> {
 }
 
 fn count_or_none(text: &str) -> Result<Option<u32>, String> {
-    if matches!(text, "none" | "0" | "off") { Ok(None) } else { super::count(text).map(Some) }
+    if matches!(text, "none" | "0" | "off") { Ok(None) } else { count(text).map(Some) }
 }
 
 #[cfg(test)]

@@ -113,6 +113,32 @@ fn all_faults_are_named_at_once_with_setting_value_and_way_out() {
 }
 
 #[test]
+fn a_folder_in_the_place_of_the_node_file_is_told() {
+    let place = remote().file("node_config.json/README", "made by a mount without its file");
+    let notes = place.config().notes;
+    assert!(notes.iter().any(|note| note.contains("node_config.json is a folder")), "{notes:?}");
+    assert!(remote().config().notes.is_empty());
+}
+
+#[test]
+fn a_node_file_that_ends_too_early_is_told_from_one_with_a_slip() {
+    for (text, hint) in [
+        ("{\"nodes\": [", "a closing bracket or quote is missing"),
+        (" ", "it is empty"),
+        ("{\"nodes\": [],}", "line 1 column 14"),
+    ] {
+        let faults = Place::new().file("node_config.json", text).faults();
+        assert!(faults.contains("node_config.json: no valid JSON") && faults.contains(hint), "{text}: {faults}");
+    }
+}
+
+#[test]
+fn nobody_is_told_to_use_a_key_that_has_no_effect() {
+    let faults = Place::new().file("node_config.json", r#"{"nodes":[{"name":"a","hosts":["a"],"api_kee":1}]}"#).faults();
+    assert!(faults.contains("`api_kee`") && faults.contains("hosts") && !faults.contains("api_key,"), "{faults}");
+}
+
+#[test]
 fn two_aliases_that_differ_in_one_layer_are_a_fault_that_names_both() {
     let faults = Place::new().env("OLLAMA_URL", "http://a:1").env("OLLAMA_BASE_URL", "http://b:2").faults();
     assert!(faults.contains("OLLAMA_URL") && faults.contains("OLLAMA_BASE_URL") && faults.contains("remove one"), "{faults}");

@@ -46,7 +46,7 @@ fn row(node: &Node, words: &Words) -> String {
     let shown = format!(
         "<svg class=\"shape {drawing}\" aria-hidden=\"true\"><use href=\"#s-{drawing}\"/></svg> <b>{}</b>{}",
         word(words, state),
-        remarks(&view),
+        remarks(node, &view, words),
     );
     let load = words.say(
         "connections_now",
@@ -65,10 +65,14 @@ fn row(node: &Node, words: &Words) -> String {
     .concat()
 }
 
-/// What was observed against it, and what its owner should know.
-fn remarks(view: &View) -> String {
-    let texts = [&view.trouble, &view.hindrance, &view.advice];
-    texts.into_iter().flatten().map(|text| ["<br><small>", &escaped(text), "</small>"].concat()).collect()
+/// What was observed against it, and what its owner should know. That a sleeping machine does not answer is no trouble.
+fn remarks(node: &Node, view: &View, words: &Words) -> String {
+    let asleep = view.power == Power::Asleep;
+    let trouble = view.trouble.as_ref().filter(|_| !asleep);
+    let told = [trouble, view.hindrance.as_ref(), view.advice.as_ref()].into_iter().flatten().map(|text| words.said(text));
+    let lost = asleep && node.config().enabled && !node.config().always_on && !view.means.any();
+    let told = told.chain(lost.then(|| words.find("no_means")).flatten());
+    told.map(|text| ["<br><small>", &escaped(text), "</small>"].concat()).collect()
 }
 
 fn since(node: &Node, view: &View, words: &Words) -> String {

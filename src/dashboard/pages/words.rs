@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// Name of a text, and the text in each language.
+/// Name of a text, and the text in each language. What the proxy says in English is its own name behind `said`.
 static TEXTS: LazyLock<BTreeMap<&str, [&str; 3]>> = LazyLock::new(|| {
     // A file that is damaged has no words; a test reads it.
     serde_json::from_str(include_str!("../ui/words.json")).unwrap_or_default()
@@ -24,6 +24,11 @@ impl Words {
     /// The text of that name.
     pub(super) fn find(&self, name: &str) -> Option<&'static str> {
         TEXTS.get(name).map(|texts| texts[self.column])
+    }
+
+    /// What the proxy says, in this language where that is known; else as it was said.
+    pub(super) fn said<'a>(&self, text: &'a str) -> &'a str {
+        self.find(&format!("said {text}")).filter(|known| !known.is_empty()).unwrap_or(text)
     }
 
     /// The text of that name with its places filled in; the name itself when there is no such text.
@@ -113,10 +118,26 @@ mod tests {
         assert!(TEXTS.len() > 100, "{}", TEXTS.len());
         for (name, texts) in TEXTS.iter() {
             for text in texts {
-                assert!(!text.is_empty() && !text.contains(['<', '>']), "{name}");
+                // What the proxy says may show a place to fill in.
+                let said = name.starts_with("said ");
+                assert!(!text.is_empty() || (said && *text == texts[0]), "{name}");
+                assert!(said || !text.contains(['<', '>']), "{name}");
                 assert_eq!(places(text), places(texts[0]), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn what_the_proxy_says_is_found_by_its_own_words() {
+        use crate::upstream::Trouble;
+        let troubles =
+            [Trouble::Refused(std::time::Duration::ZERO), Trouble::NoAnswer, Trouble::Silent].map(|one| one.to_string());
+        let known: Vec<&str> = TEXTS.keys().filter_map(|name| name.strip_prefix("said ")).collect();
+        for said in troubles.iter().map(String::as_str).chain(known) {
+            assert_eq!(ALL[0].said(said), said);
+            assert!(ALL[1..].iter().all(|words| words.said(said) != said), "{said}");
+        }
+        assert_eq!(ALL[1].said("something else"), "something else");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 import { byId, keep, make, parts, put, set, shape, show } from "./dom.js";
 import { known, now } from "./feed.js";
-import { bytes, list, moment, number, say, span, stateWord, who } from "./words.js";
+import { bytes, list, moment, number, said, say, span, stateWord, who } from "./words.js";
 import { buttons, refreshButtons } from "./actions.js";
 import { listenOnTimeline } from "./timeline.js";
 
@@ -27,16 +27,21 @@ export function updateCard(card, node) {
   shape(card.querySelector(".shape"), node.state);
   put(is.state, stateWord(node));
   refreshButtons(card, node);
-  put(is.trouble, list([...new Set([node.trouble, node.hindrance])].filter(Boolean)));
+  // That a sleeping machine does not answer is no trouble.
+  const troubles = new Set([node.state === "asleep" ? null : node.trouble, node.hindrance]);
+  put(is.trouble, list([...troubles].filter(Boolean).map(said)));
   show(is.trouble, is.trouble.textContent !== "");
-  put(is.advice, node.advice ?? "");
-  show(is.advice, Boolean(node.advice));
+  put(is.advice, node.advice ? said(node.advice) : cannotWake(node) ? say("no_means") : "");
+  show(is.advice, is.advice.textContent !== "");
   const loaded = node.models.filter((model) => model.loaded);
   put(is.loaded, loaded.length ? say("loaded_now", { list: list(loaded.map((model) => model.name)) }) : "");
   show(is.loaded, loaded.length > 0);
   facts(is, node);
   tickCard(card, node);
 }
+
+/** Whether it sleeps, and nothing here could wake it. */
+const cannotWake = (node) => node.enabled !== false && !node.always_on && !node.wakeable && node.state === "asleep";
 
 function facts(is, node) {
   const usual = node.wake?.usual_seconds;
@@ -61,7 +66,7 @@ export function tickCard(card, node) {
   if (!card) return;
   const is = parts(card);
   const since = node.since ? say("since_at", { at: moment(node.since), for: span(now() - node.since) }) : "";
-  put(is.since, [node.state === "unknown" || node.enabled === false ? "" : since, node.always_on ? say("always_on") : ""].filter(Boolean).join(" · "));
+  put(is.since, [node.state === "unknown" || node.enabled === false ? "" : since, node.always_on && node.enabled !== false ? say("always_on") : ""].filter(Boolean).join(" · "));
   put(is.seen, node.last_seen ? say("ago", { for: span(now() - node.last_seen) }) : say("never"));
   const { sent, received } = known.traffic[node.name] ?? node;
   put(is.traffic, say("traffic_totals", { sent: bytes(sent), received: bytes(received) }));

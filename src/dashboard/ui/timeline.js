@@ -18,7 +18,7 @@ export function wokenBy(entry) {
 }
 
 /** What a wake was for, in words. */
-export const wokenFor = ({ cause }) => [cause?.model, cause?.path].filter(Boolean).join(" · ") || "–";
+export const wokenFor = ({ cause }) => [cause?.model, cause?.path].filter(Boolean).join(" · ");
 
 /** How a wake ended, in words. */
 export const ending = (entry) => say(`result_${entry.result}`, { for: span(entry.seconds ?? 0) });
@@ -56,8 +56,8 @@ function wakes(node, from) {
   return known.journal
     .filter((entry) => entry.kind === "wake" && entry.node === node.name && entry.at > from)
     .map((entry) => {
-      const said = { at: moment(entry.at), who: wokenBy(entry), what: wokenFor(entry), result: ending(entry) };
-      return { key: `w${entry.seq}`, at: entry.at, wake: true, text: say("woken_at", said) };
+      const told = { at: moment(entry.at), who: wokenBy(entry), what: wokenFor(entry), result: ending(entry) };
+      return { key: `w${entry.seq}`, at: entry.at, wake: true, text: say(told.what ? "woken_at" : "woken_by_hand", told) };
     });
 }
 
@@ -119,5 +119,5 @@ function under(bar, event) {
 /** The last wake of a node, in words. */
 export function lastWake(name) {
   const entry = known.journal.findLast((one) => one.kind === "wake" && one.node === name);
-  return entry ? make("span", "", `${moment(entry.at)}, ${wokenBy(entry)}, ${wokenFor(entry)}: ${ending(entry)}`) : null;
+  return entry ? make("span", "", `${[moment(entry.at), wokenBy(entry), wokenFor(entry)].filter(Boolean).join(", ")}: ${ending(entry)}`) : null;
 }

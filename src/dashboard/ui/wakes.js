@@ -12,7 +12,7 @@ const COLUMNS = [
   ["when", (entry) => moment(entry.at)],
   ["node", (entry) => entry.node],
   ["woken_by", wokenBy],
-  ["woken_for", wokenFor],
+  ["woken_for", (entry) => wokenFor(entry) || "–"],
   ["result", ending],
 ];
 

@@ -8,6 +8,9 @@ export function say(name, places = {}) {
   return (texts[name] ?? name).replace(/\{(\w+)\}/g, (whole, place) => String(places[place] ?? whole));
 }
 
+/** What the proxy says, in the reader's language where that is known; else as it was said. */
+export const said = (text) => texts[`said ${text}`] || text;
+
 /** The word for a state; a state of a newer proxy is shown as it is called. */
 export const stateWord = (node) => (node.enabled === false ? say("disabled") : say(node.state));
 

@@ -142,7 +142,12 @@ impl Keeper {
                 }
                 if !self.view.holding.is_known() {
                     let address = self.node.host().to_str().unwrap_or_default();
-                    tracing::warn!(node = %self.node.name(), address, %trouble, "its model list was never read: switch it on once, or correct the address");
+                    let what = if matches!(trouble, Trouble::Unfit(_)) {
+                        "correct the address"
+                    } else {
+                        "switch it on once, or correct the address"
+                    };
+                    tracing::warn!(node = %self.node.name(), address, %trouble, "its model list was never read: {what}");
                 }
                 Err(trouble.to_string())
             }
@@ -261,11 +266,11 @@ impl Keeper {
 async fn lists(caller: &Caller, limit: Duration) -> Result<Lists, Trouble> {
     let path = if caller.calls_ollama() { "/api/tags" } else { "/v1/models" };
     if !caller.calls_ollama() && !caller.is_at_rest(limit).await {
-        return Err(Trouble::Broken("it is at work, and some servers stop a generation for a list: later".to_owned()));
+        return Err(Trouble::Unfit("it is at work, and some servers stop a generation for a list: later".to_owned()));
     }
     let models = caller.get(path, limit).await?;
     if !models.status.is_success() {
-        return Err(Trouble::Broken(format!("{path} answered {}", models.status)));
+        return Err(Trouble::Unfit(format!("what answers there is no Ollama: {path} gave {}", models.status)));
     }
     if !caller.calls_ollama() {
         return Ok(Lists { models, version: None, status: None });

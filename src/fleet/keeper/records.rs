@@ -79,7 +79,7 @@ impl Keeper {
 
     /// A poll that ended without an answer may have connected all the same.
     pub(super) fn record_trouble(&mut self, trouble: &Trouble, began: Instant) {
-        if matches!(trouble, Trouble::Silent | Trouble::Broken(_) | Trouble::Lost(_)) {
+        if matches!(trouble, Trouble::Silent | Trouble::Broken(_) | Trouble::Lost(_) | Trouble::Unfit(_)) {
             self.record_connect(began);
         }
     }
