@@ -69,8 +69,14 @@ pub(super) fn body(preload: &Preload) -> Bytes {
 /// The members of the runner's options in a fixed order and spelling.
 fn options(native: Option<&Fields<'_>>) -> String {
     let found = native.map_or([None; RUNNER_OPTIONS.len()], |fields| fields.inner("options", RUNNER_OPTIONS));
-    let members = RUNNER_OPTIONS.iter().zip(found).filter_map(|(name, raw)| Some(format!("\"{name}\":{}", scalar(raw?)?)));
-    members.collect::<Vec<_>>().join(",")
+    let mut members = String::new();
+    for (name, raw) in RUNNER_OPTIONS.iter().zip(found) {
+        if let Some(value) = raw.and_then(scalar) {
+            let comma = if members.is_empty() { "" } else { "," };
+            members.extend([comma, "\"", name, "\":", &value]);
+        }
+    }
+    members
 }
 
 /// A number or truth value; whole numbers without their fraction, since Ollama takes `8192.0` for `8192`.

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use crate::app::Failure;
 use crate::config::{self, Command, Env, ProxyUrl, ServeArgs, environment, parse_cli};
 use crate::http::outward;
+use crate::telemetry;
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
@@ -41,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Worker(args) => worker::run(&args, &env),
         Command::Check(args) => check::run(&args, &env),
     };
+    telemetry::flush();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -53,7 +55,8 @@ pub fn run() -> ExitCode {
 /// Two workers at most: the work is waiting, and a Pi has other things to do.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(2);
-    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let built =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).on_thread_park(telemetry::rest).enable_all().build();
     built.map_err(|error| Failure::Other(error.into()))
 }
 

@@ -3,7 +3,7 @@
 //! A request is accounted for once, at its end, under one short lock that finds the handles of its series; the handles
 //! themselves are atomics. No label is a client's text: methods and routes come from our tables, models from a catalog.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,19 +42,19 @@ struct Shared {
     books: Mutex<Books>,
 }
 
-/// The handles that are in use. As bounded as their labels are.
+/// The handles that are in use. As bounded as their labels are, and so few that looking for one costs less than a hash.
 #[derive(Default)]
-struct Books(HashMap<String, OfNode>);
+struct Books(BTreeMap<String, OfNode>);
 
 /// Of one node, by its label.
 #[derive(Default)]
 struct OfNode {
-    requests: HashMap<Line, (Counter, Histogram)>,
+    requests: BTreeMap<Line, (Counter, Histogram)>,
     aborts: Option<Counter>,
-    models: HashMap<String, OfModel>,
+    models: BTreeMap<String, OfModel>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Line {
     method: &'static str,
     route: &'static str,
@@ -72,7 +72,7 @@ struct OfModel {
 }
 
 /// How a request ended, for the label `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum End {
     /// The client has it whole.
     Status(u16),
@@ -278,7 +278,7 @@ impl Metrics {
     }
 
     /// Under the model's name in the node's or the provider's list.
-    fn count_model(&self, account: &Account<'_>, models: &mut HashMap<String, OfModel>) {
+    fn count_model(&self, account: &Account<'_>, models: &mut BTreeMap<String, OfModel>) {
         const UNLISTED: &str = "other";
         let (Some(model), true) = (account.model, account.tells_of_model()) else { return };
         match account.node {
@@ -299,7 +299,7 @@ impl Metrics {
 
     fn of_model<'a>(
         &self,
-        models: &'a mut HashMap<String, OfModel>,
+        models: &'a mut BTreeMap<String, OfModel>,
         name: &str,
         label: &str,
         node: Option<&Node>,

@@ -21,7 +21,7 @@ use crate::fleet::power::Power;
 use crate::fleet::{InFlight, Node, UpstreamError};
 use crate::http::BoxError;
 use crate::schedule::Lease;
-use crate::translate::{EndWatch, Form, in_band_error};
+use crate::translate::{EndWatch, Form, Passed, in_band_error};
 
 /// What a request holds until its answer has ended.
 pub(super) struct Tail {
@@ -122,8 +122,9 @@ impl Relay {
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(data) = frame.data_ref() {
-            self.watch.feed(data);
-            if let Some(tally) = &mut self.tally {
+            // Idle lines tell neither an end nor figures; and a body of fixed length ends where it says.
+            let idle = self.form != Form::Whole && self.watch.feed(data) == Passed::Idle;
+            if let Some(tally) = self.tally.as_mut().filter(|_| !idle) {
                 tally.feed(data);
             }
             self.tail.node.metrics().received().add(data.len() as u64);

@@ -258,7 +258,7 @@ impl Proxy {
         let mut beginning = std::pin::pin!(async {
             let (head, mut rest) = upstream::exchange(ready, request).await?.into_parts();
             if let Some(reading) = said.wording.and_then(|wording| wording.reading.as_ref()) {
-                return reading.read(head, rest).await;
+                return Box::pin(reading.read(head, rest)).await;
             }
             let first = rest.frame().await.transpose()?;
             if first.is_none() && head.status.is_success() && form_of(&job.ask, &head) != Form::Whole {
@@ -273,6 +273,8 @@ impl Proxy {
         }
         loop {
             tokio::select! {
+                // Mostly it has begun when this is polled again: then the clock need not be looked at.
+                biased;
                 begun = &mut beginning => return begun.map_err(Ended::Trouble),
                 alive = self.silent_but_alive(node) => if !alive { return Err(Ended::Dead) },
             }
@@ -291,7 +293,8 @@ impl Proxy {
     /// Law 3: after each stretch of silence, whether the node still lives. Without own calls TCP's keep-alive judges.
     async fn silent_but_alive(&self, node: &Node) -> bool {
         tokio::time::sleep(self.0.settings.timeouts.silence).await;
-        self.0.settings.no_own_calls || node.alive().await
+        // Boxed, like all ways that few requests go: the room for them is copied with each request.
+        self.0.settings.no_own_calls || Box::pin(node.alive()).await
     }
 
     /// The request as the client put it, or in other words.

@@ -36,16 +36,22 @@ enum Figure {
     Generation,
 }
 
-/// The names in the three dialects.
-const KEYS: &[(&[u8], Figure)] = &[
-    (b"prompt_eval_count", Figure::Input),
-    (b"prompt_tokens", Figure::Input),
-    (b"input_tokens", Figure::Input),
-    (b"eval_count", Figure::Output),
-    (b"completion_tokens", Figure::Output),
-    (b"output_tokens", Figure::Output),
-    (b"load_duration", Figure::Load),
-    (b"eval_duration", Figure::Generation),
+/// What a name may begin with, and what it then tells.
+type Names = &'static [(&'static [u8], Figure)];
+
+/// The names in the three dialects: their last words, with what may stand before those.
+const KEYS: [(&[u8], Names); 3] = [
+    (b"count\"", &[(b"\"prompt_eval", Figure::Input), (b"\"eval", Figure::Output)]),
+    (
+        b"tokens\"",
+        &[
+            (b"\"prompt", Figure::Input),
+            (b"\"input", Figure::Input),
+            (b"\"completion", Figure::Output),
+            (b"\"output", Figure::Output),
+        ],
+    ),
+    (b"duration\"", &[(b"\"load", Figure::Load), (b"\"eval", Figure::Generation)]),
 ];
 
 impl Tally {
@@ -79,16 +85,12 @@ impl Tally {
 
 /// The figure whose key ends with the word behind this low line, with the whole number behind it.
 fn named(text: &[u8], low_line: usize) -> Option<(Figure, u64)> {
-    let word = &text[low_line + 1..];
-    let last = ["count", "tokens", "duration"].into_iter().find(|last| word.starts_with(last.as_bytes()))?;
-    let (before, rest) = text.split_at(low_line + 1 + last.len());
-    let (_, figure) = KEYS.iter().find(|(key, _)| {
-        let start = before.len().checked_sub(key.len());
-        // A quote that is escaped stands within a text.
-        start
-            .is_some_and(|start| before.ends_with(key) && before[..start].ends_with(b"\"") && !before[..start].ends_with(b"\\\""))
-    })?;
-    let rest = rest.strip_prefix(b"\"")?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let (before, word) = (&text[..low_line], &text[low_line + 1..]);
+    let (last, names) = KEYS.iter().find(|(last, _)| word.starts_with(last))?;
+    // A quote that is escaped stands within a text.
+    let is_named = |name: &[u8]| before.strip_suffix(name).is_some_and(|outside| !outside.ends_with(b"\\"));
+    let (_, figure) = names.iter().find(|(name, _)| is_named(name))?;
+    let rest = word[last.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
     let add = |number: u64, digit: &u8| number.checked_mul(10)?.checked_add((digit - b'0').into());
     let number = rest[..digits].iter().try_fold(0, add).filter(|_| digits > 0)?;

@@ -71,6 +71,8 @@ pub(super) struct Seat {
     pub(super) warm: Warm,
     breaker: Option<Breaker>,
     services: VecDeque<Duration>,
+    /// Of these, for each choice asks for their mean.
+    services_sum: Duration,
     /// Requests that others have there, as its worker says, smoothed.
     elsewhere: f64,
 }
@@ -203,13 +205,14 @@ impl Seat {
     /// How long a request usually keeps its place.
     pub(super) fn service(&self) -> Option<Duration> {
         let count = u32::try_from(self.services.len()).ok().filter(|count| *count > 0)?;
-        Some(self.services.iter().sum::<Duration>() / count)
+        Some(self.services_sum / count)
     }
 
     fn learn(&mut self, took: Duration) {
         if self.services.len() >= SERVICES {
-            self.services.pop_front();
+            self.services_sum -= self.services.pop_front().unwrap_or_default();
         }
+        self.services_sum += took;
         self.services.push_back(took);
     }
 }

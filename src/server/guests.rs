@@ -15,6 +15,9 @@ use crate::http::{Body, guarded};
 /// Whoever has just come, or was just answered, is given this time to ask.
 const COURTESY: Duration = Duration::from_secs(1);
 
+/// Nobody is ended later than this after his time, in milliseconds.
+const SLACK: u64 = 1000;
+
 /// All open connections.
 #[derive(Clone)]
 pub(super) struct Guests(Arc<House>);
@@ -36,6 +39,8 @@ struct Inside {
 struct Presence {
     /// Milliseconds since the house opened, plus one, when it fell quiet; 0 while a request is answered.
     quiet_since: AtomicU64,
+    /// Requests that are answered: the next may have begun before the last one is quite gone.
+    asking: AtomicU64,
     task: OnceLock<AbortHandle>,
 }
 
@@ -48,7 +53,8 @@ impl Default for Guests {
 impl Guests {
     /// A new connection, quiet so far.
     pub(super) fn welcome(&self) -> Guest {
-        let presence = Arc::new(Presence { quiet_since: AtomicU64::new(self.0.now()), task: OnceLock::new() });
+        let (quiet_since, asking) = (AtomicU64::new(self.0.now()), AtomicU64::new(0));
+        let presence = Arc::new(Presence { quiet_since, asking, task: OnceLock::new() });
         let mut inside = self.0.lock();
         inside.last += 1;
         let number = inside.last;
@@ -81,6 +87,27 @@ impl Guests {
     }
 }
 
+impl Guests {
+    /// Ends the connections that have been quiet for `limit`, half a head or none: one look for all of them costs less than a
+    /// clock for each request. Returns when the next could be due.
+    pub(super) fn end_overdue(&self, limit: Duration) -> Duration {
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let now = self.0.now();
+        let (mut overdue, mut next) = (Vec::new(), limit);
+        for presence in self.0.lock().guests.values() {
+            match presence.quiet_since.load(Ordering::Relaxed) {
+                0 => {}
+                since if now.saturating_sub(since) >= limit => overdue.extend(presence.task.get().cloned()),
+                since => next = next.min((since + limit).saturating_sub(now)),
+            }
+        }
+        // Not under the lock: whoever ends takes it.
+        overdue.iter().for_each(AbortHandle::abort);
+        // Thousands that are due one after the other are not looked at one by one.
+        Duration::from_millis(next.max(SLACK.min(limit / 8)).max(1))
+    }
+}
+
 impl House {
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
@@ -101,6 +128,7 @@ pub(super) struct Guest {
 impl Guest {
     /// Marks it as asking until the mark is dropped.
     pub(super) fn asks(&self) -> Asking {
+        self.presence.asking.fetch_add(1, Ordering::Relaxed);
         self.presence.quiet_since.store(0, Ordering::Relaxed);
         Asking { house: self.house.clone(), presence: self.presence.clone() }
     }
@@ -133,6 +161,51 @@ impl Asking {
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.presence.quiet_since.store(self.house.now(), Ordering::Relaxed);
+        if self.presence.asking.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.presence.quiet_since.store(self.house.now(), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection whose task does nothing; whether it is ended.
+    fn connect(guests: &Guests) -> (Guest, tokio::task::JoinHandle<()>) {
+        let (guest, task) = (guests.welcome(), tokio::spawn(std::future::pending()));
+        guest.served_by()(task.abort_handle());
+        (guest, task)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_quiet_for_too_long_is_ended_and_nobody_else() {
+        const LIMIT: Duration = Duration::from_secs(120);
+        let guests = Guests::default();
+        let (first, first_task) = connect(&guests);
+        let (asks, asking_task) = connect(&guests);
+        let (before, asking) = (asks.asks(), asks.asks());
+        drop(before);
+        assert_eq!(guests.end_overdue(LIMIT), LIMIT);
+        tokio::time::advance(LIMIT / 2).await;
+        let (_later, later_task) = connect(&guests);
+        assert_eq!(guests.end_overdue(LIMIT), LIMIT / 2);
+        tokio::time::advance(LIMIT / 2).await;
+        assert_eq!(guests.end_overdue(LIMIT), LIMIT / 2);
+        assert!(first_task.await.is_err_and(|error| error.is_cancelled()));
+        assert!(!asking_task.is_finished() && !later_task.is_finished());
+        drop((first, asking));
+        tokio::time::advance(LIMIT / 2).await;
+        guests.end_overdue(LIMIT);
+        assert!(later_task.await.is_err_and(|error| error.is_cancelled()));
+        assert!(!asking_task.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thousands_that_are_due_one_after_the_other_are_not_looked_at_one_by_one() {
+        let guests = Guests::default();
+        let (_guest, _task) = connect(&guests);
+        tokio::time::advance(Duration::from_millis(119_990)).await;
+        assert_eq!(guests.end_overdue(Duration::from_secs(120)), Duration::from_secs(1));
     }
 }

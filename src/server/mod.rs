@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -118,7 +118,6 @@ pub async fn serve_counted<H: Handler>(
     let mut loops = JoinSet::new();
     for door in doors {
         let accept = Accept {
-            bounds,
             handler: handler.clone(),
             graceful: GracefulShutdown::new(),
             places: places.clone(),
@@ -127,12 +126,18 @@ pub async fn serve_counted<H: Handler>(
         loops.spawn(accept.run(door, end.clone()));
     }
     let mut ends = JoinSet::new();
-    while let Some(graceful) = loops.join_next().await {
-        ends.spawn(async {
-            if let Ok(graceful) = graceful {
-                graceful.shutdown().await;
-            }
-        });
+    let accepting = async {
+        while let Some(graceful) = loops.join_next().await {
+            ends.spawn(async {
+                if let Ok(graceful) = graceful {
+                    graceful.shutdown().await;
+                }
+            });
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = end_the_quiet(guests.clone(), bounds.head) => {}
     }
     let all = async { while ends.join_next().await.is_some() {} };
     match tokio::time::timeout(bounds.grace, all).await {
@@ -141,8 +146,15 @@ pub async fn serve_counted<H: Handler>(
     }
 }
 
+/// The limit on heads and on idle connections, for all of them.
+async fn end_the_quiet(guests: Guests, limit: Duration) {
+    loop {
+        let next = guests.end_overdue(limit);
+        tokio::time::sleep(next).await;
+    }
+}
+
 struct Accept<H> {
-    bounds: Bounds,
     handler: H,
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
@@ -199,7 +211,7 @@ impl<H: Handler> Accept<H> {
 
     fn plain(&self, stream: TcpStream, client: SocketAddr, held: Held) -> JoinHandle<()> {
         let peer = Peer { address: client, by_tls: false };
-        let connection = speak(Lingering::new(stream), peer, self.handler.clone(), held.1.clone(), self.bounds.head);
+        let connection = speak(Lingering::new(stream), peer, self.handler.clone(), held.1.clone());
         let connection = self.graceful.watch(connection);
         tokio::spawn(async move {
             let _held = held;
@@ -219,7 +231,7 @@ impl<H: Handler> Accept<H> {
         held: Held,
         mut end: watch::Receiver<bool>,
     ) -> JoinHandle<()> {
-        let (watcher, handler, head) = (self.graceful.watcher(), self.handler.clone(), self.bounds.head);
+        let (watcher, handler) = (self.graceful.watcher(), self.handler.clone());
         tokio::spawn(async move {
             let (_place, guest) = held;
             let shaken = tokio::select! {
@@ -234,7 +246,7 @@ impl<H: Handler> Accept<H> {
                 }
             };
             let peer = Peer { address: client, by_tls: true };
-            if let Err(error) = Quietly::new(watcher.watch(speak(stream, peer, handler, guest, head))).await {
+            if let Err(error) = Quietly::new(watcher.watch(speak(stream, peer, handler, guest))).await {
                 tracing::debug!(%client, %error, "connection ended");
             }
         })
@@ -245,13 +257,7 @@ impl<H: Handler> Accept<H> {
 type Held = (OwnedSemaphorePermit, Arc<Guest>);
 
 /// HTTP/1.1 over a stream that stands.
-fn speak<S, H>(
-    stream: S,
-    peer: Peer,
-    handler: H,
-    guest: Arc<Guest>,
-    head: Duration,
-) -> impl GracefulConnection<Error = hyper::Error> + Send
+fn speak<S, H>(stream: S, peer: Peer, handler: H, guest: Arc<Guest>) -> impl GracefulConnection<Error = hyper::Error> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
@@ -265,8 +271,8 @@ where
         })
     });
     hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head)
+        // Whoever is too slow is ended with all that are quiet.
+        .header_read_timeout(None)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service)
 }

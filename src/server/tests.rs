@@ -54,6 +54,23 @@ async fn half_a_head_and_a_silent_client_are_closed_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_asks_no_more_is_closed_at_the_limit() {
+    let (address, _end, _serving) = start(BOUNDS).await;
+    let answer = rest(ask(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_may_take_longer_than_a_head() {
+    let (address, _end, _serving) = start(BOUNDS).await;
+    let mut asking = ask(address, "GET /forever HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let silent = ask(address, "").await;
+    rest(silent).await;
+    let gone = tokio::time::timeout(BOUNDS.head * 3, asking.read(&mut [0])).await;
+    assert!(gone.is_err(), "a request was ended like a silent client: {gone:?}");
+}
+
+#[tokio::test]
 async fn over_the_connection_bound_clients_wait_and_are_served_later() {
     let (address, _end, _serving) = start(BOUNDS).await;
     let first = ask(address, "GET /forever HTTP/1.1\r\nhost: x\r\n\r\n").await;

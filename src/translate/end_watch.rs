@@ -34,6 +34,15 @@ enum End {
     Error,
 }
 
+/// What came of some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// They were whole lines of JSON, of which none is the last one or holds its summary.
+    Idle,
+    /// They may be anything.
+    Read,
+}
+
 /// The watch over one answer.
 #[derive(Clone, Debug)]
 pub struct EndWatch {
@@ -52,13 +61,15 @@ impl EndWatch {
     }
 
     /// Takes note of the next bytes, in order.
-    pub fn feed(&mut self, chunk: &[u8]) {
+    pub fn feed(&mut self, chunk: &[u8]) -> Passed {
         self.last_byte = chunk.last().copied().or(self.last_byte);
         match self.form {
             Form::Whole => self.line.push(chunk),
+            Form::Ndjson | Form::Progress if chunk.ends_with(b"\n") && self.are_idle(chunk) => return Passed::Idle,
             Form::Ndjson | Form::Progress => self.feed_lines(chunk),
             Form::SseChat | Form::SseResponses | Form::SseMessages => self.feed_events(chunk),
         }
+        Passed::Read
     }
 
     /// Whether the end mark was seen, or an error that the node itself reported in the stream. Always true for

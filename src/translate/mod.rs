@@ -41,7 +41,7 @@ mod tests;
 
 pub use client::{Client, Now, Voice};
 pub use embeddings::{Wanted, Way};
-pub use end_watch::EndWatch;
+pub use end_watch::{EndWatch, Passed};
 pub use lines::LineFramer;
 pub use listing::{Listed, Page, page};
 pub use node_list::NodeList;

@@ -106,10 +106,28 @@ fn every_cut_into_two_and_into_single_bytes_tells_the_same() {
                 assert_eq!(told(&two), whole, "{form:?} cut at {cut}");
             }
             let mut single = EndWatch::new(form);
-            text.as_bytes().chunks(1).for_each(|byte| single.feed(byte));
+            for byte in text.as_bytes().chunks(1) {
+                single.feed(byte);
+            }
             assert_eq!(told(&single), whole, "{form:?}");
         }
     }
+}
+
+#[test]
+fn only_whole_lines_that_end_nothing_are_idle() {
+    let mut watch = EndWatch::new(Form::Ndjson);
+    for (chunk, passed) in [
+        ("{\"response\":\"a\",\"done\":false}\n", Passed::Idle),
+        ("{\"response\":", Passed::Read),
+        ("\"a\",\"done\":false}\n", Passed::Read),
+        ("{\"response\":\"b\"}\n{\"response\":\"c\"}\n", Passed::Idle),
+        ("{\"response\":\"b\"}\n{\"response\":\"true\"}\n", Passed::Read),
+        ("{\"done\":true,\"eval_count\":3}\n", Passed::Read),
+    ] {
+        assert_eq!(watch.feed(chunk.as_bytes()), passed, "{chunk}");
+    }
+    assert!(watch.succeeded());
 }
 
 #[test]
@@ -238,7 +256,9 @@ fn the_last_line_is_kept_for_its_counts_unless_it_is_long() {
 fn a_line_of_eight_megabytes_is_watched_in_little_memory() {
     let mut watch = EndWatch::new(Form::Ndjson);
     watch.feed(b"{\"response\":\"");
-    (0..1024).for_each(|_| watch.feed(&[b'x'; 8192]));
+    for _ in 0..1024 {
+        watch.feed(&[b'x'; 8192]);
+    }
     watch.feed(b"\",\"done\":true}\n");
     assert!(watch.succeeded() && watch.last_line().is_none());
     assert!(watch.buffered() <= 8192);

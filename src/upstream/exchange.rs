@@ -5,22 +5,21 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::Response;
 use hyper::body::{Frame, SizeHint};
-use tokio::io::AsyncReadExt;
+use tokio::io::ReadBuf;
 
-use super::framing::Framing;
+use super::framing::{Framing, Taken};
 use super::head::{self, Answer};
 use super::upload::{Failure, Upload};
-use super::{Idle, Link, Socket, Trouble};
-
-/// What is read at once, at least and at most: twice of what came last, so that a stream of tokens keeps little memory.
-const READ: (usize, usize) = (8 * 1024, 64 * 1024);
+use super::wire::{self, Wire};
+use super::{Idle, Link, Trouble};
 
 /// A connection that can take one request now.
 pub struct Ready {
@@ -32,8 +31,7 @@ pub struct Ready {
 impl Ready {
     /// Over a fresh socket. With a `home` the connection rests there after a whole answer; without one it closes.
     pub fn over(link: Link, home: Option<Idle>) -> Self {
-        let wire = Wire { stream: link.stream, peer: link.peer, buffer: BytesMut::new(), wanted: READ.0 };
-        Self { exchange: Box::new(Exchange { wire, upload: None, unsent: None }), home }
+        Self { exchange: Box::new(Exchange { wire: Wire::new(link), upload: None, unsent: None }), home }
     }
 
     /// Whom it reaches.
@@ -52,26 +50,6 @@ impl Ready {
         // The socket forgets the last task that waited for it: a waker would keep the memory of one that has ended.
         let quiet = wire.buffer.is_empty() && wire.poll_read(&mut Context::from_waker(Waker::noop())).is_pending();
         quiet && upload.is_none() && unsent.is_none()
-    }
-}
-
-/// A socket with what came of it and was not handed on yet.
-struct Wire {
-    stream: Socket,
-    peer: SocketAddr,
-    buffer: BytesMut,
-    wanted: usize,
-}
-
-impl Wire {
-    /// Reads on behind what is there. 0: the node has closed its side.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.buffer.capacity() - self.buffer.len() < self.wanted / 4 {
-            self.buffer.reserve(self.wanted);
-        }
-        let read = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx))?;
-        self.wanted = (2 * read).clamp(READ.0, READ.1);
-        Poll::Ready(Ok(read))
     }
 }
 
@@ -101,15 +79,34 @@ impl Exchange {
     /// Reads on. `Ok(false)`: the node has closed its side.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Trouble>> {
         let read = ready!(self.wire.poll_read(cx));
-        // The reason why nothing can be written any more is told only once.
-        Poll::Ready(match (read, self.unsent.take()) {
+        Poll::Ready(self.judge(read))
+    }
+
+    /// What was read, or why nothing. The reason why nothing can be written any more is told only once.
+    fn judge(&mut self, read: io::Result<usize>) -> Result<bool, Trouble> {
+        match (read, self.unsent.take()) {
             (Ok(0) | Err(_), Some(unsent)) => Err(unsent),
             (Err(error), None) => Err(broken(&error)),
             (Ok(read), unsent) => {
                 self.unsent = unsent;
                 Ok(read > 0)
             }
-        })
+        }
+    }
+
+    /// Reads on in a body: whether the node goes on, and where little is expected what came of it, as one piece.
+    fn poll_body(&mut self, framing: &mut Framing, cx: &mut Context<'_>) -> Poll<Result<(bool, Option<Bytes>), Trouble>> {
+        if !self.wire.expects_little() {
+            return self.poll_more(cx).map_ok(|more| (more, None));
+        }
+        let mut room = [const { MaybeUninit::uninit() }; wire::LITTLE];
+        let mut room = ReadBuf::uninit(&mut room);
+        let read = ready!(self.wire.poll_little(cx, &mut room));
+        let more = self.judge(read)?;
+        let Taken { used, data } = framing.take_from(room.filled_mut()).map_err(malformed)?;
+        let piece = (!data.is_empty()).then(|| Bytes::copy_from_slice(&room.filled()[data]));
+        self.wire.buffer.extend_from_slice(&room.filled()[used..]);
+        Poll::Ready(Ok((more, piece)))
     }
 
     fn poll_head(&mut self, to_head: bool, cx: &mut Context<'_>) -> Poll<Result<Answer, Trouble>> {
@@ -175,7 +172,11 @@ impl AnswerBody {
             if self.closed || self.framing.is_over() {
                 return Poll::Ready(None);
             }
-            if !ready!(exchange.poll_more(cx))? {
+            let (more, piece) = ready!(exchange.poll_body(&mut self.framing, cx))?;
+            if piece.is_some() {
+                return Poll::Ready(piece.map(Ok));
+            }
+            if !more {
                 if self.framing != Framing::ToTheEnd {
                     let text = "the connection was closed in the middle of the answer";
                     return Poll::Ready(Some(Err(Trouble::Broken(text.to_owned()))));
@@ -309,6 +310,40 @@ mod tests {
             node(vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "3\r\nabc\r\n", "2\r\nde\r\n0\r\n\r\n"]).await;
         let answer = exchange(Ready::over(link, None), request()).await.unwrap();
         assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "abcde");
+    }
+
+    #[tokio::test]
+    async fn a_body_arrives_whole_however_much_of_it_comes_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let link = Link { stream: TcpStream::connect(peer).await.unwrap().into(), peer };
+        let (mut node, _) = listener.accept().await.unwrap();
+        let (mut said, mut text) = (Vec::new(), b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec());
+        // Little, much, and little again.
+        for (number, size) in [1, 90, 8_000, 8_192, 8_193, 300_000, 5, 70, 20_000, 3].into_iter().cycle().take(60).enumerate() {
+            let chunk: Vec<u8> = (0..size).map(|at| u8::try_from((at + number) % 251).unwrap()).collect();
+            text.extend_from_slice(format!("{size:x}\r\n").as_bytes());
+            text.extend_from_slice(&chunk);
+            text.extend_from_slice(b"\r\n");
+            said.extend(chunk);
+        }
+        text.extend_from_slice(b"0\r\n\r\n");
+        let server = tokio::spawn(async move {
+            let mut left = &text[..];
+            for size in [40, 100, 9_000, 64, 30_000, 200_000, 700].into_iter().cycle() {
+                let (now, rest) = left.split_at(left.len().min(size));
+                node.write_all(now).await.unwrap();
+                tokio::task::yield_now().await;
+                left = rest;
+                if left.is_empty() {
+                    return node;
+                }
+            }
+            node
+        });
+        let answer = exchange(Ready::over(link, None), request()).await.unwrap();
+        assert!(answer.into_body().collect().await.unwrap().to_bytes() == said, "other bytes than were sent");
+        server.await.unwrap();
     }
 
     #[tokio::test]

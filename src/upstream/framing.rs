@@ -1,5 +1,7 @@
 //! Where the body of an answer ends, and its bytes without what frames them. Pure.
 
+use std::ops::Range;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Extensions of chunks and trailers together: nobody reads them, so nobody may send many.
@@ -76,54 +78,73 @@ impl Framing {
     /// # Errors
     /// What is malformed, once all data before it was taken.
     pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, &'static str> {
-        let data = match self {
-            Self::Length(left) => {
-                let taken = most(*left, buffer.len());
-                *left -= taken as u64;
-                buffer.split_to(taken)
-            }
-            Self::Chunked(chunks) => chunks.take(buffer)?,
-            Self::ToTheEnd => buffer.split(),
-        };
-        Ok((!data.is_empty()).then(|| data.freeze()))
+        let Taken { used, data } = self.take_from(buffer)?;
+        if used == 0 {
+            return Ok(None);
+        }
+        let mut piece = buffer.split_to(used);
+        piece.truncate(data.end);
+        piece.advance(data.start);
+        Ok((!piece.is_empty()).then(|| piece.freeze()))
     }
+
+    /// The same off the front of any bytes; where its data lie then.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(super) fn take_from(&mut self, bytes: &mut [u8]) -> Result<Taken, &'static str> {
+        let used = match self {
+            Self::Length(left) => {
+                let taken = most(*left, bytes.len());
+                *left -= taken as u64;
+                taken
+            }
+            Self::Chunked(chunks) => return chunks.take_from(bytes),
+            Self::ToTheEnd => bytes.len(),
+        };
+        Ok(Taken { used, data: 0..used })
+    }
+}
+
+/// What was taken off the front of some bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// So many are done with.
+    pub(super) used: usize,
+    /// Among them the data, put together.
+    pub(super) data: Range<usize>,
 }
 
 impl Chunks {
     /// The data is moved together where it stands: a chunk that came alone is not moved at all.
-    fn take(&mut self, buffer: &mut BytesMut) -> Result<BytesMut, &'static str> {
-        let (mut read, mut kept) = (0, 0);
-        while read < buffer.len() {
+    fn take_from(&mut self, bytes: &mut [u8]) -> Result<Taken, &'static str> {
+        let (mut used, mut data) = (0, 0..0);
+        while used < bytes.len() {
             match self.place {
                 Place::Data(left) => {
-                    if kept == 0 {
-                        buffer.advance(read);
-                        read = 0;
+                    if data.is_empty() {
+                        data = used..used;
                     }
-                    let taken = most(left, buffer.len() - read);
-                    if read > kept {
-                        buffer.copy_within(read..read + taken, kept);
+                    let taken = most(left, bytes.len() - used);
+                    if used > data.end {
+                        bytes.copy_within(used..used + taken, data.end);
                     }
-                    read += taken;
-                    kept += taken;
+                    used += taken;
+                    data.end += taken;
                     let left = left - taken as u64;
                     self.place = if left == 0 { Place::DataReturn } else { Place::Data(left) };
                 }
-                Place::Over => break,
-                Place::Malformed(why) if kept == 0 => return Err(why),
-                Place::Malformed(_) => break,
+                Place::Over | Place::Malformed(_) => break,
                 place => {
-                    self.place = self.step(place, buffer[read]);
-                    read += 1;
+                    self.place = self.step(place, bytes[used]);
+                    used += 1;
                 }
             }
         }
-        if let (Place::Malformed(why), 0) = (self.place, kept) {
-            return Err(why);
+        match self.place {
+            Place::Malformed(why) if data.is_empty() => Err(why),
+            _ => Ok(Taken { used, data }),
         }
-        let mut data = buffer.split_to(read);
-        data.truncate(kept);
-        Ok(data)
     }
 
     fn step(&mut self, place: Place, byte: u8) -> Place {

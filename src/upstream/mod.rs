@@ -16,6 +16,7 @@ mod reading;
 mod socket;
 mod trouble;
 mod upload;
+mod wire;
 
 #[cfg(test)]
 mod reading_tests;
