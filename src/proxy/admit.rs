@@ -213,21 +213,20 @@ impl Proxy {
             Class::Unload(_) => return Ok(Permission::Connect),
             Class::Inference | Class::Mutation(_) | Class::Other { may_wake: true } => {}
         }
-        if node.may_be_asked() {
-            return Ok(Permission::Wake.unless(self.forbidden(job)));
-        }
-        match job.ask.class {
+        let asked = match job.ask.class {
             Class::Mutation(Mutation::BlobUpload | Mutation::BlobHead | Mutation::Pull | Mutation::Push | Mutation::Create) => {
-                Ok(Permission::Wake.unless(self.forbidden(job)))
+                unfit(job).map_or_else(|| Ok(Permission::Wake.unless(self.forbidden(job))), Err)
             }
             _ => self.permission_by_model(job, node),
-        }
+        };
+        // It answers whatever it likes, as an Ollama without us. Should it sleep by now, what wakes no sleeper does not wake it.
+        if node.may_be_asked() { Ok(asked.unwrap_or(Permission::ProbablyAwake)) } else { asked }
     }
 
     /// A sleeping node is woken only for a model it may have: a wrong name is told at once.
     fn permission_by_model(&self, job: &Job<'_>, node: &Node) -> Result<Permission, Fault> {
-        if job.ask.malformed {
-            return Err(Fault::client(Kind::BadRequest, "the request body is not valid JSON"));
+        if let Some(fault) = unfit(job) {
+            return Err(fault);
         }
         let forbidden = self.forbidden(job);
         let other = matches!(job.ask.class, Class::Other { .. });
@@ -247,10 +246,10 @@ impl Proxy {
         }
     }
 
-    /// What a sleeping node cannot tell, the catalog does: the model that was asked for is on no node.
+    /// What a sleeping node cannot tell, we do: the body cannot be read, or the model that was asked for is on no node.
     pub(super) fn missing(&self, job: &Job<'_>) -> Option<Fault> {
-        let name = job.ask.model.as_deref()?;
-        (self.listed(name) == Listed::No).then(|| unlisted(job, name))
+        let unlisted = |name| (self.listed(name) == Listed::No).then(|| unlisted(job, name));
+        unfit(job).or_else(|| unlisted(job.ask.model.as_deref()?))
     }
 
     fn listed(&self, name: &str) -> Listed {
@@ -268,6 +267,11 @@ impl Proxy {
             || job.caller.never_wakes()
             || rules.never_agents.iter().any(|glob| glob.matches(header(header::USER_AGENT)))
     }
+}
+
+/// What every Ollama refuses, so none is woken for it.
+fn unfit(job: &Job<'_>) -> Option<Fault> {
+    job.ask.malformed.then(|| Fault::client(Kind::BadRequest, "the request body is not valid JSON"))
 }
 
 impl Permission {

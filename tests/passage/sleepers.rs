@@ -201,7 +201,7 @@ async fn listings_do_not_wait_for_a_wake_that_is_under_way() {
 }
 
 #[tokio::test]
-async fn a_show_of_a_node_that_fell_asleep_a_moment_ago_wakes_nobody() {
+async fn what_wakes_nobody_does_not_wake_a_node_that_fell_asleep_a_moment_ago_either() {
     let (mut node, service) = (Node::with_models(&["m"]), Node::start());
     let flags = [STRICT, ("wake-url", &*service.url()), ("wake-interval", "0")];
     let proxy = Proxy::before(&[&node], &flags);
@@ -214,9 +214,12 @@ async fn a_show_of_a_node_that_fell_asleep_a_moment_ago_wakes_nobody() {
         ("/api/show", r#"{"model":"m","verbose":true}"#, 503),
         ("/v1/messages/count_tokens", r#"{"model":"m"}"#, 503),
         ("/api/generate", r#"{"model":"m","keep_alive":0}"#, 200),
+        ("/api/chat", "[", 400),
+        ("/v1/messages", r#"{"model":"#, 400),
+        ("/api/pull", "no JSON", 400),
     ] {
         let answer = tokio::time::timeout(SOON, post(address, path, body)).await.expect("it waits");
-        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.status(), status, "{path} {body}");
     }
     assert!(service.seen().is_empty(), "{:?}", service.seen());
 }
