@@ -1,5 +1,6 @@
 //! The real binary, running in a namespace.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -55,15 +56,16 @@ impl Proxy {
         self.signal("CONT");
     }
 
-    /// How often its threads have waited for something and then gone on.
-    pub fn wakeups(&self) -> u64 {
+    /// How often each of its threads has waited for something and then gone on, by the thread: idle ones end.
+    pub fn wakeups(&self) -> BTreeMap<PathBuf, u64> {
         let tasks = format!("/proc/{}/task", self.child.as_ref().unwrap().id());
         let of = |task: std::io::Result<std::fs::DirEntry>| {
-            let status = std::fs::read_to_string(task.ok()?.path().join("status")).ok()?;
+            let path = task.ok()?.path();
+            let status = std::fs::read_to_string(path.join("status")).ok()?;
             let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-            count.trim().parse::<u64>().ok()
+            Some((path, count.trim().parse().ok()?))
         };
-        std::fs::read_dir(tasks).unwrap().filter_map(of).sum()
+        std::fs::read_dir(tasks).unwrap().filter_map(of).collect()
     }
 
     /// Ends it as a power cut does.
