@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::file_watch::FileWatch;
+use super::file_watch::{FileWatch, changed};
 use super::reload::Hangups;
 use crate::config::{Config, Expiry, ExpiryStage, Stamp, TlsFiles};
 use crate::server::{Door, Identity};
@@ -108,12 +108,5 @@ impl Certificate {
             tracing::warn!("{}", expiry.words(now));
             self.told = stage;
         }
-    }
-}
-
-async fn changed(watched: &mut Option<FileWatch>) {
-    match watched {
-        Some(watch) => watch.changed().await,
-        None => std::future::pending().await,
     }
 }

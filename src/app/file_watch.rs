@@ -48,6 +48,14 @@ impl FileWatch {
     }
 }
 
+/// As [`FileWatch::changed`]; nothing is seen where nothing is watched.
+pub(super) async fn changed(watched: &mut Option<FileWatch>) {
+    match watched {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn watch(path: &std::path::Path, mut known: Stamp, stopped: &Receiver<()>, tell: &mpsc::Sender<()>) {
     while pause(stopped, EVERY) {
         let mut now = Stamp::of(path);

@@ -5,7 +5,7 @@
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::file_watch::FileWatch;
+use super::file_watch::{FileWatch, changed};
 use super::reload::Hangups;
 use crate::config::{Config, KeyRules, KeySource, Stamp};
 use crate::front::Front;
@@ -86,11 +86,4 @@ impl KeyFile {
 
 fn names(keys: &[KeyRules]) -> String {
     keys.iter().map(|key| &*key.name).collect::<Vec<_>>().join(", ")
-}
-
-async fn changed(watched: &mut Option<FileWatch>) {
-    match watched {
-        Some(watch) => watch.changed().await,
-        None => std::future::pending().await,
-    }
 }

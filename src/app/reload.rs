@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::cluster::with_workers;
 use super::discovery::Discovery;
-use super::file_watch::FileWatch;
+use super::file_watch::{FileWatch, changed};
 use super::ourselves;
 use crate::cluster::{self, Registry};
 use crate::config::{NodeConfig, NodeSettings, NodeSource};
@@ -193,13 +193,6 @@ async fn registered(workers: &mut Option<cluster::Changes>) -> u64 {
 
 fn listed(names: &[NodeName]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ") }
-}
-
-async fn changed(watched: &mut Option<FileWatch>) {
-    match watched {
-        Some(watch) => watch.changed().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// SIGHUP, heard from the moment on when this is made: before that it would end the process.

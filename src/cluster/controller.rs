@@ -18,7 +18,7 @@ use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, body, reply};
 use crate::schedule::Scheduler;
 use crate::telemetry::journal::{Event, Unused};
-use crate::values::{Kind, ModelName};
+use crate::values::{Kind, ModelName, decoded};
 
 /// A registration has some hundred bytes.
 const LARGEST: usize = 64 * 1024;
@@ -234,11 +234,6 @@ fn rfc3339(time: SystemTime) -> String {
 fn flag(query: Option<&str>, name: &str) -> bool {
     let is_set = |pair: &str| matches!(pair.strip_prefix(name), Some("" | "=" | "=1" | "=true"));
     query.is_some_and(|query| query.split('&').any(is_set))
-}
-
-/// A colon may come as `%3A`; other bytes that must be encoded are in no name of a model.
-fn decoded(model: &str) -> String {
-    model.replace("%3A", ":").replace("%3a", ":").replace("%2F", "/").replace("%2f", "/")
 }
 
 fn not_taken(why: &NotTaken) -> Response<Body> {

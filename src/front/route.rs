@@ -5,7 +5,7 @@ use hyper::{Response, StatusCode};
 use super::refused;
 use crate::http::{Body, reply};
 use crate::proxy::Proxy;
-use crate::values::Kind;
+use crate::values::{self, Kind};
 
 /// `node=NAME` asks as a request does that names its node.
 pub(super) fn answer(proxy: &Proxy, query: Option<&str>) -> Response<Body> {
@@ -28,15 +28,7 @@ pub(super) fn value_of(query: &str, key: &str) -> Option<String> {
 
 /// `%2F` and `+` as forms write them; what is no such code stays as it is.
 fn decoded(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let code = (*first == b'%').then(|| tail.get(..2)).flatten();
-        let byte = code.and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| u8::from_str_radix(code, 16).ok());
-        bytes.push(byte.unwrap_or(if *first == b'+' { b' ' } else { *first }));
-        rest = if byte.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    values::decoded(&value.replace('+', " "))
 }
 
 #[cfg(test)]
