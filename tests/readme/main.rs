@@ -12,7 +12,7 @@ mod program;
 
 use std::time::Duration;
 
-use markdown::{CHINESE, ENGLISH};
+use markdown::{ENGLISH, Page, TWINS};
 use program::{Line, Running, command, curl, output};
 use rig::{Node, Scratch};
 
@@ -129,12 +129,13 @@ fn until(line: &str, address: std::net::SocketAddr, part: &str) {
 
 #[test]
 fn every_command_in_the_readme_is_run_by_a_test_or_has_a_reason_why_not() {
-    for line in ENGLISH.commands() {
-        let known = RUN.contains(&line) || NOT_RUN.iter().any(|(other, _)| *other == line);
-        assert!(known, "no test runs this line of README.md: {line}");
+    let commands = markdown::commands();
+    for line in &commands {
+        let known = RUN.contains(line) || NOT_RUN.iter().any(|(other, _)| other == line);
+        assert!(known, "no test runs this line of README.md or of its further pages: {line}");
     }
     for line in RUN.iter().chain(NOT_RUN.iter().map(|(line, _)| line)) {
-        assert!(ENGLISH.commands().contains(line), "README.md has this line no more: {line}");
+        assert!(commands.contains(line), "README.md and its further pages have this line no more: {line}");
     }
 }
 
@@ -195,30 +196,31 @@ fn version_is_the_one_at_the_top_of_the_changelog_and_each_entry_is_one_line() {
 }
 
 #[test]
-fn every_link_within_the_readme_leads_somewhere() {
-    for page in [ENGLISH, CHINESE] {
-        let (named, there) = page.anchors();
-        assert!(named.len() > 20);
-        for anchor in &named {
-            assert!(there.contains(anchor), "#{anchor} is not among {there:?}");
-        }
-        let files = page.files();
-        assert!(files.len() > 2, "{files:?}");
-        for file in files {
-            assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists(), "{file}");
+fn every_link_within_the_readme_and_its_further_pages_leads_somewhere() {
+    for page in TWINS.iter().flat_map(|(english, chinese)| [english, chinese]) {
+        let links = page.links();
+        assert!(links.len() > 2, "{links:?}");
+        for (file, heading) in links {
+            assert!(file.as_ref().is_none_or(|file| file.exists()), "{file:?} is not there");
+            let Some(heading) = heading else { continue };
+            let text = file.as_ref().map_or_else(|| page.text.to_owned(), |file| std::fs::read_to_string(file).unwrap());
+            let there = markdown::anchors(&text);
+            assert!(there.iter().any(|anchor| anchor == heading), "#{heading} is not in {file:?}, but {there:?}");
         }
     }
 }
 
 #[test]
-fn the_chinese_page_has_the_same_commands_blocks_tables_and_settings() {
-    assert_eq!(CHINESE.commands(), ENGLISH.commands());
-    assert_eq!(CHINESE.settings(), ENGLISH.settings());
-    let shape = |page: markdown::Page| page.blocks().into_iter().map(|block| (block.language, block.lines)).collect::<Vec<_>>();
-    assert_eq!(shape(CHINESE), shape(ENGLISH));
-    let count = |page: markdown::Page, mark: &str| page.0.lines().filter(|line| line.starts_with(mark)).count();
-    for (mark, of) in [("## ", "headings"), ("|", "rows of tables"), ("- ", "points")] {
-        assert_eq!(count(CHINESE, mark), count(ENGLISH, mark), "{of}");
+fn the_chinese_pages_have_the_same_commands_blocks_tables_and_settings() {
+    let shape = |page: Page| page.blocks().into_iter().map(|block| (block.language, block.lines)).collect::<Vec<_>>();
+    let count = |page: Page, mark: &str| page.text.lines().filter(|line| line.starts_with(mark)).count();
+    for (english, chinese) in TWINS {
+        assert_eq!(chinese.commands(), english.commands());
+        assert_eq!(chinese.settings(), english.settings());
+        assert_eq!(shape(chinese), shape(english));
+        for (mark, of) in [("## ", "headings"), ("|", "rows of tables"), ("- ", "points")] {
+            assert_eq!(count(chinese, mark), count(english, mark), "{of} of {}", english.text.lines().next().unwrap());
+        }
     }
 }
 

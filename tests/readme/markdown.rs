@@ -1,16 +1,35 @@
-//! What the tests read out of the READMEs: fenced blocks, the table of settings, headings and links.
+//! What the tests read out of the READMEs and their further pages: fenced blocks, the table of settings, headings and links.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// The page itself.
-pub const ENGLISH: Page = Page(include_str!("../../README.md"));
+pub const ENGLISH: Page = Page { text: include_str!("../../README.md"), folder: "" };
 
-/// The same in Chinese.
-pub const CHINESE: Page = Page(include_str!("../../README.zh-CN.md"));
+/// What the README leaves to pages of their own, with the README itself: each in English and in Chinese.
+pub const TWINS: [(Page, Page); 3] = [
+    (ENGLISH, Page { text: include_str!("../../README.zh-CN.md"), folder: "" }),
+    (
+        Page { text: include_str!("../../docs/many-machines.md"), folder: "docs" },
+        Page { text: include_str!("../../docs/many-machines.zh-CN.md"), folder: "docs" },
+    ),
+    (
+        Page { text: include_str!("../../docs/behind-another-server.md"), folder: "docs" },
+        Page { text: include_str!("../../docs/behind-another-server.zh-CN.md"), folder: "docs" },
+    ),
+];
 
 /// A page in Markdown.
 #[derive(Clone, Copy)]
-pub struct Page(pub &'static str);
+pub struct Page {
+    pub text: &'static str,
+    folder: &'static str,
+}
+
+/// The command lines of all English pages.
+pub fn commands() -> Vec<&'static str> {
+    TWINS.iter().flat_map(|(english, _)| english.commands()).collect()
+}
 
 /// The languages of blocks whose lines are commands.
 const SHELLS: [&str; 5] = ["sh", "shell", "bash", "console", "powershell"];
@@ -26,7 +45,7 @@ impl Page {
     pub fn blocks(self) -> Vec<Block> {
         let mut blocks = Vec::new();
         let mut open: Option<Block> = None;
-        for line in self.0.lines() {
+        for line in self.text.lines() {
             match (line.strip_prefix("```"), &mut open) {
                 (Some(language), None) => open = Some(Block { language: language.to_owned(), lines: Vec::new() }),
                 (Some(_), Some(_)) => blocks.extend(open.take()),
@@ -57,7 +76,7 @@ impl Page {
     /// The table of settings, by flag.
     pub fn settings(self) -> BTreeMap<String, Said> {
         let mut settings = BTreeMap::new();
-        for line in self.0.lines().filter(|line| line.starts_with("| `--")) {
+        for line in self.text.lines().filter(|line| line.starts_with("| `--")) {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
             let [flag, env, default, text] = cells[..] else { panic!("not four cells: {line}") };
             assert!(!text.is_empty(), "nothing is said about {flag}");
@@ -67,21 +86,20 @@ impl Page {
         settings
     }
 
-    /// The places that links within the page name, and those that there are.
-    pub fn anchors(self) -> (Vec<String>, Vec<String>) {
-        let named = self.0.split("](#").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect();
-        let headings = self.0.lines().filter_map(|line| line.strip_prefix("## "));
-        let there = headings
-            .map(|heading| heading.to_lowercase().replace(' ', "-").replace(['`', ',', '，', '、', '（', '）'], ""))
-            .collect();
-        (named, there)
+    /// What links lead to: a file or folder, none for the page itself, and the heading there that is named.
+    pub fn links(self) -> Vec<(Option<PathBuf>, Option<&'static str>)> {
+        let links = self.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let within = links.filter(|link| !link.contains("://"));
+        let parted = within.map(|link| link.split_once('#').map_or((link, None), |(file, at)| (file, Some(at))));
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.folder);
+        parted.map(|(file, at)| ((!file.is_empty()).then(|| here.join(file)), at)).collect()
     }
+}
 
-    /// The files that the page links to or shows.
-    pub fn files(self) -> Vec<String> {
-        let links = self.0.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        links.filter(|link| !link.contains("://") && !link.starts_with('#')).map(str::to_owned).collect()
-    }
+/// The names under which links find the headings of a page.
+pub fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+    headings.map(|heading| heading.to_lowercase().replace(' ', "-").replace(['`', ',', '，', '、', '（', '）'], "")).collect()
 }
 
 /// What is said about one flag: its environment names, and its default (empty: none).

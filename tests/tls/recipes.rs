@@ -1,4 +1,4 @@
-//! The recipes of the README for other people's servers in front of the proxy: tokens come through one by one, and a client
+//! The recipes of docs/behind-another-server.md for servers in front of the proxy: tokens come through one by one, and a client
 //! that leaves is noticed at the node.
 
 use std::io::{Read, Write};
@@ -12,11 +12,11 @@ use crate::client::request;
 use crate::rig::{Node, PATIENCE, Proxy, Scratch};
 use crate::{CHAT, quick, until};
 
-const README: &str = include_str!("../../README.md");
+const PAGE: &str = include_str!("../../docs/behind-another-server.md");
 
 /// The first block of this language.
 fn block(language: &str) -> String {
-    let opened = README.split_once(&format!("```{language}\n")).unwrap().1;
+    let opened = PAGE.split_once(&format!("```{language}\n")).unwrap().1;
     opened.split_once("```").unwrap().0.to_owned()
 }
 
