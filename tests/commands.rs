@@ -226,6 +226,49 @@ fn watch_draws_the_table_again_and_ends_well_when_asked() {
     assert_eq!(watching.0.wait().unwrap().code(), Some(0));
 }
 
+// --- ending ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_second_ctrl_c_does_not_wait_for_running_answers() {
+    let endless = Settings { token_gap: Duration::from_secs(1), tokens: 600, ..Settings::default() };
+    let (node, scratch) = (Node::with(endless), Scratch::new());
+    let mut proxy = Proxy::before(&node, &scratch, &[]);
+    let body = r#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"x"}]}"#;
+    let mut client = rig::connect(proxy.address);
+    write!(client, "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    let pid = proxy.pid().to_string();
+    let interrupt = || Command::new("kill").args(["-INT", &pid]).status().unwrap();
+
+    assert!(interrupt().success());
+    proxy.written("asked to end");
+    assert!(!proxy.written_so_far().contains("cut"), "{}", proxy.written_so_far());
+    for _ in 0..100 {
+        interrupt();
+        rig::pause();
+        if proxy.written_so_far().contains("running answers are cut") {
+            break;
+        }
+    }
+    assert_eq!(proxy.exit_code(), Some(130));
+}
+
+#[test]
+fn whoever_stops_reading_what_a_command_prints_gets_no_backtrace() {
+    let (node, scratch) = (Node::start(), Scratch::new());
+    let proxy = Proxy::before(&node, &scratch, &[]);
+    let at = proxy.address.port().to_string();
+    for args in
+        [&["check", "--ollama-url", &node.url(), "--port", "0"][..], &["healthcheck", "--host", "127.0.0.1", "--port", &at]]
+    {
+        let mut child = command(&scratch, args).spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        assert!(!String::from_utf8_lossy(&ended.stderr).contains("panicked"), "{ended:?}");
+    }
+}
+
 // --- check ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

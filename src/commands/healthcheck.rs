@@ -1,7 +1,7 @@
 //! `healthcheck`: for containers without curl. Asks the proxy on this machine; never a node.
 
 use super::running::Running;
-use super::{runtime, settings, working_dir};
+use super::{runtime, say, settings, working_dir};
 use crate::app::Failure;
 use crate::config::{self, Env, ServeArgs};
 
@@ -10,7 +10,7 @@ pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
     let running = Running::at(None, &listen);
     match runtime()?.block_on(running.get("/health")) {
         Ok(reply) if reply.status.is_success() => {
-            println!("{}", String::from_utf8_lossy(&reply.body));
+            say(&format!("{}\n", String::from_utf8_lossy(&reply.body)));
             Ok(())
         }
         Ok(reply) => Err(Failure::Other(anyhow::anyhow!("{running}/health answered {}", reply.status))),

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{runtime, settings, working_dir};
+use super::{runtime, say, settings, working_dir};
 use crate::app::Failure;
 use crate::config::{self, Env, ServeArgs};
 use crate::http::outward;
@@ -21,9 +21,9 @@ pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
     let mut failed = 0;
     for (target, result) in sent {
         match result {
-            Ok(()) => println!("{target}: sent"),
+            Ok(()) => drop(say(&format!("{target}: sent\n"))),
             Err(why) => {
-                println!("{target}: not sent: {why}");
+                say(&format!("{target}: not sent: {why}\n"));
                 failed += 1;
             }
         }

@@ -22,15 +22,25 @@ pub(super) fn until_ended(config: Result<Config, Faults>, runtime: Result<Runtim
     })
 }
 
-/// Turns true on SIGTERM or Ctrl-C.
+/// How a shell tells that Ctrl-C ended a program.
+const CUT_BY_HAND: i32 = 130;
+
+/// Turns true on SIGTERM or Ctrl-C. Whoever presses Ctrl-C a second time does not wait for running answers.
 pub(super) fn ended_by_signal() -> watch::Receiver<bool> {
     let (end, ended) = watch::channel(false);
     tokio::spawn(async move {
         signal().await;
-        tracing::info!("asked to end: no new requests, running answers get 30 s");
+        tracing::info!("asked to end: no new requests, running answers get 30 s; Ctrl-C ends at once");
         let _ = end.send(true);
         // The sender lives on, so that receivers never see it closed.
-        end.closed().await;
+        tokio::select! {
+            () = end.closed() => {}
+            Ok(()) = tokio::signal::ctrl_c() => {
+                tracing::warn!("ended at once: running answers are cut");
+                telemetry::flush();
+                std::process::exit(CUT_BY_HAND);
+            }
+        }
     });
     ended
 }

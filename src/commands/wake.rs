@@ -21,7 +21,7 @@ pub(super) fn run(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     runtime()?.block_on(async {
         match by_proxy(&running, args.node.as_deref()).await {
             Err(Refused::Unasked(Unasked::NoProxy(why))) => {
-                println!("{why}; waking from here, by the settings.");
+                say(&format!("{why}; waking from here, by the settings.\n"));
                 by_settings(args, env).await
             }
             Err(Refused::Unasked(Unasked::Failed(why))) => Err(no(why)),

@@ -21,7 +21,12 @@ use crate::config::settings::Setting;
     version,
     about,
     next_line_help = true,
-    after_help = "Each flag may also be set in the environment or in a .env file; flags go first.\n\
+    after_help = "Examples:\n\
+                  \x20 ollama-proxy demo                                         see how it works, without any Ollama\n\
+                  \x20 OLLAMA_URL=http://192.168.1.20:11434 ollama-proxy         stand in for the Ollama of this PC\n\
+                  \x20 OLLAMA_URL=http://192.168.1.20:11434 ollama-proxy check   look for faults\n\
+                  \x20 ollama-proxy nodes --watch                                watch the running proxy\n\n\
+                  Each flag may also be set in the environment or in a .env file; flags go first.\n\
                   Times: 10, 90s, 10m, 1h; a bare number is seconds (--wake-interval: minutes). Sizes: 64MiB."
 )]
 pub struct Cli {
@@ -37,18 +42,18 @@ pub enum Command {
     /// Stand in for Ollama (the default)
     #[command(alias = "server")]
     Serve(ServeArgs),
-    /// Ask the running proxy on this machine whether it is well: exit code 0 or 1
-    Healthcheck(ServeArgs),
     /// Try everything with a simulated PC, without any Ollama
     Demo(ServeArgs),
     /// Wake a node and wait until it answers: exit code 0 or 1
     Wake(WakeArgs),
     /// Show the nodes of the running proxy as a table; wakes nothing
     Nodes(NodesArgs),
-    /// Send a test notification to each place that is set: exit code 0 or 1
-    NotifyTest(ServeArgs),
     /// Look for faults in settings, network and nodes; contacts the nodes, wakes none on purpose
     Check(CheckArgs),
+    /// Ask the running proxy on this machine whether it is well: exit code 0 or 1
+    Healthcheck(ServeArgs),
+    /// Send a test notification to each place that is set: exit code 0 or 1
+    NotifyTest(ServeArgs),
     /// Beside Ollama on its own machine: metrics of its connections and bytes
     Exporter(ExporterArgs),
     /// The proxy, with nodes that register themselves (see worker)

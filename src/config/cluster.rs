@@ -24,8 +24,12 @@ static INTERNAL_API_KEY: Setting = setting(
     "Key that controllers and workers share; without it only this machine may register",
 )
 .secret();
-static HEARTBEAT_TIMEOUT: Setting =
-    setting("heartbeat-timeout", &["HEARTBEAT_TIMEOUT"], "60", "After this silence of a worker it is looked after");
+static HEARTBEAT_TIMEOUT: Setting = setting(
+    "heartbeat-timeout",
+    &["HEARTBEAT_TIMEOUT"],
+    "60",
+    "Silence after which a worker counts as asleep, or is asked if it may not sleep",
+);
 static HEARTBEAT_CHECK_INTERVAL: Setting =
     setting("heartbeat-check-interval", &["HEARTBEAT_CHECK_INTERVAL"], "10", "How often silent workers are looked for");
 

@@ -32,7 +32,7 @@ pub(super) fn run(args: &CheckArgs, env: &Env) -> Result<(), Failure> {
         say(&format!("\n{}\n", hints::HINTS));
     }
     match faults {
-        0 => println!("\nNo fault was found."),
+        0 => drop(say("\nNo fault was found.\n")),
         1 => return Err(Failure::Other(anyhow::anyhow!("check found 1 fault"))),
         many => return Err(Failure::Other(anyhow::anyhow!("check found {many} faults"))),
     }
