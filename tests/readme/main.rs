@@ -394,7 +394,7 @@ fn the_env_file_and_the_node_file_of_the_readme_are_understood() {
 
     let scratch = Scratch::new();
     // Several loopback addresses count as one machine, so its ports tell the nodes apart.
-    let ports = ENGLISH.block("json", "\"nodes\"").replace("[\"192.168.1.", "[\"127.0.0.1:");
+    let ports = ENGLISH.block("json", "\"hosts\"").replace("[\"192.168.1.", "[\"127.0.0.1:");
     std::fs::write(scratch.join("node_config.json"), local(ports)).unwrap();
     let proxy = Running::start(program::bare(&scratch));
     for (node, class) in [("gaming-pc at 127.0.0.1:20:", "may sleep"), ("workshop", "may sleep"), ("server", "always on")] {

@@ -11,7 +11,8 @@ use crate::rig::{Node, Scratch, bare};
 fn run(command: &mut Command, said: &str) -> Option<Output> {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let Ok(mut child) = child else {
-        eprintln!("SKIPPED: {:?} is not installed here", command.get_program());
+        // Past the test harness, which shows what failed tests print only.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {:?} is not installed here", command.get_program());
         return None;
     };
     child.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();

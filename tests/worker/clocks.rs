@@ -30,7 +30,8 @@ impl Clocks {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/worker/clocks.c");
         let made = Command::new("cc").args(["-shared", "-fPIC", "-o", &shim]).arg(source).status();
         if !made.is_ok_and(|status| status.success()) {
-            println!("SKIPPED: cc is needed to set the clocks of a program");
+            // Past the test harness, which shows what failed tests print only.
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: cc is needed to set the clocks of a program\n");
             return None;
         }
         std::fs::write(&file, [0; 16]).unwrap();

@@ -46,7 +46,8 @@ impl Logind {
             .iter()
             .any(|program| Command::new(program).arg("--version").output().is_err())
         {
-            println!("SKIPPED: dbus-daemon, systemd-inhibit and busctl are needed");
+            // Past the test harness, which shows what failed tests print only.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: dbus-daemon, systemd-inhibit and busctl are needed");
             return None;
         }
         // Short: the kernel takes no longer path for a socket.

@@ -58,7 +58,8 @@ fn machines_behind_a_name_become_nodes_and_come_and_go_with_its_addresses() {
     answer(&["127.0.0.2", "127.0.0.3"]);
     let unshared = ["--user", "--map-root-user", "--mount"];
     if !Command::new("unshare").args(unshared).arg("true").status().is_ok_and(|status| status.success()) {
-        println!("SKIPPED: no namespace for mounts can be made here");
+        // Past the test harness, which shows what failed tests print only.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: no namespace for mounts can be made here\n");
         return;
     }
     let mut command = Command::new("unshare");
