@@ -69,10 +69,12 @@ impl Listed {
     /// What lists say of a model by this name. One in the cloud works without being on any.
     pub(super) fn of(name: &str, is_listed: bool, all_are_known: bool) -> Self {
         let in_cloud = || ModelName::parse(name).is_some_and(|name| name.is_cloud());
-        match is_listed {
-            true => Self::Yes,
-            false if all_are_known && !in_cloud() => Self::No,
-            false => Self::Unknown,
+        if is_listed {
+            Self::Yes
+        } else if all_are_known && !in_cloud() {
+            Self::No
+        } else {
+            Self::Unknown
         }
     }
 }
