@@ -204,7 +204,7 @@ fn nodes_without_a_proxy_ends_with_1() {
 #[test]
 fn a_proxy_that_refuses_or_has_no_node_is_not_taken_for_one_that_is_not_there() {
     let (scratch, other) = (Scratch::new(), Scratch::new());
-    let closed = Proxy::start(&scratch, &["controller", "--admin-key", "0123456789abcdef0123"]);
+    let closed = Proxy::start(&scratch, &["controller", "--api-key", "0123456789abcdef0123"]);
     let told = run(&scratch, &["nodes", &url(&closed)]).with(1, &["asks for a key: set ADMIN_KEY or API_KEY here too"]);
     assert!(!told.err.contains("started"), "{}", told.err);
     let empty = Proxy::start(&other, &["controller"]);
