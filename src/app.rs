@@ -5,23 +5,23 @@ mod cluster;
 mod descriptors;
 mod discovery;
 mod file_watch;
+mod greeting;
 mod keys;
+mod listening;
 mod records;
 mod reload;
+mod state;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::catalog::{self, Snapshot};
+use crate::catalog::Snapshot;
 use crate::cluster::Registry;
-use crate::config::{Config, Listen, NodeConfig};
+use crate::config::{Config, NodeConfig};
 use crate::dashboard::Dashboard;
 use crate::fleet::{self, FirstModel, Fleet, Rules};
 use crate::front::{self, Front, Origins, Troubles};
@@ -30,10 +30,11 @@ use crate::notify::{Notifier, Targets};
 use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
-use crate::server::{self, Bounds, Door, Identity};
+use crate::server::{self, Bounds, Door};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics;
 use discovery::Discovery;
+pub use listening::bind;
 use reload::{Counts, Hangups, Reloader};
 
 /// What running answers get after the end was asked for; the container's grace must be longer.
@@ -44,9 +45,6 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// An SD card is not written more often than this.
 const BETWEEN_WRITES: Duration = Duration::from_secs(10);
-
-/// When a disk takes no writes, this long until the next attempt that no change asks for.
-const AGAIN: Duration = Duration::from_secs(60);
 
 /// A worker looks at its Ollama with its heartbeats: a second clock would wake its processor for nothing.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -88,63 +86,6 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-/// Opens the listeners.
-///
-/// # Errors
-/// A port in use, with the way out; a certificate that cannot be used.
-pub fn bind(listen: &Listen) -> anyhow::Result<Vec<Door>> {
-    let pair = listen.tls.as_ref().map(|files| files.read().map_err(anyhow::Error::msg)).transpose()?;
-    let identity = pair.map(|pair| Identity::new(pair.server));
-    let mut doors = Vec::new();
-    for (port, secured) in listen.all_ports() {
-        let mut open = |listener| doors.push(Door::new(listener, identity.clone().filter(|_| secured)));
-        match listen.host {
-            Some(host) => open(bind_one(SocketAddr::new(host, port))?),
-            None => {
-                let v4 = bind_one((Ipv4Addr::UNSPECIFIED, port).into())?;
-                let port = v4.local_addr()?.port();
-                open(v4);
-                // A machine without IPv6 serves IPv4 alone.
-                bind_one((Ipv6Addr::UNSPECIFIED, port).into()).map(open).ok();
-            }
-        }
-    }
-    Ok(doors)
-}
-
-fn bind_one(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let open = || -> std::io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        // A restart must not wait for the last connections' TIME_WAIT.
-        #[cfg(not(windows))]
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(1024)?;
-        TcpListener::from_std(socket.into())
-    };
-    open().map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "port {} is in use (an Ollama on this machine?): stop what listens there, or choose another with --port {}",
-            address.port(),
-            address.port().wrapping_add(1).max(1)
-        ),
-        std::io::ErrorKind::PermissionDenied => {
-            anyhow::anyhow!("port {} may not be opened without privileges: choose one from 1024 with --port", address.port())
-        }
-        std::io::ErrorKind::AddrNotAvailable => {
-            anyhow::anyhow!(
-                "{} is no address of this machine: name one of its own with --host, or leave --host out",
-                address.ip()
-            )
-        }
-        _ => anyhow::Error::from(error).context(format!("cannot listen on {address}")),
-    })
-}
-
 /// Serves until `end` turns true or a long-lived task fails.
 ///
 /// # Errors
@@ -154,7 +95,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     outward::also_trust(&config.roots.0);
     refuse_ourselves(&config, &addresses)?;
     let hangups = Hangups::heard()?;
-    let snapshot = load_state(config.data_dir.as_deref()).await;
+    let snapshot = state::load(config.data_dir.as_deref()).await;
     let workers = cluster::registry(&config, &addresses, &snapshot);
     let journal = records::load(config.data_dir.as_deref()).await;
     let (mut tasks, mut keepers) = (JoinSet::new(), JoinSet::new());
@@ -163,7 +104,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     let discovery = Discovery::start(&config.nodes, &mut tasks).await;
     let nodes = cluster::with_workers(&discovery.nodes(&config.nodes), workers.as_ref());
     let fleet = Fleet::start(&nodes, &rules, &snapshot, &fleet::Metrics::register(&registry), &mut keepers)?;
-    say_hello(&config, &fleet, &doors);
+    greeting::say(&config, &fleet, &doors);
     wish(&config, &fleet);
     let scheduler = Scheduler::new(&fleet, schedule_rules(&config));
     let requests = proxy::Metrics::register(&registry);
@@ -211,7 +152,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
 /// What was learnt since the last write, at the end.
 async fn save_data(dir: Option<&Path>, fleet: &Fleet, workers: Option<Registry>, journal: &Journal) {
     if let Some(dir) = dir {
-        save_state(dir, fleet, workers).await;
+        state::save(dir, fleet, workers).await;
         records::save(dir, journal).await;
     }
 }
@@ -231,7 +172,7 @@ fn keep_data(
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) {
     if let Some(dir) = config.data_dir.clone() {
-        tasks.spawn(keep_state(fleet.clone(), workers.cloned(), dir.clone(), snapshot));
+        tasks.spawn(state::keep(fleet.clone(), workers.cloned(), dir.clone(), snapshot));
         tasks.spawn(records::keep(journal.clone(), dir));
     }
 }
@@ -333,95 +274,4 @@ fn ourselves(nodes: &[NodeConfig], listeners: &[SocketAddr]) -> Vec<String> {
             )
         })
         .collect()
-}
-
-/// The first start explains itself in six plain lines.
-fn say_hello(config: &Config, fleet: &Fleet, doors: &[Door]) {
-    for note in &config.notes {
-        tracing::warn!("{note}");
-    }
-    let url = |door: &Door, shown: fn(&SocketAddr) -> String| {
-        let scheme = if door.identity().is_some() { "https" } else { "http" };
-        door.local_addr().map(|address| format!("{scheme}://{}", shown(&address))).ok()
-    };
-    let listening: Vec<String> = doors.iter().filter_map(|door| url(door, SocketAddr::to_string)).collect();
-    tracing::info!("listening on {}", listening.join(", "));
-    for node in &*fleet.nodes() {
-        if !node.config().enabled {
-            tracing::info!("node {}: disabled, takes no part", node.name());
-            continue;
-        }
-        let view = node.view();
-        let class = if node.config().always_on { "always on" } else { "may sleep" };
-        tracing::info!("node {} at {}: {}, {class}", node.name(), node.host().to_str().unwrap_or_default(), view.power.word());
-        match view.holding.models().len() {
-            0 => tracing::info!("node {}: no models known yet; its list is read when it answers", node.name()),
-            known => tracing::info!("node {}: {known} models known from before", node.name()),
-        }
-        if node.config().always_on {
-            continue;
-        }
-        match view.mac {
-            Some(known) => tracing::info!("node {}: MAC {} ({})", node.name(), known.mac, known.source.word()),
-            None => tracing::info!("node {}: MAC unknown; it is learnt when the node answers, or set --wake-mac", node.name()),
-        }
-        tracing::info!("node {}: wakes by {}", node.name(), fleet::wake_path(node));
-    }
-    for provider in &config.providers {
-        let word = provider.kind.word();
-        tracing::info!("provider {word} at {}: models named {word}/… are asked there", provider.base);
-    }
-    if fleet.nodes().is_empty() && config.registration.is_none() {
-        tracing::warn!("{NO_NODE}");
-    }
-    let page = doors.first().and_then(|door| url(door, reachable)).unwrap_or_default();
-    tracing::info!("page at {page}/");
-}
-
-/// What a person on this machine can type.
-fn reachable(address: &SocketAddr) -> String {
-    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
-}
-
-async fn load_state(dir: Option<&Path>) -> Snapshot {
-    let Some(dir) = dir.map(Path::to_owned) else { return Snapshot::default() };
-    let (snapshot, note) = tokio::task::spawn_blocking(move || catalog::load(&dir, SystemTime::now())).await.unwrap_or_default();
-    if let Some(note) = note {
-        tracing::warn!("{note}");
-    }
-    snapshot
-}
-
-/// Writes the state when something worth keeping has changed, and again when it could not be written; never ends.
-async fn keep_state(fleet: Fleet, workers: Option<Registry>, dir: PathBuf, mut saved: Snapshot) -> anyhow::Result<()> {
-    let mut wait = None;
-    loop {
-        match wait {
-            None => fleet.changed().await,
-            Some(wait) => drop(tokio::time::timeout(wait, fleet.changed()).await),
-        }
-        tokio::time::sleep(SETTLE).await;
-        let snapshot = cluster::snapshot(&fleet, workers.as_ref());
-        wait = None;
-        if !snapshot.same_knowledge(&saved) {
-            if save_state(&dir, &fleet, workers.clone()).await {
-                saved = snapshot;
-            } else {
-                wait = Some(AGAIN);
-            }
-            tokio::time::sleep(BETWEEN_WRITES).await;
-        }
-    }
-}
-
-/// A full or read-only disk costs the memory of it, not the service. Returns whether it was written.
-async fn save_state(dir: &Path, fleet: &Fleet, workers: Option<Registry>) -> bool {
-    let (into, fleet) = (dir.to_owned(), fleet.clone());
-    let now = move || cluster::snapshot(&fleet, workers.as_ref());
-    let written = tokio::task::spawn_blocking(move || catalog::save(&into, now)).await.context("saving");
-    let written = written.and_then(|result| Ok(result?));
-    if let Err(error) = &written {
-        tracing::warn!(dir = %dir.display(), %error, "the state cannot be saved; it is kept in memory");
-    }
-    written.is_ok()
 }

@@ -185,6 +185,8 @@ fn a_controller_is_found_by_its_own_settings_and_a_worker_by_its_own() {
         let (code, out) = asked(&[command], "CONTROLLER_PORT", port);
         assert!(code == Some(0) && out.contains("gaming-pc"), "{command}: {code:?} {out}");
     }
+    let (code, out) = asked(&["check", "--host=127.0.0.1", "--data-dir=state"], "CONTROLLER_PORT", port);
+    assert!(code == Some(0) && out.contains("an ollama-proxy runs there") && out.contains("gaming-pc"), "{code:?} {out}");
     assert_eq!(asked(&["healthcheck"], "LISTEN_PORT", worker.address.port()).0, Some(0));
     // The names of the commands beat PORT, as for the commands themselves; a flag beats all.
     std::fs::write(scratch.join(".env"), format!("CONTROLLER_PORT={port}\n")).unwrap();
@@ -197,6 +199,16 @@ fn a_controller_is_found_by_its_own_settings_and_a_worker_by_its_own() {
 fn nodes_without_a_proxy_ends_with_1() {
     let port = format!("--port={}", free_port());
     run(&Scratch::new(), &["nodes", &port]).with(1, &["no proxy answers", "is it started?"]);
+}
+
+#[test]
+fn a_proxy_that_refuses_or_has_no_node_is_not_taken_for_one_that_is_not_there() {
+    let (scratch, other) = (Scratch::new(), Scratch::new());
+    let closed = Proxy::start(&scratch, &["controller", "--api-key", "0123456789abcdef0123"]);
+    let told = run(&scratch, &["nodes", &url(&closed)]).with(1, &["asks for a key: set ADMIN_KEY or API_KEY here too"]);
+    assert!(!told.err.contains("started"), "{}", told.err);
+    let empty = Proxy::start(&other, &["controller"]);
+    run(&other, &["wake", &url(&empty)]).with(1, &["has no node"]);
 }
 
 /// Ends the child with the test.

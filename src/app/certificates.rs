@@ -85,7 +85,9 @@ impl Certificate {
                     tracing::info!(%cert, "the certificate was read again and is shown to new connections");
                 }
             }
-            Ok(Err(why)) => tracing::warn!("the new certificate cannot be used, the one before is still shown: {why}"),
+            Ok(Err(faults)) => {
+                tracing::warn!("the new certificate cannot be used, the one before is still shown: {}", faults.0.join("; "));
+            }
             Err(ended) => tracing::error!(%ended, "reading the certificate panicked"),
         }
     }

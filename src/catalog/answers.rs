@@ -65,6 +65,20 @@ pub enum Listed {
     Unknown,
 }
 
+impl Listed {
+    /// What lists say of a model by this name. One in the cloud works without being on any.
+    pub(super) fn of(name: &str, is_listed: bool, all_are_known: bool) -> Self {
+        let in_cloud = || ModelName::parse(name).is_some_and(|name| name.is_cloud());
+        if is_listed {
+            Self::Yes
+        } else if all_are_known && !in_cloud() {
+            Self::No
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
 /// `/api/tags`: one node's own bytes, or all nodes' models merged by name, the newest first.
 pub fn tags(views: &[View<'_>], now: Instant, ttl: Duration) -> Cached {
     #[derive(Serialize)]
@@ -137,14 +151,8 @@ pub fn show(views: &[View<'_>], shows: &Shows, name: &str, user_agent: Option<&s
 
 /// Whether some node lists a model by this name.
 pub fn listed(views: &[View<'_>], name: &str) -> Listed {
-    let in_cloud = || ModelName::parse(name).is_some_and(|name| name.is_cloud());
-    if views.iter().any(|view| view.holding.find(name).is_some()) {
-        Listed::Yes
-    } else if !views.is_empty() && views.iter().all(|view| view.holding.is_known()) && !in_cloud() {
-        Listed::No
-    } else {
-        Listed::Unknown
-    }
+    let all_are_known = !views.is_empty() && views.iter().all(|view| view.holding.is_known());
+    Listed::of(name, views.iter().any(|view| view.holding.find(name).is_some()), all_are_known)
 }
 
 const NATIVE: &str = "application/json; charset=utf-8";

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::answers::Listed;
 use super::holding::{Holding, Model};
-use crate::values::{ModelKey, ModelName};
+use crate::values::ModelKey;
 
 /// What a whole fleet lists.
 #[derive(Debug, Default)]
@@ -86,14 +86,8 @@ impl Index {
 
     /// Whether some node lists a model by this name, or is said to hold it.
     pub fn listed(&self, name: &str) -> Listed {
-        let in_cloud = || ModelName::parse(name).is_some_and(|name| name.is_cloud());
-        if !self.slots(&ModelKey::of(name)).is_empty() {
-            Listed::Yes
-        } else if self.nodes > 0 && self.unread == 0 && !in_cloud() {
-            Listed::No
-        } else {
-            Listed::Unknown
-        }
+        let all_are_known = self.nodes > 0 && self.unread == 0;
+        Listed::of(name, !self.slots(&ModelKey::of(name)).is_empty(), all_are_known)
     }
 }
 

@@ -166,7 +166,8 @@ impl Link {
     }
 
     fn shown(&self) -> String {
-        format!("http://{}{}", self.controller.at, self.controller.prefix)
+        let scheme = if self.controller.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.controller.at, self.controller.prefix)
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn run(args: &NodesArgs, env: &Env) -> Result<(), Failure> {
         if args.watch {
             watch(&running, width, terminal).await
         } else {
-            let nodes = running.nodes().await.map_err(|why| Failure::Other(anyhow::anyhow!("{why}: is it started?")))?;
+            let nodes = running.nodes().await.map_err(|why| Failure::Other(anyhow::anyhow!("{why}")))?;
             say(&table::draw(&nodes, unix_now(), width));
             Ok(())
         }

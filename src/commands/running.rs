@@ -51,7 +51,8 @@ pub(super) enum Unasked {
 impl std::fmt::Display for Unasked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NoProxy(text) | Self::Failed(text) => f.write_str(text),
+            Self::NoProxy(text) => write!(f, "{text}: is it started?"),
+            Self::Failed(text) => f.write_str(text),
         }
     }
 }
@@ -117,6 +118,11 @@ pub(super) struct Woken {
 }
 
 impl Woken {
+    /// The reason that was given, to stand behind what happened.
+    fn reason(&self) -> String {
+        self.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default()
+    }
+
     /// Why it did not come up, in the proxy's words.
     pub(super) fn why(&self) -> String {
         let told = [&self.error, &self.hindrance, &self.trouble];
@@ -165,7 +171,7 @@ impl Running {
         }
         if reply.status == StatusCode::FORBIDDEN {
             let told = serde_json::from_slice::<Woken>(&reply.body).unwrap_or_default();
-            return Err(Unasked::Failed(format!("{self} refuses: {}", told.error.unwrap_or_default())));
+            return Err(Unasked::Failed(format!("{self} refuses{}", told.reason())));
         }
         let listed = serde_json::from_slice::<Listed>(&reply.body).ok().filter(|_| reply.status.is_success());
         let stranger = || Unasked::NoProxy(format!("{self} is no ollama-proxy (it answered {} to /nodes)", reply.status));
@@ -188,7 +194,7 @@ impl Running {
         match reply.status {
             StatusCode::OK => Ok(Ok(woken)),
             StatusCode::CONFLICT | StatusCode::GATEWAY_TIMEOUT => Ok(Err(woken)),
-            status => Err(Unasked::Failed(format!("{self} answered {status}: {}", woken.error.unwrap_or_default()))),
+            status => Err(Unasked::Failed(format!("{self} answered {status}{}", woken.reason()))),
         }
     }
 

@@ -8,7 +8,7 @@ use super::quiet;
 use super::running::{ListedNode, Running, Unasked};
 use super::{runtime, say, settings, trust_for, working_dir};
 use crate::app::Failure;
-use crate::config::{self, Env, WakeArgs};
+use crate::config::{self, Env, NodeConfig, WakeArgs};
 use crate::fleet::power::Power;
 use crate::fleet::{self, Node, Want};
 use crate::telemetry::journal::Cause;
@@ -50,8 +50,11 @@ impl From<Failure> for Refused {
 
 async fn by_proxy(running: &Running, wanted: Option<&str>) -> Result<(), Refused> {
     let nodes = running.nodes().await?;
-    let taking_part = nodes.iter().filter(|node| node.power.state != "disabled");
-    let known: Vec<(&str, bool)> = taking_part.map(|node| (node.name.as_str(), node.power.always_on)).collect();
+    let class = |node: &ListedNode| Class::of(node.power.state != "disabled", node.power.always_on);
+    let known: Vec<(&str, Class)> = nodes.iter().map(|node| (node.name.as_str(), class(node))).collect();
+    if known.is_empty() {
+        return Err(Unasked::Failed(format!("{running} has no node: its own page says what to set")).into());
+    }
     let name = choose(wanted, &known)?;
     let usual = nodes.iter().find(|node| node.name == name).and_then(usual_wake);
     say(&format!("{running} wakes {name} …{}\n", usual.unwrap_or_default()));
@@ -68,30 +71,51 @@ fn usual_wake(node: &ListedNode) -> Option<String> {
     node.power.wake_seconds.map(|seconds| format!(" (usually {seconds:.0} s)"))
 }
 
+/// Whether a wake of a node makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Sleeper,
+    AlwaysOn,
+    Disabled,
+}
+
+impl Class {
+    fn of(is_enabled: bool, is_always_on: bool) -> Self {
+        match (is_enabled, is_always_on) {
+            (false, _) => Self::Disabled,
+            (true, true) => Self::AlwaysOn,
+            (true, false) => Self::Sleeper,
+        }
+    }
+}
+
 /// The node that is meant: the named one, else the only one that can sleep.
 ///
 /// # Errors
 /// What to write instead; a matter of usage.
-fn choose<'a>(wanted: Option<&str>, known: &[(&'a str, bool)]) -> Result<&'a str, Failure> {
-    let names = || known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    let sleepers: Vec<&str> = known.iter().filter(|(_, always_on)| !always_on).map(|(name, _)| *name).collect();
-    match (wanted, &sleepers[..]) {
-        (Some(wanted), _) => known
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(name, _)| *name)
-            .ok_or_else(|| Failure::Settings(format!("there is no node {wanted:?}; there are: {}", names()))),
-        (None, [only]) => Ok(only),
-        (None, []) if known.is_empty() => Err(Failure::Settings("no node is set: set --ollama-url (OLLAMA_URL)".to_owned())),
-        (None, []) => Err(Failure::Settings(format!("every node is always on ({}): name one to wake it all the same", names()))),
-        (None, _) => Err(Failure::Settings(format!("several nodes can be woken, name one of them: {}", sleepers.join(", ")))),
-    }
+fn choose<'a>(wanted: Option<&str>, known: &[(&'a str, Class)]) -> Result<&'a str, Failure> {
+    let of = |class: Class| known.iter().filter(|(_, known)| *known == class).map(|(name, _)| *name).collect::<Vec<_>>();
+    let (sleepers, always_on) = (of(Class::Sleeper), of(Class::AlwaysOn).join(", "));
+    let named = wanted.map(|wanted| known.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).ok_or(wanted));
+    let usage = match (named, &sleepers[..]) {
+        (_, _) if known.is_empty() => "no node is set: set --ollama-url (OLLAMA_URL)".to_owned(),
+        (Some(Ok((name, Class::Disabled))), _) => format!("{name} is disabled in the node file, and never contacted"),
+        (Some(Ok((name, _))), _) | (None, [name]) => return Ok(name),
+        (Some(Err(wanted)), _) => {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            format!("there is no node {wanted:?}; there are: {}", names.join(", "))
+        }
+        (None, []) if always_on.is_empty() => "every node is disabled in the node file".to_owned(),
+        (None, []) => format!("no node can sleep; these are always on: {always_on}; name one to wake it all the same"),
+        (None, _) => format!("several nodes can be woken, name one of them: {}", sleepers.join(", ")),
+    };
+    Err(Failure::Settings(usage))
 }
 
 async fn by_settings(args: &WakeArgs, env: &Env) -> Result<(), Failure> {
     let config = config::load(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
-    let enabled = config.nodes.iter().filter(|node| node.enabled);
-    let known: Vec<(&str, bool)> = enabled.map(|node| (node.name.as_str(), node.always_on)).collect();
+    let class = |node: &NodeConfig| Class::of(node.enabled, node.always_on);
+    let known: Vec<(&str, Class)> = config.nodes.iter().map(|node| (node.name.as_str(), class(node))).collect();
     let name = choose(args.node.as_deref(), &known)?;
     let mut keepers = JoinSet::new();
     let only: Vec<_> = config.nodes.iter().filter(|node| node.name.as_str() == name).cloned().collect();
@@ -141,23 +165,34 @@ fn no(why: String) -> Failure {
 mod tests {
     use super::*;
 
-    fn chosen(wanted: Option<&str>, known: &[(&'static str, bool)]) -> Result<&'static str, String> {
+    const NAS: (&str, Class) = ("nas", Class::AlwaysOn);
+    const PC: (&str, Class) = ("pc", Class::Sleeper);
+    const OLD: (&str, Class) = ("old", Class::Disabled);
+
+    fn chosen(wanted: Option<&str>, known: &[(&'static str, Class)]) -> Result<&'static str, String> {
         choose(wanted, known).map_err(|failure| failure.to_string())
     }
 
     #[test]
     fn the_only_sleeper_need_not_be_named() {
-        assert_eq!(chosen(None, &[("pc", false)]), Ok("pc"));
-        assert_eq!(chosen(None, &[("nas", true), ("pc", false)]), Ok("pc"));
-        assert_eq!(chosen(Some("NAS"), &[("nas", true), ("pc", false)]), Ok("nas"));
+        assert_eq!(chosen(None, &[PC]), Ok("pc"));
+        assert_eq!(chosen(None, &[NAS, OLD, PC]), Ok("pc"));
+        assert_eq!(chosen(Some("NAS"), &[NAS, PC]), Ok("nas"));
     }
 
     #[test]
     fn whoever_is_unclear_gets_the_names() {
-        assert!(chosen(None, &[("a", false), ("b", false)]).unwrap_err().contains("a, b"));
-        assert!(chosen(Some("c"), &[("a", false)]).unwrap_err().contains("there are: a"));
-        assert!(chosen(None, &[]).unwrap_err().contains("OLLAMA_URL"));
-        assert!(chosen(None, &[("nas", true)]).unwrap_err().contains("nas"));
+        let told = |wanted, known: &[_]| chosen(wanted, known).unwrap_err();
+        assert!(told(None, &[PC, ("other", Class::Sleeper), OLD]).ends_with("pc, other"));
+        assert!(told(Some("c"), &[PC]).contains("there are: pc"));
+        assert!(told(None, &[]).contains("OLLAMA_URL") && told(Some("c"), &[]).contains("OLLAMA_URL"));
+        assert!(told(None, &[NAS]).contains("nas"));
         assert_eq!(choose(None, &[]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_disabled_node_is_not_said_to_be_unknown_nor_always_on() {
+        assert_eq!(chosen(Some("Old"), &[OLD, PC]).unwrap_err(), "old is disabled in the node file, and never contacted");
+        assert_eq!(chosen(None, &[OLD]).unwrap_err(), "every node is disabled in the node file");
     }
 }

@@ -13,7 +13,8 @@ use crate::config::role::Role;
 use crate::config::settings::{self, Setting};
 use crate::config::{
     Config, Env, FallbackWait, Glob, KeepAwake, Limits, Listen, Log, LogLevel, NodeSource, NotifyConfig, Ntfy, Roots, ServeArgs,
-    Stamp, StandIns, Timeouts, WakeRules, access, address, cluster, env_file, files, node_file, nodes, providers, tls,
+    Stamp, StandIns, Timeouts, WakeRules, WorkerArgs, access, address, cluster, env_file, files, load_worker, node_file, nodes,
+    providers, tls,
 };
 use crate::values::{ModelName, Strategy};
 
@@ -109,17 +110,31 @@ pub fn load_entrance(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<(
 /// # Errors
 /// All faults of these settings; others are not looked at.
 pub fn load_running(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Listen, Faults> {
-    let mut layers = Layers::new(cli, env);
-    open_layers(&mut layers, env, working_dir);
-    let role = [Role::Controller, Role::Worker].into_iter().find(|role| layers.speaks_of(*role)).unwrap_or_default();
+    let role = role_here(cli, env, working_dir);
     let cli = cli.clone().of(role);
-    let (dotenv, faults) = (layers.dotenv, layers.faults);
     let mut layers = Layers::new(&cli, env);
-    (layers.dotenv, layers.faults) = (dotenv, faults);
+    open_layers(&mut layers, env, working_dir);
     let listen = listen(&mut layers, working_dir);
     // Workers are spoken to plainly.
     let listen = if role == Role::Worker { Listen { tls: None, ..listen } } else { listen };
     checked(listen, layers.faults)
+}
+
+/// Everything that the command of this machine needs, for `check`: of `controller` or `worker` where the settings name the
+/// port or address of one by its own name, else of `serve`.
+///
+/// # Errors
+/// All faults of all layers.
+pub fn load_of_role(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Result<Config, Faults> {
+    let role = role_here(cli, env, working_dir);
+    let cli = cli.clone().of(role);
+    if role == Role::Worker { load_worker(&WorkerArgs(cli), env, working_dir) } else { load(&cli, env, working_dir) }
+}
+
+fn role_here(cli: &ServeArgs, env: &Env, working_dir: &Path) -> Role {
+    let mut layers = Layers::new(cli, env);
+    open_layers(&mut layers, env, working_dir);
+    [Role::Controller, Role::Worker].into_iter().find(|role| layers.speaks_of(*role)).unwrap_or_default()
 }
 
 /// Only whom to trust, for commands that ask another machine's proxy by https.

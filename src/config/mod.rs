@@ -45,7 +45,7 @@ pub use cluster::{RegistrationConfig, WorkerConfig, load_controller, load_worker
 pub use env_file::{Env, environment};
 pub use exporter::{ExporterConfig, load_exporter};
 pub use keep_awake::{BadKeepAwake, KeepAwake, LocalTime, Window};
-pub use merge::{Faults, load, load_entrance, load_roots, load_running};
+pub use merge::{Faults, load, load_entrance, load_of_role, load_roots, load_running};
 pub use node::{NodeConfig, NodeKind, PowerConfig, SleepConfig, WakeConfig, WakeUrl, WorkerHand};
 pub use node_source::{NodeSettings, NodeSource, Stamp};
 pub use providers::{ProviderConfig, ProviderKind, Secret};

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::layers::Layers;
-use crate::config::merge::listen_port;
+use crate::config::merge::{Faults, listen_port};
 use crate::config::settings;
 
 mod expiry;
@@ -47,12 +47,21 @@ pub struct TlsPair {
 
 impl TlsFiles {
     /// # Errors
-    /// What is wrong with one of the files, or that they do not belong together.
-    pub fn read(&self) -> Result<TlsPair, String> {
-        let chain = certificates(&self.cert)?;
+    /// What is wrong with each of the files, or that they do not belong together.
+    pub fn read(&self) -> Result<TlsPair, Faults> {
+        let (chain, key) = match (certificates(&self.cert), private_key(&self.key)) {
+            (Ok(chain), Ok(key)) => (chain, key),
+            (chain, key) => {
+                let chain = chain.err().map(|why| format!("--tls-cert: {why}"));
+                return Err(Faults(chain.into_iter().chain(key.err().map(|why| format!("--tls-key: {why}"))).collect()));
+            }
+        };
         let expiry = chain.first().and_then(|own| Expiry::of(own));
-        let key = PrivateKeyDer::from_pem_slice(&small_file(&self.key)?)
-            .map_err(|_| format!("{} holds no private key in PEM that we can read (without a password)", self.key.display()))?;
+        let server = self.server(chain, key).map_err(|why| Faults(vec![format!("--tls-cert and --tls-key: {why}")]))?;
+        Ok(TlsPair { server: Arc::new(server), expiry })
+    }
+
+    fn server(&self, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<ServerConfig, String> {
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|why| why.to_string())?;
@@ -61,7 +70,7 @@ impl TlsFiles {
             other => format!("{} and {} cannot be used: {other}", self.cert.display(), self.key.display()),
         })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(TlsPair { server: Arc::new(config), expiry })
+        Ok(config)
     }
 }
 
@@ -91,8 +100,8 @@ pub(super) fn files(layers: &mut Layers<'_>, working_dir: &Path) -> Option<TlsFi
 
 /// Whether the pair can be used; what is wrong is a fault, and a key that others may read is told.
 pub(super) fn check(layers: &mut Layers<'_>, files: &TlsFiles) {
-    if let Err(why) = files.read() {
-        layers.faults.push(format!("--tls-cert and --tls-key: {why}"));
+    if let Err(mut faults) = files.read() {
+        layers.faults.append(&mut faults.0);
     } else if readable_by_all(&files.key) {
         layers.notes.push(format!("--tls-key: every user of this machine can read {}; `chmod o-r` it", files.key.display()));
     }
@@ -115,6 +124,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(|why| format!("{} is no PEM file: {why}", path.display()))?;
     if found.is_empty() { Err(format!("{} holds no certificate in PEM", path.display())) } else { Ok(found) }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(&small_file(path)?)
+        .map_err(|_| format!("{} holds no private key in PEM that we can read (without a password)", path.display()))
 }
 
 fn small_file(path: &Path) -> Result<Vec<u8>, String> {

@@ -4,11 +4,13 @@ use serde_json::{Map, Value, json};
 
 use super::House;
 use super::facts::{rounded, sum};
+use crate::fleet::Node;
 use crate::fleet::power::Power;
 use crate::telemetry::journal::{Entry, Event};
 
 /// The fields. What is not known has no field; per node there is `state_NAME`.
 ///
+/// Of the nodes that take part; of those that are disabled only `state_NAME`, which is `disabled`.
 /// `state` (the best one: `awake`, `waking`, `suspending`, `asleep`, `service_down`, `wake_failed`, `unknown`, or `none`
 /// without nodes), `nodes_total`, `nodes_awake`, `nodes_asleep`, `nodes_waking`, `requests_running`, `requests_waiting`,
 /// `requests_today`, `requests_failed_today`, `wakes_today`, `models`, `awake_hours`, `asleep_hours`, `unknown_hours`,
@@ -17,11 +19,11 @@ use crate::telemetry::journal::{Entry, Event};
 pub(super) fn summary(house: &House) -> Value {
     let mut flat = Map::new();
     let mut set = |name: &str, value: Value| drop(flat.insert(name.to_owned(), value));
-    let nodes: Vec<_> = house.fleet.nodes().iter().map(|node| (node.name().to_string(), node.view())).collect();
-    let words: Vec<&str> = nodes.iter().map(|(_, view)| view.power.word()).collect();
+    let nodes = house.fleet.nodes();
+    let words: Vec<&str> = nodes.enabled().map(Node::state).collect();
     let count = |word| words.iter().filter(|known| **known == word).count();
     set("state", json!(best(&words)));
-    set("nodes_total", json!(nodes.len()));
+    set("nodes_total", json!(words.len()));
     set("nodes_awake", json!(count("awake")));
     set("nodes_asleep", json!(count("asleep")));
     set("nodes_waking", json!(count("waking")));
@@ -45,8 +47,8 @@ pub(super) fn summary(house: &House) -> Value {
     if let Some(entry) = house.journal().last_wake() {
         last_wake(&entry, &mut set);
     }
-    for (name, view) in &nodes {
-        set(&format!("state_{name}"), json!(view.power.word()));
+    for node in nodes.iter() {
+        set(&format!("state_{}", node.name()), json!(node.state()));
     }
     set("version", json!(env!("CARGO_PKG_VERSION")));
     set("uptime_seconds", json!((super::now() - house.started).max(0.0).round()));

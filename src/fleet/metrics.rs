@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::node::Trigger;
+use super::Trigger;
 use crate::telemetry::metrics::{ANSWER_SECONDS, Counter, Family, Histogram, Registry, Vocabulary, WAKE_SECONDS};
 
 /// Names of models beyond this many share the label `other`.

@@ -9,6 +9,7 @@ mod gate;
 mod holders;
 mod hosts;
 mod keeper;
+mod message;
 mod metrics;
 mod neighbours;
 mod node;
@@ -21,6 +22,7 @@ mod traffic;
 mod view;
 mod wake;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Notify;
@@ -32,8 +34,9 @@ use crate::telemetry::journal::Journal;
 use crate::values::ModelKey;
 
 pub use keeper::FirstModel;
+pub use message::{Trigger, Want};
 pub use metrics::{Metrics, NodeMetrics, UpstreamError};
-pub use node::{Node, Trigger, Want};
+pub use node::Node;
 pub use renewal::{Changes, Plan};
 pub use roster::Roster;
 pub use sleep::NoSleep;
@@ -189,8 +192,16 @@ fn compose_of<'a, T>(nodes: impl Iterator<Item = &'a Node>, compose: impl FnOnce
     compose(&views)
 }
 
+/// The IPv4 address that magic packets can be sent to.
+pub fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address.to_canonical() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
 /// Whether an address is one of this machine's own.
-pub fn is_own_address(address: std::net::IpAddr) -> bool {
+pub fn is_own_address(address: IpAddr) -> bool {
     wake::interfaces::is_own(address)
 }
 
@@ -217,7 +228,7 @@ fn packet_path(node: &Node, view: &View) -> String {
     let address = view.presumed_address(node.config());
     let usable = wake::interfaces::usable();
     let near = match address {
-        Some(std::net::IpAddr::V4(address)) => usable.iter().find(|interface| interface.reaches(address)),
+        Some(IpAddr::V4(address)) => usable.iter().find(|interface| interface.reaches(address)),
         _ => None,
     };
     match near {

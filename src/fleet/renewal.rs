@@ -27,8 +27,11 @@ const ABSENT: usize = 32;
 /// What outlives a reading of the settings.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// Whose slot is whose; never shrinks, so that a name that comes back finds its own.
-    slots: Vec<NodeName>,
+    /// Whose slot is whose. A name that comes back finds its own as long as anything is known of it; `None`: another may
+    /// have the slot.
+    slots: Vec<Option<NodeName>>,
+    /// Slots that were another's, until a plan tells of them.
+    taken_over: Vec<usize>,
     absent: BTreeMap<String, NodeSnapshot>,
     /// Nodes that went, some of them perhaps still in use.
     gone: Vec<(NodeName, Weak<Shared>)>,
@@ -45,10 +48,24 @@ impl Memory {
     }
 
     fn slot(&mut self, name: &NodeName) -> usize {
-        self.slots.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.slots.push(name.clone());
-            self.slots.len() - 1
-        })
+        if let Some(own) = self.slots.iter().position(|known| known.as_ref() == Some(name)) {
+            return own;
+        }
+        let free = self.slots.iter().position(Option::is_none);
+        self.taken_over.extend(free);
+        let slot = free.unwrap_or(self.slots.len());
+        self.slots.resize(self.slots.len().max(slot + 1), None);
+        self.slots[slot] = Some(name.clone());
+        slot
+    }
+
+    /// Frees the slots of names of which nothing is left: neither `stays`, nor kept for its return, nor still in use.
+    fn free_slots(&mut self, stays: impl Fn(&NodeName) -> bool) {
+        let Self { slots, absent, gone, .. } = self;
+        let is_known = |name: &NodeName| absent.contains_key(name.as_str()) || gone.iter().any(|(other, _)| other == name);
+        for slot in slots {
+            *slot = slot.take().filter(|name| stays(name) || is_known(name));
+        }
     }
 
     /// The one that was seen least lately makes room.
@@ -77,7 +94,7 @@ pub struct Plan {
     pub(super) keepers: Vec<Keeper>,
     /// Handles that are replaced by another machine, another keeper, or nothing.
     retired: Vec<Node>,
-    /// Slots whose nodes are other machines now.
+    /// Slots whose nodes are other machines now, or have another name.
     moved: Vec<usize>,
     changes: Changes,
 }
@@ -107,6 +124,8 @@ impl Fleet {
     /// When no TLS roots can be loaded for wake URLs; then all stays as it is.
     pub fn plan(&self, configs: &[NodeConfig]) -> anyhow::Result<Plan> {
         let before = self.nodes();
+        let is_wanted = |name: &NodeName| configs.iter().any(|config| config.name == *name);
+        self.memory().free_slots(|name| is_wanted(name) || before.find(name.as_str()).is_some());
         let (mut nodes, mut keepers, mut retired, mut changes) = (Vec::new(), Vec::new(), Vec::new(), Changes::default());
         for config in configs {
             let name = &config.name;
@@ -128,14 +147,14 @@ impl Fleet {
                 }
             }
         }
-        let stays = |node: &Node| configs.iter().any(|config| config.name == *node.name());
-        for node in before.iter().filter(|node| !stays(node)) {
+        for node in before.iter().filter(|node| !is_wanted(node.name())) {
             changes.removed.push(node.name().clone());
             retired.push(node.clone());
         }
         let has_moved =
             |old: &&Node| configs.iter().any(|config| config.name == *old.name() && !is_same_machine(old.config(), config));
-        let moved = before.iter().filter(has_moved).map(Node::slot).collect();
+        let taken_over = std::mem::take(&mut self.memory().taken_over);
+        let moved = before.iter().filter(has_moved).map(Node::slot).chain(taken_over).collect();
         Ok(Plan { roster: Arc::new(Roster::new(nodes)), keepers, retired, moved, changes })
     }
 

@@ -8,7 +8,8 @@ use hyper::{Method, Request, header};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
-use super::node::{Message, Node};
+use super::Node;
+use super::message::Message;
 use super::power::Event;
 use crate::config::{SleepConfig, WorkerHand};
 use crate::upstream::outward;

@@ -297,9 +297,15 @@ impl Front {
         }
         let by_form = accepts(request.headers(), "text/html");
         let waits = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=1"));
-        let answer = match action {
-            "sleep" => nodes::sleep(&node, waits).await,
-            _ => nodes::wake(&node, cause(request.headers(), client), waits).await,
+        let acted = async {
+            match action {
+                "sleep" => nodes::sleep(&node, waits).await,
+                _ => nodes::wake(&node, cause(request.headers(), client), waits).await,
+            }
+        };
+        let answer = tokio::select! {
+            answer = acted => answer,
+            fault = self.0.proxy.ends() => reply::fault(&fault, Dialect::Native),
         };
         // The plain form of the page: whoever has no scripts gets the page again, not JSON.
         if by_form && answer.status().is_success() { back_to("../../") } else { answer }

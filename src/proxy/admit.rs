@@ -186,14 +186,10 @@ impl Proxy {
             None => left,
         };
         let look = Instant::now() + spill_in.unwrap_or(LOOK).min(LOOK).min(left);
-        let mut end = self.0.end.clone();
         tokio::select! {
             lease = queued.turn(need) => Ok(lease),
             () = tokio::time::sleep_until(look) => Ok(None),
-            _ = end.wait_for(|ending| *ending) => {
-                let text = "the proxy is shutting down; try again in a moment";
-                Err(Fault::ours(Kind::Draining, Retry::After(Duration::from_secs(5)), text))
-            }
+            fault = self.ends() => Err(fault),
         }
     }
 

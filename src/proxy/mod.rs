@@ -145,6 +145,13 @@ impl Proxy {
         Self(Arc::new(Shared { fleet, scheduler, settings, metrics, budget, blobs, held, wakes, refusals, via, end }))
     }
 
+    /// Resolves when the process is asked to end, with what whoever waits is told.
+    pub async fn ends(&self) -> Fault {
+        let _ = self.0.end.clone().wait_for(|asked| *asked).await;
+        let text = "the proxy is shutting down; try again in a moment";
+        Fault::ours(Kind::Draining, Retry::After(Duration::from_secs(5)), text)
+    }
+
     /// The nodes.
     pub fn fleet(&self) -> &Fleet {
         &self.0.fleet

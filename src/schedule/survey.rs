@@ -13,7 +13,7 @@ use crate::catalog::Model;
 use crate::classify::Preload;
 use crate::config::{NodeConfig, NodeKind};
 use crate::fleet::power::Power;
-use crate::fleet::{Fleet, Node, View};
+use crate::fleet::{Fleet, Node, Roster, View};
 use crate::values::ModelKey;
 
 #[cfg(test)]
@@ -103,8 +103,7 @@ impl Scheduler {
         tried: impl Fn(usize) -> Tried,
     ) -> Vec<Candidate> {
         let (nodes, rules, desk) = (fleet.nodes(), self.rules(), self.0.desk());
-        let beside_ollama = nodes.enabled().any(Node::is_ollama);
-        let look = Look { need, asked: need.asked(&rules), desk: &desk, quiet_after, now: Instant::now(), beside_ollama };
+        let look = Look::at(&nodes, need, need.asked(&rules), &desk, quiet_after);
         nodes.iter().map(|node| look.candidate(node, tried(node.slot()))).collect()
     }
 
@@ -125,8 +124,7 @@ impl Scheduler {
             (None, _) => Vec::new(),
         };
         let desk = self.0.desk();
-        let beside_ollama = nodes.enabled().any(Node::is_ollama);
-        let look = Look { need, asked, desk: &desk, quiet_after, now: Instant::now(), beside_ollama };
+        let look = Look::at(&nodes, need, asked, &desk, quiet_after);
         let candidate = |node: &Node| look.candidate(node, tried(node.slot()));
         let some: Vec<Candidate> = among.into_iter().map(candidate).collect();
         if (need.only.is_some() && !some.is_empty()) || choose::holders_suffice(&some, rules.fallback) {
@@ -146,7 +144,11 @@ struct Look<'a> {
     beside_ollama: bool,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    fn at(nodes: &Roster, need: &'a Need<'a>, asked: Option<Asked<'a>>, desk: &'a Desk, quiet_after: Duration) -> Self {
+        Self { need, asked, desk, quiet_after, now: Instant::now(), beside_ollama: nodes.enabled().any(Node::is_ollama) }
+    }
+
     fn candidate(&self, node: &Node, tried: Tried) -> Candidate {
         let (view, config, need, now) = (node.view(), node.config(), self.need, self.now);
         let asked = self.asked.as_ref();

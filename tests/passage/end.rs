@@ -50,6 +50,26 @@ async fn a_request_that_waits_for_a_node_is_told_with_503() {
     assert_eq!(proxy.exit_code(), Some(0));
 }
 
+/// Its wake goes on for minutes; the end does not wait for it.
+#[tokio::test]
+async fn a_person_who_waits_for_a_wake_is_told_with_503() {
+    let (mut node, service, scratch) = (Node::start(), Node::start(), Scratch::new());
+    node.sleep().await;
+    let mut proxy =
+        Proxy::start(&scratch, &["--ollama-url", &node.url(), "--wake-url", &service.url(), "--health-interval", "0"]);
+    let mut client = Wire::connect(proxy.address).await;
+    client.say(request("POST /nodes/node1/wake?wait=1", &[], "")).await;
+    while !crate::client::get(proxy.address, "/nodes").await.text().contains("\"state\":\"waking\"") {
+        tokio::task::yield_now().await;
+    }
+    proxy.terminate();
+    let answer = client.answer("POST").await;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.error().contains("shutting down"), "{}", answer.error());
+    assert!(answer.head.get("retry-after").is_some());
+    assert_eq!(proxy.exit_code(), Some(0));
+}
+
 #[tokio::test]
 async fn idle_connections_do_not_delay_the_end() {
     let (mut node, scratch) = (Node::start(), Scratch::new());

@@ -172,6 +172,8 @@ fn a_disabled_node_is_told_and_never_contacted_until_it_is_enabled() {
     let named = rig::say(house.proxy.address, named);
     assert!(named.status == 503 && named.body.contains("disabled"), "{named:?}");
     assert_eq!(house.json("/health")["total_nodes"], 1);
+    let summary = house.json("/summary");
+    assert_eq!((&summary["nodes_total"], &summary["state_b"]), (&json!(1), &json!("disabled")), "{summary}");
     assert_eq!(house.servers[1].counters().connections_total, 0);
     file["nodes"] = house.file(&[0, 1])["nodes"].clone();
     house.reload(&file);

@@ -10,9 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::house::{self, controller, controller_command, state, worker, worker_command};
+use crate::house::{self, House, controller, controller_command, signal, state, until_state, until_written, worker_command};
 use crate::logind::Logind;
-use crate::rests::{signal, stop, until_state, until_written};
 use crate::rig::{Node, Proxy, Scratch, get, pause, post};
 
 const DAY: i64 = 24 * 3600;
@@ -132,13 +131,8 @@ fn seconds(controller: &Proxy) -> [f64; 2] {
 
 #[test]
 fn the_sleep_of_a_worker_s_machine_is_booked_from_its_announcement_to_its_word() {
-    let (node, scratch) = (Node::start(), Scratch::new());
-    let Some(logind) = Logind::start(&scratch) else { return };
-    let (controller, proof) = (controller(&scratch, &[]), scratch.join("proof"));
-    let command = stop(&node, &proof);
-    let worker = worker(&node, &logind, &scratch, Some(controller.address), &["--suspend-command", &command]);
-    worker.written("registered");
-    until_state(&controller, "awake");
+    let Some(house) = House::with(Node::start()) else { return };
+    let (controller, worker, proof) = house.sleepable(&[]);
     let wished = Instant::now();
     assert_eq!(post(worker.address, "/sleep", "").status, 202);
     let announced = Instant::now();

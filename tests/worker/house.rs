@@ -9,7 +9,7 @@ use ollama_proxy::simulator::Settings;
 use serde_json::Value;
 
 use crate::logind::Logind;
-use crate::rig::{Node, Proxy, Scratch, bare, connect, get};
+use crate::rig::{Node, Proxy, Scratch, bare, connect, get, pause};
 
 /// Looks, 20 ms apart, that a machine with much to do may need until something has happened.
 pub const LOOKS: u32 = 2000;
@@ -24,6 +24,33 @@ pub fn slow() -> Node {
 /// A worker beside `node`, on the machine of `logind`.
 pub fn worker(node: &Node, logind: &Logind, scratch: &Scratch, controller: Option<SocketAddr>, args: &[&str]) -> Proxy {
     Proxy::from(worker_command(node, logind, scratch, controller, args))
+}
+
+/// Programs on the machine of a stand-in logind.
+pub struct House {
+    pub node: Node,
+    pub scratch: Scratch,
+    pub logind: Logind,
+}
+
+impl House {
+    /// `None`, loudly, where no logind can be played.
+    pub fn with(node: Node) -> Option<Self> {
+        let scratch = Scratch::new();
+        Some(Self { logind: Logind::start(&scratch)?, node, scratch })
+    }
+
+    /// A worker whose machine goes silent when it is put to sleep, and its controller, which has it awake; last the file
+    /// into which is written what is loaded at that moment.
+    pub fn sleepable(&self, args: &[&str]) -> (Proxy, Proxy, String) {
+        let (controller, proof) = (controller(&self.scratch, &[]), self.scratch.join("proof"));
+        let command = stop(&self.node, &proof);
+        let args = [args, &["--suspend-command", &command]].concat();
+        let worker = worker(&self.node, &self.logind, &self.scratch, Some(controller.address), &args);
+        worker.written("registered");
+        until_state(&controller, "awake");
+        (controller, worker, proof)
+    }
 }
 
 /// The same, not yet started.
@@ -70,4 +97,33 @@ pub fn stream(address: SocketAddr) -> TcpStream {
 pub fn state(controller: &Proxy) -> String {
     let nodes: Value = serde_json::from_str(&get(controller.address, "/nodes").body).unwrap();
     nodes["nodes"][0]["power"]["state"].as_str().unwrap_or("no node").to_owned()
+}
+
+/// Stops the worker, after writing down what is loaded at that moment.
+pub fn stop(node: &Node, proof: &str) -> String {
+    format!("curl -s {}/api/ps >> {proof}; kill -STOP $PPID", node.url())
+}
+
+pub fn until_written(path: &str) -> String {
+    for _ in 0..LOOKS {
+        if let Some(text) = std::fs::read_to_string(path).ok().filter(|text| !text.is_empty()) {
+            return text;
+        }
+        pause();
+    }
+    panic!("nothing was written to {path}");
+}
+
+pub fn until_state(controller: &Proxy, wanted: &str) {
+    for _ in 0..LOOKS {
+        if state(controller) == wanted {
+            return;
+        }
+        pause();
+    }
+    panic!("it is {} and not {wanted}", state(controller));
+}
+
+pub fn signal(worker: &Proxy, signal: &str) {
+    assert!(Command::new("kill").args([signal, &worker.pid().to_string()]).status().unwrap().success());
 }

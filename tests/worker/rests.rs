@@ -4,56 +4,21 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::house::{self, CHAT, controller, slow, state, stream, worker};
+use crate::house::{self, CHAT, House, controller, signal, slow, state, stream, until_state, until_written, worker};
 use crate::logind::Logind;
-use crate::rig::{Node, Proxy, Scratch, connect, pause, post};
-
-/// Stops the worker, after writing down what is loaded at that moment.
-pub fn stop(node: &Node, proof: &str) -> String {
-    format!("curl -s {}/api/ps >> {proof}; kill -STOP $PPID", node.url())
-}
-
-pub fn until_written(path: &str) -> String {
-    for _ in 0..house::LOOKS {
-        if let Some(text) = std::fs::read_to_string(path).ok().filter(|text| !text.is_empty()) {
-            return text;
-        }
-        pause();
-    }
-    panic!("nothing was written to {path}");
-}
-
-pub fn until_state(controller: &Proxy, wanted: &str) {
-    for _ in 0..house::LOOKS {
-        if state(controller) == wanted {
-            return;
-        }
-        pause();
-    }
-    panic!("it is {} and not {wanted}", state(controller));
-}
-
-pub fn signal(worker: &Proxy, signal: &str) {
-    assert!(Command::new("kill").args([signal, &worker.pid().to_string()]).status().unwrap().success());
-}
+use crate::rig::{Node, Scratch, connect, pause, post};
 
 #[test]
 fn an_idle_machine_unloads_says_so_sleeps_and_says_when_it_is_awake() {
-    let (node, scratch) = (Node::start(), Scratch::new());
-    let Some(logind) = Logind::start(&scratch) else { return };
-    let (controller, proof) = (controller(&scratch, &[]), scratch.join("proof"));
-    let command = stop(&node, &proof);
-    let args = ["--suspend-after", "2s", "--suspend-command", &command];
-    let worker = worker(&node, &logind, &scratch, Some(controller.address), &args);
-    worker.written("registered");
+    let Some(house) = House::with(Node::start()) else { return };
+    let (controller, worker, proof) = house.sleepable(&["--suspend-after", "2s"]);
     assert_eq!(post(controller.address, "/api/chat", CHAT).status, 200);
     assert_eq!(until_written(&proof), r#"{"models":[]}"#, "models are unloaded before it sleeps");
     assert_ne!(state(&controller), "awake", "it said so before");
-    assert_eq!(logind.held().len(), 0);
+    assert_eq!(house.logind.held().len(), 0);
     // Longer than any pause that a busy machine makes.
     for _ in 0..200 {
         pause();
@@ -62,7 +27,7 @@ fn an_idle_machine_unloads_says_so_sleeps_and_says_when_it_is_awake() {
     worker.written("this machine is awake");
     until_state(&controller, "awake");
     // What woke it wants something of it: it is held from the resume on.
-    logind.until_held(1);
+    house.logind.until_held(1);
     assert_eq!(post(controller.address, "/api/chat", CHAT).status, 200);
 }
 
@@ -125,13 +90,8 @@ fn until_exists(path: &str) {
 
 #[test]
 fn a_person_s_sleep_goes_through_the_controller_to_the_worker() {
-    let (node, scratch) = (Node::start(), Scratch::new());
-    let Some(logind) = Logind::start(&scratch) else { return };
-    let (controller, proof) = (controller(&scratch, &[]), scratch.join("proof"));
-    let command = stop(&node, &proof);
-    let worker = worker(&node, &logind, &scratch, Some(controller.address), &["--suspend-command", &command]);
-    worker.written("registered");
-    until_state(&controller, "awake");
+    let Some(house) = House::with(Node::start()) else { return };
+    let (controller, worker, proof) = house.sleepable(&[]);
     let answer = post(controller.address, "/nodes/pc/sleep", "");
     assert_eq!(answer.status, 202, "{}", answer.body);
     assert!(answer.body.contains("suspending"), "{}", answer.body);
@@ -145,14 +105,9 @@ fn a_person_s_sleep_goes_through_the_controller_to_the_worker() {
 
 #[test]
 fn a_machine_sleeps_in_the_middle_of_its_announcement_when_one_controller_is_stuck() {
-    let (node, scratch) = (Node::start(), Scratch::new());
-    let Some(logind) = Logind::start(&scratch) else { return };
-    let (controller, stuck, proof) = (controller(&scratch, &[]), Stuck::start(), scratch.join("proof"));
-    let command = stop(&node, &proof);
+    let (Some(house), stuck) = (House::with(Node::start()), Stuck::start()) else { return };
     let also = format!("http://{}", stuck.address);
-    let args = ["--suspend-command", &command, "--controller-url", &also];
-    let worker = worker(&node, &logind, &scratch, Some(controller.address), &args);
-    worker.written("registered");
+    let (controller, worker, proof) = house.sleepable(&["--controller-url", &also]);
     stuck.until_asked(2);
     stuck.fall_silent();
     assert_eq!(post(worker.address, "/sleep", "").status, 202);

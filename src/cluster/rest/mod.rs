@@ -179,7 +179,7 @@ impl Rest {
 
     /// Work began or ended: a look is due when it has been idle for long enough.
     fn plan(&mut self, book: Book) {
-        if book.is_busy(Instant::now()) && book.working > 0 {
+        if book.working > 0 {
             self.next = None;
         } else if let Some(after) = self.config.after {
             self.next = Some(Next::Settle(book.last_work + SETTLES.min(after / 2)));

@@ -23,7 +23,7 @@ use report::Line;
 use visit::Visit;
 
 pub(super) fn run(args: &CheckArgs, env: &Env) -> Result<(), Failure> {
-    let config = config::load(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
+    let config = config::load_of_role(&args.serve, env, &working_dir()).map_err(|faults| settings(&faults))?;
     say(&format!("{}\n", announcement(args.call_wake_url)));
     say(&format!("\nSettings\n{}\n", table(&config.origins)));
     let key = config::load_key(&args.serve, env, &working_dir());
@@ -61,7 +61,10 @@ async fn examine(config: &Config, key: Option<&Secret>, call_wake_url: bool, env
     let told = Running::at(None, &config.listen).with_key(key).nodes().await.unwrap_or_default();
     let mut here = machine::lines(&machine, &ports, needs_packets);
     here.extend(gather::expiry(&config.listen).map(|expiry| machine::certificate_line(expiry, SystemTime::now())));
-    here.extend(other_settings(&config.nodes, &told));
+    // Workers are in nobody's settings.
+    if config.registration.is_none() {
+        here.extend(other_settings(&config.nodes, &told));
+    }
     faults += report::print("This machine", &here);
     for node in &config.nodes {
         let heading = format!("Node {} at {}", node.name, node.hosts.first().map(ToString::to_string).unwrap_or_default());
@@ -77,10 +80,21 @@ async fn examine(config: &Config, key: Option<&Secret>, call_wake_url: bool, env
         faults += report::print("Sizes of models", &sizes);
     }
     if config.nodes.is_empty() {
-        let line = Line::fault("no node is set", "set --ollama-url (OLLAMA_URL) to the PC, such as http://192.168.1.20:11434");
-        faults += report::print("Nodes", &[line]);
+        faults += report::print("Nodes", &[no_nodes(config.registration.is_some(), &told)]);
     }
     Ok(faults)
+}
+
+/// A controller gets its nodes from workers, and knows them only while it runs.
+fn no_nodes(is_controller: bool, told: &[ListedNode]) -> Line {
+    if !is_controller {
+        return Line::fault("no node is set", "set --ollama-url (OLLAMA_URL) to the PC, such as http://192.168.1.20:11434");
+    }
+    let names: Vec<&str> = told.iter().map(|node| node.name.as_str()).collect();
+    match names.len() {
+        0 => Line::note("no node is set, and no controller with workers runs here: workers register by CONTROLLER_URL"),
+        _ => Line::note(format!("no node is set; the controller that runs here has {}", names.join(", "))),
+    }
 }
 
 fn visit<'a>(

@@ -44,7 +44,7 @@ impl Visit<'_> {
         let seen_mac = peer.filter(|peer| !peer.is_loopback()).and_then(survey::mac_of);
         let mac = self.known_mac();
         let by_packet = !node.always_on && (mac.is_some() || node.wake.url.is_none());
-        let trial = if by_packet { Some(survey::trial(address.and_then(v4), &node.wake).await) } else { None };
+        let trial = if by_packet { Some(survey::trial(address.and_then(fleet::v4), &node.wake).await) } else { None };
         Ok(Found {
             at: node.hosts.first().map(ToString::to_string).unwrap_or_default(),
             port: self.port(),
@@ -182,12 +182,5 @@ fn unmet(trouble: &Trouble) -> Contact {
         }
         Trouble::Broken(_) | Trouble::Silent | Trouble::Unfit(_) => Contact::Mute(trouble.to_string()),
         Trouble::NoAddress(_) => Contact::Nowhere,
-    }
-}
-
-fn v4(address: IpAddr) -> Option<std::net::Ipv4Addr> {
-    match address.to_canonical() {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
     }
 }

@@ -245,6 +245,12 @@ fn whoever_asks_the_proxy_of_this_machine_finds_a_controller_or_a_worker_by_its_
     assert_eq!(ports(&Place::new().file(".env", "LISTEN_PORT=8200\n")), [8200]);
     assert_eq!(ports(&Place::new().env("CONTROLLER_PORT", "8100").flag("port", "7")), [7], "a flag goes first");
     assert_eq!(ports(&Place::new().env("CONTROLLER_PORT", "tcp://10.0.0.1:80")), [11434], "an orchestrator's, not the owner's");
+    let place = Place::new().env("CONTROLLER_PORT", "8100").env("PORT", "9");
+    let checked = load_of_role(&place.args, &place.env, &place.dir).unwrap();
+    assert_eq!((checked.listen.ports, checked.nodes.len(), checked.registration.is_some()), (vec![8100], 0, true));
+    let place = Place::new().env("LISTEN_PORT", "8200").env("BACKEND_URL", "http://localhost:9");
+    let checked = load_of_role(&place.args, &place.env, &place.dir).unwrap();
+    assert_eq!((checked.listen.ports, checked.nodes[0].hosts[0].port), (vec![8200], 9));
     let bad = Place::new().env("CONTROLLER_PORT", "x");
     assert!(load_running(&bad.args, &bad.env, &bad.dir).unwrap_err().to_string().contains("`x`"));
 }

@@ -19,7 +19,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::holders::Holders;
-use super::node::{Message, Node, event_of};
+use super::message::Message;
+use super::node::{Node, event_of};
 use super::power::{self, Act, Event, Power};
 use super::traffic::Traffic;
 use super::view::View;

@@ -1,7 +1,7 @@
 //! Carrying out a campaign: packets, URL calls, polls; what follows a wake: loads, a look at the GPU; keeping awake.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -14,7 +14,7 @@ use crate::config::{KeepAwake, LocalTime, NodeConfig};
 use crate::fleet::metrics::WakeEnd;
 use crate::fleet::power::{Event, Means, Power};
 use crate::fleet::wake::{interfaces, packet, url};
-use crate::fleet::{KnownMac, Trigger, Want};
+use crate::fleet::{KnownMac, Trigger, Want, v4};
 use crate::telemetry::journal::Cause;
 use crate::upstream::{Reply, Trouble};
 
@@ -310,13 +310,6 @@ impl Keeper {
         if wanted && self.view.means.any() && self.waking.last_call.is_none_or(|last| last.elapsed() >= interval) {
             self.wake_call("keep_awake");
         }
-    }
-}
-
-fn v4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(address) => address.to_ipv4_mapped(),
     }
 }
 

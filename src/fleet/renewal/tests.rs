@@ -83,6 +83,27 @@ async fn a_slot_belongs_to_a_name_whatever_comes_and_goes() {
     assert_eq!(rig.fleet.at(1).unwrap().name().as_str(), "node2");
 }
 
+/// Machines behind a name, and workers, may come under another name each time.
+#[tokio::test]
+async fn names_that_come_and_go_for_ever_take_no_more_slots_than_are_remembered() {
+    let one = |round: usize| NodeConfig { name: NodeName::new(&format!("pod-{round}")), ..three().remove(0) };
+    let mut rig = Rig::of(&[one(0)], &Snapshot::default());
+    let held = rig.fleet.at(0).unwrap();
+    for round in 1..3 * ABSENT {
+        let plan = rig.fleet.plan(&[one(round)]).unwrap();
+        let slot = plan.roster()[0].slot();
+        assert!(slot != held.slot() && slot <= ABSENT + 3, "slot {slot} in round {round}");
+        let is_new = slot == round;
+        assert_eq!(plan.moved(), if is_new { vec![] } else { vec![slot] }, "what was remembered there was another's");
+        rig.fleet.adopt(plan, &mut rig.keepers);
+        if round > 1 {
+            // Its keeper ends with it, and only then nothing of it is left.
+            rig.one_ends().await;
+        }
+        rig.fleet.departed();
+    }
+}
+
 #[tokio::test]
 async fn a_node_with_the_same_settings_is_the_same_node() {
     let all = three();

@@ -1,10 +1,9 @@
 //! Judging the means to wake a node: its MAC, the way of the packets, whether they leave, its wake URL.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use super::{Found, UrlFound};
 use crate::commands::check::machine::Housing;
 use crate::commands::check::report::Line;
+use crate::fleet;
 use crate::fleet::survey::{Network, Trial};
 
 /// WolGoWeb refuses a clock that is further ahead of its own than this, in seconds.
@@ -57,7 +56,7 @@ fn way_line(found: &Found, networks: &[Network], housing: Housing) -> Line {
         let to: Vec<String> = found.broadcast.iter().map(ToString::to_string).collect();
         return Line::ok(format!("magic packets go to {}, as --wake-broadcast says", to.join(", ")));
     }
-    let Some(address) = found.address.and_then(v4) else {
+    let Some(address) = found.address.and_then(fleet::v4) else {
         return Line::note("its IPv4 address is not known: magic packets go to 255.255.255.255 by every interface");
     };
     if let Some(near) = networks.iter().find(|network| network.usable && network.holds(address)) {
@@ -79,13 +78,6 @@ fn way_line(found: &Found, networks: &[Network], housing: Housing) -> Line {
     let own = own.join(", ");
     let text = format!("behind a router: {address} is on no network of this machine ({own}), and routers drop magic packets");
     Line::fault_unless(found.wake_url.is_some(), text, way_out)
-}
-
-fn v4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(address) => address.to_ipv4_mapped(),
-    }
 }
 
 fn trial_line(trial: &Trial) -> Line {
