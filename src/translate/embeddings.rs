@@ -176,7 +176,6 @@ fn encoded(numbers: &[f32]) -> String {
 #[derive(Deserialize)]
 struct FromOpenAi {
     data: Vec<FromItem>,
-    #[serde(default)]
     usage: Option<Value>,
 }
 
@@ -211,7 +210,6 @@ impl Vector {
 #[derive(Deserialize)]
 struct FromNative {
     embeddings: Vec<Vec<f32>>,
-    #[serde(default)]
     prompt_eval_count: Option<u64>,
 }
 
