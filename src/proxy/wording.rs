@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::cloud::{ACCEL, DROPPED, id_of, now};
+use super::cloud::{hold_nowhere, id_of, now, tell_dropped};
 use super::send::{Beginning, Payload};
 use super::source::{Source, Translated};
 use super::{Job, Proxy, Trace};
@@ -235,8 +235,7 @@ impl Reading {
             Err(fault) => Ok(self.failed(&fault, head)),
             Ok(first) => {
                 self.describe(&mut head, client.voice.content_type(true));
-                head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-                head.headers.insert(ACCEL, HeaderValue::from_static("no"));
+                hold_nowhere(&mut head.headers);
                 Ok(Beginning::of(head, Some(first), Source::Translated(Box::new(source))))
             }
         }
@@ -275,11 +274,7 @@ impl Reading {
         head.headers = HeaderMap::new();
         head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         head.headers.extend(after.map(|after| (header::RETRY_AFTER, after)));
-        if let Ok(names) = HeaderValue::from_str(&self.dropped.join(", ")) {
-            if !self.dropped.is_empty() {
-                head.headers.insert(DROPPED, names);
-            }
-        }
+        tell_dropped(&mut head.headers, &self.dropped);
     }
 }
 
