@@ -18,7 +18,7 @@ use super::{Caller, Proxy, Refusal, Trace, over_the_limit};
 use crate::classify::{self, Ask, Class, Metadata};
 use crate::http::{Body, headers, reply};
 use crate::provider::{Answer, Call, Choice, Provider};
-use crate::translate::{self, Client, Flavour, Form, Now, Talk, Target, Tongue, Translation, Voice, Wanted, Way};
+use crate::translate::{self, Client, EmbedRequest, EmbedRoute, Flavour, Form, Now, Talk, Target, Tongue, Translation, Voice};
 use crate::values::{Fault, Kind, Retry};
 
 /// What of a request whoever answers could not be told.
@@ -106,10 +106,10 @@ impl Errand<'_> {
                 _ => self.translate(proxy, voice, trace).await,
             };
         }
-        match (Way::of_route(route), tongue) {
+        match (EmbedRoute::of_template(route), tongue) {
             (Some(_), Tongue::Anthropic) => Err(cannot("Anthropic has no embeddings: ask a model of another provider")),
-            (Some(Way::OpenAi), _) => self.relay(proxy, trace).await,
-            (Some(way), _) => self.embed(way, trace).await,
+            (Some(EmbedRoute::OpenAi), _) => self.relay(proxy, trace).await,
+            (Some(embed), _) => self.embed(embed, trace).await,
             (None, Tongue::OpenAi) => self.relay(proxy, trace).await,
             (None, _) => Err(cannot("this provider has no such route: use /v1/messages or /v1/chat/completions")),
         }
@@ -224,8 +224,8 @@ impl Errand<'_> {
         Ok(response)
     }
 
-    async fn embed(&self, way: Way, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        let wanted = Wanted::of(way, &self.body)?;
+    async fn embed(&self, route: EmbedRoute, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+        let wanted = EmbedRequest::of(route, &self.body)?;
         if let Some(loaded) = wanted.nothing_said(self.now()) {
             return Ok(given(reply::JSON, loaded, trace));
         }

@@ -19,7 +19,7 @@ use super::{Job, Proxy, Trace};
 use crate::classify;
 use crate::fleet::Node;
 use crate::http::reply;
-use crate::translate::{self, Client, Flavour, Target, Tongue, Translation, Voice, Wanted, Way};
+use crate::translate::{self, Client, EmbedRequest, EmbedRoute, Flavour, Target, Tongue, Translation, Voice};
 use crate::upstream::{AnswerBody, Trouble};
 use crate::values::{Dialect, Fault, Kind};
 
@@ -59,10 +59,10 @@ enum Said {
         client: Client,
         stream: bool,
     },
-    Embed(Wanted),
+    Embed(EmbedRequest),
     /// Nothing but that a model be loaded, which such a node does by itself; what is answered then.
     Nothing(Client),
-    NothingToEmbed(Wanted),
+    NothingToEmbed(EmbedRequest),
 }
 
 impl Proxy {
@@ -78,7 +78,10 @@ impl Proxy {
             (Tongue::Native, Some(Voice::ChatCompletions)) if self.0.settings.repair_v1 => true,
             (Tongue::Native, _) => return Ok(None),
             (_, Some(Voice::ChatCompletions | Voice::Completions)) => false,
-            (_, voice) => voice.is_some() || matches!(Way::of_route(job.ask.route), Some(Way::Embed | Way::Embeddings)),
+            (_, voice) => {
+                voice.is_some()
+                    || matches!(EmbedRoute::of_template(job.ask.route), Some(EmbedRoute::Embed | EmbedRoute::Embeddings))
+            }
         };
         let encoded = job.head.headers.contains_key(header::CONTENT_ENCODING);
         let body = classify::decoded(job.head.uri.path(), &job.head.headers, buffered.bytes());
@@ -157,7 +160,7 @@ fn embed(
     reading: impl Fn(Said, Vec<String>) -> Reading,
     trace: &Trace,
 ) -> Result<Wording, Fault> {
-    let wanted = Wanted::of(Way::of_route(route).unwrap_or(Way::Embed), body)?;
+    let wanted = EmbedRequest::of(EmbedRoute::of_template(route).unwrap_or(EmbedRoute::Embed), body)?;
     if wanted.nothing_said(now(trace.started())).is_some() {
         return Ok(Wording::greeting(reading(Said::NothingToEmbed(wanted), Vec::new())));
     }
