@@ -48,14 +48,10 @@ pub fn login(asked: &HeaderMap, wrong: Option<&str>) -> Response<Body> {
     let words = words::preferred(text_of(asked, header::ACCEPT_LANGUAGE));
     let html = fill(LOGIN, &|key| {
         Some(match key {
-            "HEAD" => HEAD.to_owned(),
-            "SHAPES" => SHAPES.to_owned(),
-            "VERSION" => env!("CARGO_PKG_VERSION").to_owned(),
             "WRONG" => wrong
                 .map(|why| ["<p class=\"notice\" role=\"alert\">", &escaped(words.said(why)), "</p>"].concat())
                 .unwrap_or_default(),
-            "lang" => words.language.to_owned(),
-            word => escaped(words.find(word)?),
+            key => shared(key, words)?,
         })
     });
     finished(html, words)
@@ -81,9 +77,6 @@ fn page(template: &str, fleet: &Fleet, asked: &HeaderMap, notices: &[String], vi
     let words = words::preferred(text_of(asked, header::ACCEPT_LANGUAGE));
     let html = fill(template, &|key| {
         Some(match key {
-            "HEAD" => HEAD.to_owned(),
-            "SHAPES" => SHAPES.to_owned(),
-            "VERSION" => env!("CARGO_PKG_VERSION").to_owned(),
             "HOST" => escaped(text_of(asked, header::HOST)),
             "HEADLINE" => escaped(&table::headline(fleet, words)),
             "VISIT" => way(visit, words),
@@ -92,11 +85,21 @@ fn page(template: &str, fleet: &Fleet, asked: &HeaderMap, notices: &[String], vi
                 notices.iter().map(|text| ["<p class=\"notice\">", &escaped(words.said(text)), "</p>"].concat()).collect()
             }
             "WORDS" => words.for_scripts(),
-            "lang" => words.language.to_owned(),
-            word => escaped(words.find(word)?),
+            key => shared(key, words)?,
         })
     });
     finished(html, words)
+}
+
+/// What stands in every page: its parts, and the words of the reader's language.
+fn shared(key: &str, words: &Words) -> Option<String> {
+    Some(match key {
+        "HEAD" => HEAD.to_owned(),
+        "SHAPES" => SHAPES.to_owned(),
+        "VERSION" => env!("CARGO_PKG_VERSION").to_owned(),
+        "lang" => words.language.to_owned(),
+        word => escaped(words.find(word)?),
+    })
 }
 
 fn finished(html: String, words: &Words) -> Response<Body> {

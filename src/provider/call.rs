@@ -205,7 +205,10 @@ impl Provider {
         Fault { kind, whose: Whose::Provider, retry: Retry::After(Duration::from_secs(10)), text: text.into() }
     }
 
-    /// A text without the key, which some providers repeat.
+    /// A text without the key, which some providers repeat. Shorter keys are masked here than [`KeyGuard`] masks in answers:
+    /// these are our own words, which a mask in the wrong place does no harm.
+    ///
+    /// [`KeyGuard`]: super::KeyGuard
     pub fn without_key(&self, text: &str) -> String {
         match &self.0.config.key {
             Some(key) if key.reveal().len() >= 4 => text.replace(key.reveal(), "…"),

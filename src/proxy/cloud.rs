@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -18,14 +18,14 @@ use super::{Caller, Proxy, Refusal, Trace, over_the_limit};
 use crate::classify::{self, Ask, Class, Metadata};
 use crate::http::{Body, headers, reply};
 use crate::provider::{Answer, Call, Choice, Provider};
-use crate::translate::{self, Client, Flavour, Form, Now, Talk, Target, Tongue, Translation, Voice, Wanted, Way};
+use crate::translate::{self, Client, EmbedRequest, EmbedRoute, Flavour, Form, Now, Talk, Target, Tongue, Translation, Voice};
 use crate::values::{Fault, Kind, Retry};
 
 /// What of a request whoever answers could not be told.
-pub(super) const DROPPED: HeaderName = HeaderName::from_static("x-ollama-proxy-dropped");
+const DROPPED: HeaderName = HeaderName::from_static("x-ollama-proxy-dropped");
 
-/// Keeps other proxies from holding a stream back.
-pub(super) const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Keeps nginx from holding a stream back.
+const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 const EVENTS: &str = "text/event-stream";
 const V1_JSON: &str = "application/json";
@@ -68,11 +68,8 @@ impl Proxy {
         caller.may_use(choice.provider.word()).inspect_err(|_| self.0.metrics.refused(Refusal::Node))?;
         trace.on_provider(choice.provider.word(), choice.label());
         let form = classify::is_form(&head.method, head.uri.path(), &head.headers);
-        let named = if form { classify::form_model(&head.headers, body) } else { None };
-        let body = match named {
-            Some((_, at)) => Some([&body[..at.start], choice.target.model.as_bytes(), &body[at.end..]].concat().into()),
-            None => classify::decoded(head.uri.path(), &head.headers, body),
-        };
+        let renamed = if form { form_with_model(head, body, &choice.target.model) } else { None };
+        let body = renamed.or_else(|| classify::decoded(head.uri.path(), &head.headers, body));
         let body =
             body.ok_or_else(|| Fault::client(Kind::BadRequest, "the request body is encoded in a way that cannot be read"))?;
         let errand = Errand { ask, head, body, form, choice, began: trace.started() };
@@ -109,10 +106,10 @@ impl Errand<'_> {
                 _ => self.translate(proxy, voice, trace).await,
             };
         }
-        match (Way::of_route(route), tongue) {
+        match (EmbedRoute::of_template(route), tongue) {
             (Some(_), Tongue::Anthropic) => Err(cannot("Anthropic has no embeddings: ask a model of another provider")),
-            (Some(Way::OpenAi), _) => self.relay(proxy, trace).await,
-            (Some(way), _) => self.embed(way, trace).await,
+            (Some(EmbedRoute::OpenAi), _) => self.relay(proxy, trace).await,
+            (Some(embed), _) => self.embed(embed, trace).await,
             (None, Tongue::OpenAi) => self.relay(proxy, trace).await,
             (None, _) => Err(cannot("this provider has no such route: use /v1/messages or /v1/chat/completions")),
         }
@@ -193,11 +190,7 @@ impl Errand<'_> {
         let path = if tongue == Tongue::Anthropic { "/messages" } else { "/chat/completions" };
         let answer = self.call_without_refused(path, body.into(), &mut dropped).await?;
         let mut response = self.translated(proxy, &talk, client, answer, trace).await?;
-        if let Ok(names) = HeaderValue::from_str(&dropped.join(", ")) {
-            if !dropped.is_empty() {
-                response.headers_mut().insert(DROPPED, names);
-            }
-        }
+        tell_dropped(response.headers_mut(), &dropped);
         Ok(response)
     }
 
@@ -231,8 +224,8 @@ impl Errand<'_> {
         Ok(response)
     }
 
-    async fn embed(&self, way: Way, trace: &mut Trace) -> Result<Response<Body>, Fault> {
-        let wanted = Wanted::of(way, &self.body)?;
+    async fn embed(&self, route: EmbedRoute, trace: &mut Trace) -> Result<Response<Body>, Fault> {
+        let wanted = EmbedRequest::of(route, &self.body)?;
         if let Some(loaded) = wanted.nothing_said(self.now()) {
             return Ok(given(reply::JSON, loaded, trace));
         }
@@ -311,9 +304,7 @@ impl Errand<'_> {
         let limit = proxy.0.settings.timeouts.request_limit.map(|limit| self.began + limit);
         let body = begin(self, answer, beginning, limit, trace).await.map_err(|fault| self.scrubbed(fault))?;
         let mut response = Response::new(body);
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert(ACCEL, HeaderValue::from_static("no"));
+        hold_nowhere(response.headers_mut());
         Ok(response)
     }
 
@@ -336,6 +327,27 @@ fn given(content_type: &'static str, body: impl Into<Bytes>, trace: &mut Trace) 
     tally.feed(&body);
     trace.told(tally.figures());
     reply::whole(StatusCode::OK, content_type, body)
+}
+
+/// The body of a form with another model in it; `None` where it names none.
+pub(super) fn form_with_model(head: &Parts, form: &[u8], model: &str) -> Option<Bytes> {
+    let (_, at) = classify::form_model(&head.headers, form)?;
+    Some([&form[..at.start], model.as_bytes(), &form[at.end..]].concat().into())
+}
+
+/// Names what of the request could not be told, if anything.
+pub(super) fn tell_dropped(headers: &mut HeaderMap, dropped: &[String]) {
+    if let Ok(names) = HeaderValue::from_str(&dropped.join(", ")) {
+        if !dropped.is_empty() {
+            headers.insert(DROPPED, names);
+        }
+    }
+}
+
+/// A stream is for now: no cache keeps it, and no other proxy holds it back.
+pub(super) fn hold_nowhere(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ACCEL, HeaderValue::from_static("no"));
 }
 
 /// The time, for what is written now.

@@ -15,84 +15,125 @@ use super::account::Trace;
 use super::cloud::{Errand, now};
 use super::tally::{Figures, Tally};
 use crate::http::{Body, BoxError};
-use crate::provider::{Answer, AnswerBody, Choice, KeyGuard, broke_off};
-use crate::translate::{EndWatch, Form, Opening, Translation, Usage, in_band_error};
+use crate::provider::{Answer, AnswerBody, Choice, KeyGuard, Provider, broke_off};
+use crate::translate::{EndWatch, Form, Now, Opening, Translation, Usage, in_band_error};
 use crate::values::{Fault, Kind};
 
 /// A stream that has said nothing for so long after its head is passed on all the same: clients wait for a head.
 const COMMIT: Duration = Duration::from_secs(10);
 
 /// What is done to the bytes that come.
-enum Way {
+enum Passage {
     /// Nothing, but that no key passes; the end is watched for.
     Relayed(Form, Box<EndWatch>, Box<KeyGuard>),
     Translated(Box<Translation>),
 }
 
+impl Passage {
+    /// What the client gets for the next bytes. After an error what came before it still counts.
+    fn feed(&mut self, chunk: Bytes, now: Now) -> (Bytes, Result<(), Fault>) {
+        match self {
+            Self::Relayed(_, watch, guard) => {
+                watch.feed(&chunk);
+                (guard.feed(chunk), Ok(()))
+            }
+            Self::Translated(translation) => {
+                let mut written = Vec::new();
+                let fed = translation.feed(&chunk, now, &mut written);
+                (written.into(), fed)
+            }
+        }
+    }
+
+    /// What the client gets when the provider's side has ended. Without its end mark that is a failure, whatever HTTP says.
+    fn finish(&mut self, provider: &Provider, now: Now) -> (Bytes, Result<(), Fault>) {
+        match self {
+            Self::Relayed(form, watch, guard) if *form == Form::Whole || watch.complete() => (guard.finish().into(), Ok(())),
+            Self::Relayed(..) => (Bytes::new(), Err(provider.fault(Kind::Died, "its stream ended without its end mark"))),
+            Self::Translated(translation) => {
+                let mut written = Vec::new();
+                let finished = translation.finish(now, &mut written);
+                (written.into(), finished)
+            }
+        }
+    }
+}
+
 /// A stream that has not said anything yet.
 pub(super) struct Beginning {
-    way: Way,
-    opening: Opening,
+    passage: Passage,
+    /// Of a relayed one: a translation says nothing by itself before there is something to say.
+    opening: Option<Opening>,
+}
+
+/// What a stream said first, and whether it went on.
+#[derive(Default)]
+struct First {
+    said: Vec<u8>,
+    ended: bool,
+    /// It failed behind what it said.
+    fault: Option<Fault>,
 }
 
 impl Beginning {
     pub(super) fn relayed(form: Form, guard: KeyGuard) -> Self {
-        Self { way: Way::Relayed(form, Box::new(EndWatch::new(form)), Box::new(guard)), opening: Opening::default() }
+        let passage = Passage::Relayed(form, Box::new(EndWatch::new(form)), Box::new(guard));
+        Self { passage, opening: Some(Opening::default()) }
     }
 
     pub(super) fn translated(translation: Translation) -> Self {
-        Self { way: Way::Translated(Box::new(translation)), opening: Opening::default() }
+        Self { passage: Passage::Translated(Box::new(translation)), opening: None }
+    }
+
+    /// Reads on until the stream says something, or has been silent for long.
+    async fn first(&mut self, errand: &Errand<'_>, answer: &mut Answer) -> Result<First, Fault> {
+        let mut first = First::default();
+        let commit = Instant::now() + COMMIT;
+        while let Ok(chunk) = timeout_at(commit, answer.chunk()).await {
+            let (chunk, now) = (chunk?, now(errand.began));
+            first.ended = chunk.is_none();
+            // What a relayed stream holds back is no word of its own yet.
+            let mut is_open = false;
+            if let (Some(opening), Some(chunk)) = (&mut self.opening, &chunk) {
+                is_open = opening.feed(chunk)?;
+            }
+            let (out, fed) = match chunk {
+                Some(chunk) => self.passage.feed(chunk, now),
+                None => self.passage.finish(errand.provider(), now),
+            };
+            first.said.extend_from_slice(&out);
+            if self.opening.is_none() {
+                is_open = !first.said.is_empty();
+            }
+            match fed {
+                Err(early) if !is_open => return Err(early),
+                fed => first.fault = fed.err(),
+            }
+            if is_open || first.ended {
+                break;
+            }
+        }
+        Ok(first)
     }
 }
 
-/// Reads on until the stream says something, or has been silent for long; until then its failure can be a real status.
+/// The body of an answer, once its stream has said something; until then its failure can be a real status.
 pub(super) async fn begin(
     errand: &Errand<'_>,
     mut answer: Answer,
-    beginning: Beginning,
+    mut beginning: Beginning,
     limit: Option<Instant>,
     trace: &mut Trace,
 ) -> Result<Body, Fault> {
-    let Beginning { mut way, mut opening } = beginning;
-    let mut first = Vec::new();
-    let mut fault = None;
-    let mut ended = false;
-    let commit = Instant::now() + COMMIT;
-    while let Ok(chunk) = timeout_at(commit, answer.chunk()).await {
-        let chunk = chunk?;
-        ended = chunk.is_none();
-        let step = match (&mut way, &chunk) {
-            (Way::Translated(translation), Some(chunk)) => translation.feed(chunk, now(errand.began), &mut first),
-            (Way::Translated(translation), None) => translation.finish(now(errand.began), &mut first),
-            (Way::Relayed(_, watch, guard), Some(chunk)) => {
-                let open = opening.feed(chunk)?;
-                watch.feed(chunk);
-                first.extend_from_slice(&guard.feed(chunk.clone()));
-                if open {
-                    break;
-                }
-                continue;
-            }
-            (Way::Relayed(_, watch, _), None) if watch.complete() => break,
-            (Way::Relayed(..), None) => return Err(errand.provider().fault(Kind::Died, "its stream ended before it began")),
-        };
-        match step {
-            Err(early) if first.is_empty() => return Err(early),
-            Err(late) => fault = Some(late),
-            Ok(()) => {}
-        }
-        if ended || fault.is_some() || !first.is_empty() {
-            break;
-        }
-    }
+    let First { said, ended, fault } = beginning.first(errand, &mut answer).await?;
     let mut tally = Tally::default();
-    tally.feed(&first);
+    tally.feed(&said);
     let mut handed = trace.hand_on(answer.status);
     handed.streams();
     let mut body = CloudBody {
-        out: first.into(),
+        out: said.into(),
         rest: (!ended).then(|| answer.into_body()),
-        way,
+        passage: beginning.passage,
         choice: errand.choice.clone(),
         began: errand.began,
         limit: limit.map(|at| Box::pin(tokio::time::sleep_until(at))),
@@ -115,7 +156,7 @@ struct CloudBody {
     out: Bytes,
     /// `None` when no more comes.
     rest: Option<AnswerBody>,
-    way: Way,
+    passage: Passage,
     choice: Choice,
     began: Instant,
     /// The hard end of `--request-limit`.
@@ -131,44 +172,24 @@ struct CloudBody {
 impl CloudBody {
     /// Whether the client has all of a translated answer; of a relayed one only its end tells.
     fn is_done(&self) -> bool {
-        matches!(&self.way, Way::Translated(translation) if translation.done())
+        matches!(&self.passage, Passage::Translated(translation) if translation.done())
     }
 
     fn take(&mut self, chunk: Bytes) {
-        match &mut self.way {
-            Way::Relayed(_, watch, guard) => {
-                watch.feed(&chunk);
-                self.out = guard.feed(chunk);
-            }
-            Way::Translated(translation) => {
-                let mut written = Vec::new();
-                let fed = translation.feed(&chunk, now(self.began), &mut written);
-                self.out = written.into();
-                if let Err(fault) = fed {
-                    self.breaks(&fault.text);
-                }
-            }
+        let (out, fed) = self.passage.feed(chunk, now(self.began));
+        self.out = out;
+        if let Err(fault) = fed {
+            self.breaks(&fault.text);
         }
     }
 
-    /// The provider's side has ended. Without its end mark that is a failure, whatever HTTP says.
+    /// The provider's side has ended.
     fn finish(&mut self) {
-        let finished = match &mut self.way {
-            Way::Relayed(form, watch, guard) if *form == Form::Whole || watch.complete() => {
-                self.out = guard.finish().into();
-                Ok(())
-            }
-            Way::Relayed(..) => Err("its stream ended without its end mark".into()),
-            Way::Translated(translation) => {
-                let mut written = Vec::new();
-                let finished = translation.finish(now(self.began), &mut written);
-                self.out = written.into();
-                finished.map_err(|fault| fault.text)
-            }
-        };
+        let (out, finished) = self.passage.finish(&self.choice.provider, now(self.began));
+        self.out = out;
         match finished {
             Ok(()) => self.ends(),
-            Err(why) => self.breaks(&why),
+            Err(fault) => self.breaks(&fault.text),
         }
     }
 
@@ -184,7 +205,7 @@ impl CloudBody {
     fn ends(&mut self) {
         self.rest = None;
         self.trace.done();
-        if let Way::Translated(translation) = &mut self.way {
+        if let Passage::Translated(translation) = &mut self.passage {
             let told = translation.told();
             self.early = figures_of(told.usage);
             if let Some(thoughts) = told.thoughts {
@@ -198,9 +219,9 @@ impl CloudBody {
         self.rest = None;
         let why = self.choice.provider.without_key(why);
         self.trace.broke(&why);
-        let mark = match &self.way {
-            Way::Translated(translation) => Some(translation.error(&why)),
-            Way::Relayed(form, watch, _) => in_band_error(*form, &why, watch.mid_line()).map(Vec::from),
+        let mark = match &self.passage {
+            Passage::Translated(translation) => Some(translation.error(&why)),
+            Passage::Relayed(form, watch, _) => in_band_error(*form, &why, watch.mid_line()).map(Vec::from),
         };
         match mark {
             Some(mark) => self.out = [&self.out[..], &mark].concat().into(),
@@ -247,7 +268,7 @@ impl HttpBody for CloudBody {
         }
         if !this.out.is_empty() {
             let out = std::mem::take(&mut this.out);
-            if matches!(this.way, Way::Relayed(..)) {
+            if matches!(this.passage, Passage::Relayed(..)) {
                 this.tally.feed(&out);
             }
             this.trace.passed(out.len());

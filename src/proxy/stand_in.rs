@@ -9,9 +9,9 @@ use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
+use super::cloud::form_with_model;
 use super::send::Payload;
 use super::{Proxy, Question, Trace};
-
 use crate::classify::{self, Ask, Class};
 use crate::config::FallbackWait;
 use crate::fleet::power::Power;
@@ -152,11 +152,7 @@ impl Proxy {
 
 /// The body with another model in it: JSON, or a form that was read whole.
 fn put_to(head: &Parts, body: &Bytes, form: bool, model: &str) -> Option<Bytes> {
-    if !form {
-        return translate::with_model(body, model).ok().map(Bytes::from);
-    }
-    let (_, at) = classify::form_model(&head.headers, body)?;
-    Some([&body[..at.start], model.as_bytes(), &body[at.end..]].concat().into())
+    if form { form_with_model(head, body, model) } else { translate::with_model(body, model).ok().map(Bytes::from) }
 }
 
 /// How asking for one model ended.

@@ -12,14 +12,14 @@ use hyper::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::cloud::{ACCEL, DROPPED, id_of, now};
+use super::cloud::{hold_nowhere, id_of, now, tell_dropped};
 use super::send::{Beginning, Payload};
 use super::source::{Source, Translated};
 use super::{Job, Proxy, Trace};
 use crate::classify;
 use crate::fleet::Node;
 use crate::http::reply;
-use crate::translate::{self, Client, Flavour, Target, Tongue, Translation, Voice, Wanted, Way};
+use crate::translate::{self, Client, EmbedRequest, EmbedRoute, Flavour, Target, Tongue, Translation, Voice};
 use crate::upstream::{AnswerBody, Trouble};
 use crate::values::{Dialect, Fault, Kind};
 
@@ -59,10 +59,10 @@ enum Said {
         client: Client,
         stream: bool,
     },
-    Embed(Wanted),
+    Embed(EmbedRequest),
     /// Nothing but that a model be loaded, which such a node does by itself; what is answered then.
     Nothing(Client),
-    NothingToEmbed(Wanted),
+    NothingToEmbed(EmbedRequest),
 }
 
 impl Proxy {
@@ -78,7 +78,10 @@ impl Proxy {
             (Tongue::Native, Some(Voice::ChatCompletions)) if self.0.settings.repair_v1 => true,
             (Tongue::Native, _) => return Ok(None),
             (_, Some(Voice::ChatCompletions | Voice::Completions)) => false,
-            (_, voice) => voice.is_some() || matches!(Way::of_route(job.ask.route), Some(Way::Embed | Way::Embeddings)),
+            (_, voice) => {
+                voice.is_some()
+                    || matches!(EmbedRoute::of_template(job.ask.route), Some(EmbedRoute::Embed | EmbedRoute::Embeddings))
+            }
         };
         let encoded = job.head.headers.contains_key(header::CONTENT_ENCODING);
         let body = classify::decoded(job.head.uri.path(), &job.head.headers, buffered.bytes());
@@ -157,7 +160,7 @@ fn embed(
     reading: impl Fn(Said, Vec<String>) -> Reading,
     trace: &Trace,
 ) -> Result<Wording, Fault> {
-    let wanted = Wanted::of(Way::of_route(route).unwrap_or(Way::Embed), body)?;
+    let wanted = EmbedRequest::of(EmbedRoute::of_template(route).unwrap_or(EmbedRoute::Embed), body)?;
     if wanted.nothing_said(now(trace.started())).is_some() {
         return Ok(Wording::greeting(reading(Said::NothingToEmbed(wanted), Vec::new())));
     }
@@ -235,8 +238,7 @@ impl Reading {
             Err(fault) => Ok(self.failed(&fault, head)),
             Ok(first) => {
                 self.describe(&mut head, client.voice.content_type(true));
-                head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-                head.headers.insert(ACCEL, HeaderValue::from_static("no"));
+                hold_nowhere(&mut head.headers);
                 Ok(Beginning::of(head, Some(first), Source::Translated(Box::new(source))))
             }
         }
@@ -275,11 +277,7 @@ impl Reading {
         head.headers = HeaderMap::new();
         head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         head.headers.extend(after.map(|after| (header::RETRY_AFTER, after)));
-        if let Ok(names) = HeaderValue::from_str(&self.dropped.join(", ")) {
-            if !self.dropped.is_empty() {
-                head.headers.insert(DROPPED, names);
-            }
-        }
+        tell_dropped(&mut head.headers, &self.dropped);
     }
 }
 

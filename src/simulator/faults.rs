@@ -71,6 +71,13 @@ impl Faults {
     }
 }
 
+/// Whether a chunk of a stream begins its end. An answer of one token has it among its first parts already.
+fn closes(chunk: &[u8]) -> bool {
+    // A model's own quotes are escaped: what looks like one of these marks is one.
+    const MARKS: [&str; 3] = ["\"done\":true", "\"status\":\"success\"", "\"finish_reason\":\""];
+    MARKS.iter().any(|mark| chunk.windows(mark.len()).any(|part| part == mark.as_bytes()))
+}
+
 /// The body of an answer that goes wrong on its way.
 pub(super) fn failing(body: Body, failure: Failure, route: Route, link: Arc<Link>) -> Body {
     let streamed = hyper::body::Body::size_hint(&body).exact().is_none();
@@ -84,7 +91,7 @@ struct Failing {
     route: Route,
     link: Arc<Link>,
     streamed: bool,
-    /// How many chunks still pass.
+    /// How many chunks still pass; the end of a stream never does.
     parts: u32,
     last: Bytes,
     /// Gives what was sent the time to leave before the connection breaks.
@@ -129,6 +136,10 @@ impl hyper::body::Body for Failing {
         self.parts = if self.streamed { self.parts - 1 } else { 0 };
         let Some(Ok(frame)) = frame else { return Poll::Ready(frame) };
         let Ok(bytes) = frame.into_data() else { return Poll::Ready(None) };
+        if self.streamed && closes(&bytes) {
+            self.parts = 0;
+            return self.fail(cx);
+        }
         // A whole answer comes in one piece: half of it passes.
         let passed = if self.streamed { bytes } else { bytes.slice(..bytes.len() / 2) };
         self.last = passed.clone();

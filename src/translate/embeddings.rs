@@ -12,7 +12,7 @@ use crate::values::Fault;
 
 /// The routes on which clients ask for embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum EmbedRoute {
     /// `/api/embed`
     Embed,
     /// `/api/embeddings`, its older form with one prompt.
@@ -21,10 +21,10 @@ pub enum Way {
     OpenAi,
 }
 
-impl Way {
-    /// The way of a route's template.
-    pub fn of_route(route: &str) -> Option<Self> {
-        Some(match route {
+impl EmbedRoute {
+    /// By its template.
+    pub fn of_template(template: &str) -> Option<Self> {
+        Some(match template {
             "/api/embed" => Self::Embed,
             "/api/embeddings" => Self::Embeddings,
             "/v1/embeddings" => Self::OpenAi,
@@ -33,10 +33,10 @@ impl Way {
     }
 }
 
-/// What a client wants embedded.
+/// A request for embeddings, in no dialect.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
-    way: Way,
+pub struct EmbedRequest {
+    route: EmbedRoute,
     /// As the client named it.
     model: String,
     input: Value,
@@ -46,18 +46,18 @@ pub struct Wanted {
     base64: bool,
 }
 
-impl Wanted {
+impl EmbedRequest {
     /// Understands a request.
     ///
     /// # Errors
     /// `BadRequest` for what is malformed.
-    pub fn of(way: Way, body: &[u8]) -> Result<Self, Fault> {
-        let mut fields = Fields::of_body(body, way != Way::OpenAi)?;
-        let key = if way == Way::Embeddings { "prompt" } else { "input" };
+    pub fn of(route: EmbedRoute, body: &[u8]) -> Result<Self, Fault> {
+        let mut fields = Fields::of_body(body, route != EmbedRoute::OpenAi)?;
+        let key = if route == EmbedRoute::Embeddings { "prompt" } else { "input" };
         let input = fields.take(key).unwrap_or_else(|| json!([]));
         let texts = input.is_string() || input.as_array().is_some_and(|list| list.iter().all(Value::is_string));
-        let fits = texts || (way == Way::OpenAi && input.is_array());
-        if !fits || (way == Way::Embeddings && input.is_array() && input != json!([])) {
+        let fits = texts || (route == EmbedRoute::OpenAi && input.is_array());
+        if !fits || (route == EmbedRoute::Embeddings && input.is_array() && input != json!([])) {
             return Err(bad("invalid input type"));
         }
         let encoding = fields.text("encoding_format")?;
@@ -65,19 +65,19 @@ impl Wanted {
             return Err(bad(format!("invalid encoding_format {other:?}: it must be \"float\" or \"base64\"")));
         }
         Ok(Self {
-            way,
+            route,
             model: fields.text("model")?.unwrap_or_default(),
             input,
             dimensions: fields.number("dimensions")?.map(Value::from),
             user: fields.text("user")?,
-            base64: way == Way::OpenAi && encoding.as_deref() == Some("base64"),
+            base64: route == EmbedRoute::OpenAi && encoding.as_deref() == Some("base64"),
         })
     }
 
     /// The answer to a request without any input, which native clients send to load the model.
     pub fn nothing_said(&self, now: Now) -> Option<Vec<u8>> {
         let empty = self.input == json!([]) || self.input == "";
-        (empty && self.way != Way::OpenAi).then(|| self.write(&[], None, now))
+        (empty && self.route != EmbedRoute::OpenAi).then(|| self.write(&[], None, now))
     }
 
     /// The body for OpenAI's route. Base64 is a quarter of the bytes.
@@ -143,17 +143,17 @@ impl Wanted {
 
     fn write(&self, numbers: &[Vec<f32>], tokens: Option<u64>, now: Now) -> Vec<u8> {
         let mut out = Vec::new();
-        match self.way {
-            Way::Embed => {
+        match self.route {
+            EmbedRoute::Embed => {
                 let total_duration = u64::try_from(now.since.as_nanos()).unwrap_or(u64::MAX).max(1);
                 let answer = Embedded { model: &self.model, embeddings: numbers, total_duration, prompt_eval_count: tokens };
                 push_json(&mut out, &answer);
             }
-            Way::Embeddings => {
+            EmbedRoute::Embeddings => {
                 let first = numbers.first().map(Vec::as_slice).unwrap_or_default();
                 push_json(&mut out, &One { embedding: first });
             }
-            Way::OpenAi => {
+            EmbedRoute::OpenAi => {
                 let data = numbers.iter().enumerate().map(|(index, numbers)| {
                     let embedding = if self.base64 { Vector::Base64(encoded(numbers)) } else { Vector::Floats(numbers.clone()) };
                     Item { object: "embedding", index, embedding }
@@ -176,7 +176,6 @@ fn encoded(numbers: &[f32]) -> String {
 #[derive(Deserialize)]
 struct FromOpenAi {
     data: Vec<FromItem>,
-    #[serde(default)]
     usage: Option<Value>,
 }
 
@@ -211,7 +210,6 @@ impl Vector {
 #[derive(Deserialize)]
 struct FromNative {
     embeddings: Vec<Vec<f32>>,
-    #[serde(default)]
     prompt_eval_count: Option<u64>,
 }
 

@@ -10,9 +10,6 @@ use super::Form;
 use super::events::{Events, Signal};
 use super::json::{Facts, Kind, Scanner};
 
-/// The longest last line that is kept: token counts fit many times over, a generation's `context` may not.
-const LONGEST_LINE: usize = 8 * 1024;
-
 /// What an end cannot be without, for each way to tell one: lines, progress, and the three kinds of events. Pieces that hold
 /// none of their form's are not read letter by letter.
 static MARKS: LazyLock<[Vec<Finder<'static>>; 5]> = LazyLock::new(|| {
@@ -49,7 +46,8 @@ pub struct EndWatch {
     form: Form,
     end: Option<End>,
     last_byte: Option<u8>,
-    line: Line,
+    /// Of lines: some bytes of one were read, and its end was not.
+    within_line: bool,
     scanner: Scanner,
     events: Events,
 }
@@ -57,14 +55,14 @@ pub struct EndWatch {
 impl EndWatch {
     /// A watch that has seen nothing yet.
     pub fn new(form: Form) -> Self {
-        Self { form, end: None, last_byte: None, line: Line::default(), scanner: Scanner::new(), events: Events::new() }
+        Self { form, end: None, last_byte: None, within_line: false, scanner: Scanner::new(), events: Events::new() }
     }
 
     /// Takes note of the next bytes, in order.
     pub fn feed(&mut self, chunk: &[u8]) -> Passed {
         self.last_byte = chunk.last().copied().or(self.last_byte);
         match self.form {
-            Form::Whole => self.line.push(chunk),
+            Form::Whole => {}
             Form::Ndjson | Form::Progress if chunk.ends_with(b"\n") && self.are_idle(chunk) => return Passed::Idle,
             Form::Ndjson | Form::Progress => self.feed_lines(chunk),
             Form::SseChat | Form::SseResponses | Form::SseMessages => self.feed_events(chunk),
@@ -90,18 +88,6 @@ impl EndWatch {
         self.form == Form::Whole || self.end == Some(End::Proper)
     }
 
-    /// The line that ended the stream, or the body of a [`Form::Whole`], if it is no longer than 8 KiB. `None` for
-    /// server-sent events.
-    pub fn last_line(&self) -> Option<&[u8]> {
-        let is_last = self.form == Form::Whole || self.end.is_some();
-        self.line.get().filter(|line| is_last && !line.is_empty())
-    }
-
-    #[cfg(test)]
-    pub(super) fn buffered(&self) -> usize {
-        self.line.bytes.capacity()
-    }
-
     /// Whether an end may stand in these bytes.
     fn may_end_in(&self, bytes: &[u8]) -> bool {
         let marks = match self.form {
@@ -117,7 +103,7 @@ impl EndWatch {
 
     /// Whether these bytes begin at the beginning of a line and end nothing.
     fn are_idle(&self, lines: &[u8]) -> bool {
-        self.line.is_empty() && !self.may_end_in(lines)
+        !self.within_line && !self.may_end_in(lines)
     }
 
     fn feed_lines(&mut self, chunk: &[u8]) {
@@ -134,12 +120,12 @@ impl EndWatch {
             }
             let part = &rest[..to_line_end.unwrap_or(rest.len())];
             let (read, facts) = self.scanner.feed(part);
-            self.line.push(&part[..read]);
+            self.within_line |= read > 0;
             if let Some(facts) = facts {
                 self.end = self.judge(facts, Kind::Unnamed);
             } else if to_line_end.is_some() {
                 self.scanner = Scanner::new();
-                self.line.clear();
+                self.within_line = false;
             }
             let line_end = usize::from(facts.is_none() && to_line_end.is_some());
             rest = &rest[read + line_end..];
@@ -177,36 +163,5 @@ impl EndWatch {
         } else {
             proper.then_some(End::Proper)
         }
-    }
-}
-
-/// The line that passes by, as long as it is short.
-#[derive(Clone, Debug, Default)]
-struct Line {
-    bytes: Vec<u8>,
-    too_long: bool,
-}
-
-impl Line {
-    fn push(&mut self, part: &[u8]) {
-        self.too_long |= self.bytes.len() + part.len() > LONGEST_LINE;
-        if self.too_long {
-            self.bytes.clear();
-        } else {
-            self.bytes.extend_from_slice(part);
-        }
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.too_long = false;
-    }
-
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && !self.too_long
-    }
-
-    fn get(&self) -> Option<&[u8]> {
-        (!self.too_long).then(|| self.bytes.trim_ascii())
     }
 }

@@ -108,6 +108,11 @@ impl Fields {
     }
 }
 
+/// The limit of an answer's length, unless the number means that there is none: 0 and less do.
+pub(crate) fn limit(whole: Option<i64>) -> Option<u64> {
+    whole.and_then(|most| u64::try_from(most).ok()).filter(|most| *most > 0)
+}
+
 /// The arguments of a call as the text of a JSON object: some clients send the object, some its text.
 pub(crate) fn arguments(value: Option<Value>) -> Result<String, Fault> {
     match value {

@@ -39,9 +39,7 @@ pub fn page(body: &[u8]) -> Result<Page, Fault> {
     #[derive(Deserialize)]
     struct Answer {
         data: Vec<Value>,
-        #[serde(default)]
         has_more: Option<bool>,
-        #[serde(default)]
         last_id: Option<String>,
     }
     let answer: Answer = serde_json::from_slice(body).map_err(|_| broken("it is no list of models"))?;

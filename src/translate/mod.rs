@@ -2,6 +2,11 @@
 //! how to say in its own dialect that it will not. And the translation of requests and answers between Ollama's, OpenAI's
 //! and Anthropic's dialects, through a form that is none of them: each dialect is read and written in one place.
 //!
+//! A client's [`Voice`] is the route on which it talks; a [`Tongue`] is that of whoever answers, a node or a provider. A
+//! request is understood as a [`Talk`] and asked in the tongue; what comes back is read into pieces (`Said`), and those are
+//! written for the [`Client`]. A [`Translation`] does that to a stream, `whole` to an answer in one piece. Embeddings go
+//! their own short way.
+//!
 //! Pure: bytes in, bytes out. The times that answers tell are the caller's.
 
 use bytes::Bytes;
@@ -40,7 +45,7 @@ mod trouble;
 mod tests;
 
 pub use client::{Client, Now, Voice};
-pub use embeddings::{Wanted, Way};
+pub use embeddings::{EmbedRequest, EmbedRoute};
 pub use end_watch::{EndWatch, Passed};
 pub use lines::LineFramer;
 pub use listing::{Listed, Page, page};

@@ -58,8 +58,8 @@ fn watch(form: Form, text: &str) -> EndWatch {
 }
 
 /// Everything a watch tells.
-fn told(watch: &EndWatch) -> (bool, bool, bool, Option<Vec<u8>>) {
-    (watch.complete(), watch.succeeded(), watch.mid_line(), watch.last_line().map(<[u8]>::to_vec))
+fn told(watch: &EndWatch) -> (bool, bool, bool) {
+    (watch.complete(), watch.succeeded(), watch.mid_line())
 }
 
 #[test]
@@ -236,32 +236,16 @@ fn a_half_event_counts_as_half_sent_until_its_empty_line() {
 }
 
 #[test]
-fn the_last_line_is_kept_for_its_counts_unless_it_is_long() {
-    let last = CHAT.lines().last().unwrap();
-    assert_eq!(watch(Form::Ndjson, CHAT).last_line(), Some(last.as_bytes()));
-    assert_eq!(watch(Form::Ndjson, &format!("{CHAT}{{}}\n")).last_line(), Some(last.as_bytes()));
-    assert_eq!(watch(Form::Ndjson, &CHAT[..CHAT.len() - 3]).last_line(), None);
-    assert_eq!(watch(Form::Whole, " {\"eval_count\":3}\n").last_line(), Some(&b"{\"eval_count\":3}"[..]));
-    let line_of = |len: usize| format!("{{\"done\":true,\"context\":\"{}\"}}\n", "x".repeat(len - 26));
-    assert_eq!(watch(Form::Ndjson, &line_of(8192)).last_line().map(<[u8]>::len), Some(8192));
-    assert_eq!(watch(Form::Ndjson, &line_of(8193)).last_line(), None);
-    assert!(watch(Form::Ndjson, &line_of(8193)).succeeded());
-    assert_eq!(
-        watch(Form::Ndjson, &format!("{}{last}\n", line_of(9000).replace("true", "false"))).last_line(),
-        Some(last.as_bytes())
-    );
-}
-
-#[test]
-fn a_line_of_eight_megabytes_is_watched_in_little_memory() {
+fn a_line_of_eight_megabytes_is_watched_to_its_end_and_nothing_of_it_is_kept() {
     let mut watch = EndWatch::new(Form::Ndjson);
     watch.feed(b"{\"response\":\"");
     for _ in 0..1024 {
         watch.feed(&[b'x'; 8192]);
     }
+    assert!(!watch.complete());
     watch.feed(b"\",\"done\":true}\n");
-    assert!(watch.succeeded() && watch.last_line().is_none());
-    assert!(watch.buffered() <= 8192);
+    assert!(watch.succeeded());
+    assert!(!std::mem::needs_drop::<EndWatch>(), "it owns no memory beside itself");
 }
 
 #[test]

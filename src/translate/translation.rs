@@ -14,7 +14,7 @@ use super::trouble::broken;
 use super::{EVENT_LIMIT, Form, TooLong, anthropic, in_band_error, native, openai};
 use crate::values::Fault;
 
-/// How whoever answers talks.
+/// The API of whoever answers. Not the same as a `Dialect`, which is that of a client and of its errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tongue {
     /// Ollama's `/api/chat`

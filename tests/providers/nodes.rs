@@ -152,6 +152,8 @@ async fn its_errors_are_told_in_the_clients_dialect() {
         house.post("/api/chat", &json!({ "model": MODEL, "messages": [{ "role": "user", "content": "too fast" }] })).await;
     assert_eq!(refused.status(), 429);
     assert!(refused.json()["error"].as_str().unwrap().starts_with("node studio: Rate limit"), "{}", refused.text());
+    let unauthorized = house.post("/api/chat", &chat("revoked key", false)).await;
+    assert_eq!(unauthorized.status(), 502, "a 401 would have Ollama's own clients sign in at ollama.com");
     let hidden = house.post("/v1/messages", &chat("first error", true)).await;
     assert_eq!((hidden.status(), &hidden.json()["error"]["type"]), (429, &json!("rate_limit_error")), "{}", hidden.text());
     for words in ["late error", "end early", "break off"] {

@@ -54,6 +54,23 @@ async fn a_stream_can_break_off_after_two_tokens_in_four_ways() {
 }
 
 #[tokio::test]
+async fn a_stream_of_one_token_breaks_off_before_its_end_and_not_behind_it() {
+    let one = "\"options\":{\"num_predict\":1}";
+    for (path, request, end) in [
+        ("/api/chat", format!("{{{MESSAGES},{one}}}"), "\"done\":true"),
+        ("/api/generate", format!("{{\"model\":\"llama3.2:3b\",\"prompt\":\"hi\",{one}}}"), "\"done\":true"),
+        ("/v1/chat/completions", format!("{{{MESSAGES},\"max_tokens\":1,\"stream\":true}}"), "\"finish_reason\":\""),
+    ] {
+        for failure in [Failure::ErrorLine, Failure::EndEarly] {
+            let (ollama, at) = server(three_tokens()).await;
+            ollama.fail_next(failure);
+            let answer = body(at, &post(path, &request)).await;
+            assert!(answer.contains("token 1 ") && !answer.contains(end), "{path} {failure:?}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_a_silent_server_is_noticed() {
     let (ollama, at) = server(three_tokens()).await;
     ollama.fail_next(Failure::HangBeforeHead);

@@ -1,6 +1,6 @@
 //! Embeddings between Ollama's two routes and OpenAI's one.
 
-use ollama_proxy::translate::{Wanted, Way};
+use ollama_proxy::translate::{EmbedRequest, EmbedRoute};
 use serde_json::{Value, json};
 
 use crate::now;
@@ -8,8 +8,8 @@ use crate::now;
 /// 0.5, -2.0 and 0.26726124 as OpenAI sends them.
 const NUMBERS: &str = "AAAAPwAAAMB31og+";
 
-fn wanted(route: &str, body: &Value) -> Wanted {
-    Wanted::of(Way::of_route(route).unwrap(), body.to_string().as_bytes()).unwrap()
+fn wanted(route: &str, body: &Value) -> EmbedRequest {
+    EmbedRequest::of(EmbedRoute::of_template(route).unwrap(), body.to_string().as_bytes()).unwrap()
 }
 
 fn json(body: impl AsRef<[u8]>) -> Value {
@@ -77,7 +77,7 @@ fn what_cannot_be_embedded_is_refused() {
         ("/api/embeddings", json!({ "model": "x", "prompt": ["a"] })),
         ("/v1/embeddings", json!({ "model": "x", "input": "a", "encoding_format": "hex" })),
     ] {
-        assert!(Wanted::of(Way::of_route(route).unwrap(), body.to_string().as_bytes()).is_err(), "{body}");
+        assert!(EmbedRequest::of(EmbedRoute::of_template(route).unwrap(), body.to_string().as_bytes()).is_err(), "{body}");
     }
     let tokens = wanted("/v1/embeddings", &json!({ "model": "x", "input": [[1, 2]] }));
     assert!(tokens.for_native("m").is_err(), "no node takes tokens");

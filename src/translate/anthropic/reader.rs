@@ -164,8 +164,8 @@ pub(crate) fn whole(body: &[u8], keep_thoughts: bool, out: &mut Vec<Said>) -> Re
 fn usage(usage: &Value) -> Usage {
     let count = |key| usage.get(key).and_then(Value::as_u64);
     let cached = count("cache_read_input_tokens");
-    let input =
-        count("input_tokens").map(|fresh| fresh + count("cache_creation_input_tokens").unwrap_or(0) + cached.unwrap_or(0));
+    let beside_fresh = count("cache_creation_input_tokens").unwrap_or(0).saturating_add(cached.unwrap_or(0));
+    let input = count("input_tokens").map(|fresh| fresh.saturating_add(beside_fresh));
     Usage { input, output: count("output_tokens"), cached }
 }
 
@@ -183,17 +183,13 @@ fn reason_of(word: &str) -> Reason {
 struct Event<'a> {
     #[serde(rename = "type", default)]
     kind: String,
-    #[serde(default)]
     index: Option<u64>,
-    #[serde(default)]
     message: Option<Value>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     content_block: Option<Block<'a>>,
-    #[serde(default)]
     delta: Option<Delta>,
-    #[serde(default)]
     usage: Option<Value>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
 
@@ -201,44 +197,30 @@ struct Event<'a> {
 struct Block<'a> {
     #[serde(rename = "type", default)]
     kind: String,
-    #[serde(default)]
     id: Option<String>,
-    #[serde(default)]
     name: Option<String>,
-    #[serde(default)]
     text: Option<String>,
-    #[serde(default)]
     thinking: Option<String>,
-    #[serde(default)]
     signature: Option<String>,
-    #[serde(default)]
     data: Option<String>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     input: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
 struct Delta {
-    #[serde(default)]
     text: Option<String>,
-    #[serde(default)]
     thinking: Option<String>,
-    #[serde(default)]
     signature: Option<String>,
-    #[serde(default)]
     partial_json: Option<String>,
-    #[serde(default)]
     stop_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Answer<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     content: Option<Vec<Block<'a>>>,
-    #[serde(default)]
     stop_reason: Option<String>,
-    #[serde(default)]
     usage: Option<Value>,
-    #[serde(default)]
     error: Option<Value>,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::translate::fields::{Fields, arguments, bad};
+use crate::translate::fields::{Fields, arguments, bad, limit};
 use crate::translate::talk::{Call, Effort, Format, Image, Message, Part, Role, Sampling, Talk, Think, ToolChoice};
 use crate::values::Fault;
 
@@ -53,7 +53,7 @@ fn read(mut fields: Fields) -> Result<Talk, Fault> {
     }
     talk.think = think(&mut fields, &mut talk.format)?;
     talk.sampling = Sampling {
-        max_tokens: fields.whole("max_tokens")?.and_then(|most| u64::try_from(most).ok()).filter(|most| *most > 0),
+        max_tokens: limit(fields.whole("max_tokens")?),
         temperature: fields.number("temperature")?,
         top_p: fields.number("top_p")?,
         top_k: fields.number("top_k")?,

@@ -68,39 +68,27 @@ impl Reader {
 
 #[derive(Deserialize)]
 struct Line {
-    #[serde(default)]
     error: Option<Value>,
-    #[serde(default)]
     message: Option<Message>,
-    #[serde(default)]
     response: Option<String>,
-    #[serde(default)]
     thinking: Option<String>,
-    #[serde(default)]
     logprobs: Option<Value>,
     #[serde(default)]
     done: bool,
-    #[serde(default)]
     done_reason: Option<String>,
-    #[serde(default)]
     prompt_eval_count: Option<u64>,
-    #[serde(default)]
     eval_count: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
 struct Message {
-    #[serde(default)]
     content: Option<String>,
-    #[serde(default)]
     thinking: Option<String>,
-    #[serde(default)]
     tool_calls: Option<Vec<ToolCall>>,
 }
 
 #[derive(Deserialize)]
 struct ToolCall {
-    #[serde(default)]
     id: Option<String>,
     function: Function,
 }
@@ -109,6 +97,5 @@ struct ToolCall {
 struct Function {
     #[serde(default)]
     name: String,
-    #[serde(default)]
     arguments: Option<Value>,
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::translate::calls::made_id;
-use crate::translate::fields::{Fields, arguments, bad};
+use crate::translate::fields::{Fields, arguments, bad, limit};
 use crate::translate::images;
 use crate::translate::talk::{Call, Effort, Format, Message, Part, Role, Sampling, Talk, Think};
 use crate::values::Fault;
@@ -93,7 +93,7 @@ fn read_options(options: Fields, talk: &mut Talk) -> Result<(), Fault> {
     let mut options = Fields::of(Value::Object(options.into_map()), false, "`options`")?;
     let whole_seed = |seed: &serde_json::Number| seed.as_i64().is_none_or(|seed| seed >= 0);
     talk.sampling = Sampling {
-        max_tokens: options.whole("num_predict")?.and_then(|most| u64::try_from(most).ok()).filter(|most| *most > 0),
+        max_tokens: limit(options.whole("num_predict")?),
         temperature: options.number("temperature")?,
         top_p: options.number("top_p")?,
         top_k: options.number("top_k")?,

@@ -148,25 +148,21 @@ fn reason_of(word: &str) -> Reason {
 /// A chunk of a stream, or a whole answer: both as far as they matter here.
 #[derive(Deserialize)]
 struct Chunk<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
-    #[serde(default)]
     usage: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct Choice<'a> {
-    #[serde(default)]
     index: Option<u64>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     delta: Option<Delta<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     message: Option<Delta<'a>>,
-    #[serde(default)]
     finish_reason: Option<String>,
-    #[serde(default)]
     logprobs: Option<Value>,
 }
 
@@ -180,7 +176,7 @@ struct Delta<'a> {
     reasoning_content: String,
     #[serde(default, deserialize_with = "text")]
     reasoning: String,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     tool_calls: Option<Vec<CallDelta<'a>>>,
 }
 
@@ -195,19 +191,16 @@ impl Delta<'_> {
 
 #[derive(Deserialize)]
 struct CallDelta<'a> {
-    #[serde(default)]
     index: Option<u64>,
-    #[serde(default)]
     id: Option<String>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     function: Option<FunctionDelta<'a>>,
 }
 
 #[derive(Deserialize)]
 struct FunctionDelta<'a> {
-    #[serde(default)]
     name: Option<String>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     arguments: Option<&'a RawValue>,
 }
 

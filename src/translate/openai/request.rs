@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::translate::fields::{Fields, arguments, bad};
+use crate::translate::fields::{Fields, arguments, bad, limit};
 use crate::translate::images;
 use crate::translate::talk::{Call, Effort, Format, Message, Part, Role, Sampling, Talk, Think, ToolChoice};
 use crate::values::Fault;
@@ -57,7 +57,7 @@ fn common(mut fields: Fields, mut talk: Talk) -> Result<Talk, Fault> {
     talk.wants_usage = stream_options.map_or(Ok(None), |mut options| options.flag("include_usage"))?.unwrap_or(false);
     let most = fields.whole("max_completion_tokens")?.or(fields.whole("max_tokens")?);
     talk.sampling = Sampling {
-        max_tokens: most.and_then(|most| u64::try_from(most).ok()).filter(|most| *most > 0),
+        max_tokens: limit(most),
         temperature: fields.number("temperature")?,
         top_p: fields.number("top_p")?,
         top_k: fields.number("top_k")?,

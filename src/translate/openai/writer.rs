@@ -145,7 +145,7 @@ impl Writer {
 
 fn usage(usage: Usage) -> Value {
     let (input, output) = (usage.input.unwrap_or(0), usage.output.unwrap_or(0));
-    let mut told = json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output });
+    let mut told = json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": input.saturating_add(output) });
     if let Some(cached) = usage.cached {
         told["prompt_tokens_details"] = json!({ "cached_tokens": cached });
     }
