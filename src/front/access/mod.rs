@@ -199,6 +199,10 @@ impl Access {
     /// Whoever reaches us may use us; but a page from elsewhere may neither look nor act, and only who is at home may act.
     fn admit_without_keys(&self, door: Door, client: SocketAddr, headers: &HeaderMap, origin: &Origin) -> Result<Caller, Denied> {
         match door {
+            // Of what a page reads without a word of its origin, only the name that it called us by tells whose page it is.
+            Door::Use if cors::may_be_a_silent_page(headers) && !self.is_called_by_its_name(headers) => {
+                return Err(self.deny(Refusal::Host, strange_name()));
+            }
             Door::Open | Door::Use => {}
             // A browser says where a request comes from only over TLS or on this machine, and there no name is turned.
             Door::Look if headers.contains_key("sec-fetch-site") || self.is_called_by_its_name(headers) => {}
