@@ -108,7 +108,9 @@ pub(super) fn may_be_a_form(headers: &HeaderMap) -> bool {
 /// only over TLS and on its own machine. Every browser tells its languages, and a script may choose but not hide them; few
 /// programs do, and such that speak as a browser would (Node's `fetch`) tell a mode, which no script can.
 pub(super) fn may_be_a_silent_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ACCEPT_LANGUAGE) && !headers.contains_key(header::ORIGIN) && !headers.contains_key("sec-fetch-mode")
+    headers.contains_key(header::ACCEPT_LANGUAGE)
+        && !headers.contains_key(header::ORIGIN)
+        && !headers.contains_key("sec-fetch-mode")
 }
 
 /// Answered here, never by a node: a browser asks before each request, and nobody may be woken by that.

@@ -67,7 +67,13 @@ fn is_not_a_nodes(name: &HeaderName) -> bool {
     let is_cors = |rest| {
         matches!(
             rest,
-            "allow-origin" | "allow-credentials" | "allow-methods" | "allow-headers" | "allow-private-network" | "expose-headers" | "max-age"
+            "allow-origin"
+                | "allow-credentials"
+                | "allow-methods"
+                | "allow-headers"
+                | "allow-private-network"
+                | "expose-headers"
+                | "max-age"
         )
     };
     let is_of_all = matches!(
@@ -139,7 +145,8 @@ pub fn toward_client(headers: &mut HeaderMap) {
 pub fn confine(headers: &mut HeaderMap) {
     const DATA: [&str; 4] = ["application/json", "application/x-ndjson", "text/event-stream", "text/plain"];
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
-    let kind = kinds.next().and_then(|kind| kind.to_str().ok()).and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    let kind =
+        kinds.next().and_then(|kind| kind.to_str().ok()).and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     if kinds.next().is_some() || !DATA.iter().any(|data| kind.eq_ignore_ascii_case(data)) {
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -189,11 +196,17 @@ mod tests {
 
     #[test]
     fn what_is_no_data_is_shown_without_rights() {
-        for kind in ["text/html", "Text/HTML; charset=utf-8", "image/svg+xml", "application/xhtml+xml", "", "application/jsonx", "*/*"] {
+        for kind in
+            ["text/html", "Text/HTML; charset=utf-8", "image/svg+xml", "application/xhtml+xml", "", "application/jsonx", "*/*"]
+        {
             let mut headers = map(&[("content-security-policy", "script-src *")]);
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(kind).unwrap());
             confine(&mut headers);
-            assert_eq!((&headers["content-security-policy"], &headers["x-content-type-options"]), (&"sandbox", &"nosniff"), "{kind}");
+            assert_eq!(
+                (&headers["content-security-policy"], &headers["x-content-type-options"]),
+                (&"sandbox", &"nosniff"),
+                "{kind}"
+            );
         }
         let mut two = map(&[("content-type", "application/json"), ("content-type", "text/html")]);
         confine(&mut two);
