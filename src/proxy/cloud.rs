@@ -159,7 +159,7 @@ impl Errand<'_> {
         if let Some(kind) = kind {
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
         }
-        crate::http::headers::confine(response.headers_mut());
+        headers::confine(response.headers_mut());
         Ok(response)
     }
 
