@@ -94,7 +94,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     let addresses: Vec<SocketAddr> = doors.iter().filter_map(|door| door.local_addr().ok()).collect();
     outward::also_trust(&config.roots.0);
     refuse_ourselves(&config, &addresses)?;
-    let hangups = Hangups::heard()?;
+    let (hangups, of_keys) = (Hangups::heard()?, Hangups::heard()?);
     let snapshot = state::load(config.data_dir.as_deref()).await;
     let workers = cluster::registry(&config, &addresses, &snapshot);
     let journal = records::load(config.data_dir.as_deref()).await;
@@ -137,7 +137,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     let rules = front_rules(&config, &open, &bounds);
     let troubles = Troubles { node_file, key_file, certificate: certificates::start(&config, &doors, &registry, &mut tasks)? };
     let front = Front::new(proxy, dashboard, registry.clone(), rules, troubles, controller, door);
-    keys::start(&config, &front, &registry, key_error, &mut tasks)?;
+    keys::start(&config, &front, &registry, key_error, of_keys, &mut tasks);
     keep_data(&config, &fleet, workers.as_ref(), snapshot, &journal, &mut tasks);
     let cut = tokio::select! {
         cut = server::serve_counted(doors, bounds, front, end.clone(), open) => cut,

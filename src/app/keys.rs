@@ -17,12 +17,12 @@ pub(super) fn start(
     front: &Front,
     registry: &Registry,
     error: watch::Sender<Option<String>>,
+    hangups: Hangups,
     tasks: &mut JoinSet<anyhow::Result<()>>,
-) -> anyhow::Result<()> {
+) {
     if let Some(source) = KeySource::of(&config.source) {
-        tasks.spawn(KeyFile::new(source, front.clone(), registry, error).keep(Hangups::heard()?));
+        tasks.spawn(KeyFile::new(source, front.clone(), registry, error).keep(hangups));
     }
-    Ok(())
 }
 
 /// Who reads the key file again, and who is told of it.

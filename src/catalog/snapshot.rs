@@ -4,7 +4,7 @@
 mod energy;
 mod file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -140,12 +140,14 @@ impl NodeSnapshot {
             let Answer { body, read } = answer?;
             Some(Kept { read_unix: times::unix(read.wall), body: RawJson::new(body)? })
         };
+        // Each digest once: a list may name one under thousands of names, and each copy takes its own memory.
+        let digests: BTreeSet<&String> = holding.models().iter().map(|model| &model.digest).collect();
         let show = |digest: &String| Some((digest.clone(), RawJson::new(&shows.get(node, digest)?)?));
         Self {
             tags: kept(holding.list_answer()),
             version: kept(holding.version_answer()),
             status: kept(holding.status_answer()),
-            shows: holding.models().iter().filter_map(|model| show(&model.digest)).collect(),
+            shows: digests.into_iter().filter_map(show).collect(),
             ..self
         }
     }
@@ -156,10 +158,11 @@ impl NodeSnapshot {
         let holding = restored(holding, self.tags.as_ref(), now, Holding::with_list);
         let holding = restored(holding, self.version.as_ref(), now, Holding::with_version);
         let holding = restored(holding, self.status.as_ref(), now, Holding::with_status);
-        for model in holding.models() {
-            if let Some(show) = self.shows.get(&model.digest) {
+        let digests: BTreeSet<&String> = holding.models().iter().map(|model| &model.digest).collect();
+        for digest in digests {
+            if let Some(show) = self.shows.get(digest) {
                 // A show that is no object is fetched anew, as if it had never been kept.
-                shows.put(node, &model.digest, show.bytes()).ok();
+                shows.put(node, digest, show.bytes()).ok();
             }
         }
         holding

@@ -10,11 +10,14 @@ use super::peek::{self, Fields, Keys};
 use super::routes::{Found, Means};
 use super::{Mutation, multipart, zstd};
 
+/// So many models of one form are looked at.
+const MODELS: usize = 16;
+
 /// A body made readable.
 pub(super) enum Reading<'a> {
     Text(Cow<'a, str>),
-    /// A multipart form, with its model.
-    Form(Option<String>),
+    /// A multipart form, with its model; a second one is what another reader may take for it.
+    Form(Vec<String>),
     /// Encoded in a way that the node would refuse.
     Broken,
     /// Not looked at.
@@ -32,11 +35,11 @@ impl Reading<'_> {
         }
     }
 
-    /// The model of a form.
-    pub(super) fn form_model(&self) -> Option<String> {
+    /// The models of a form.
+    pub(super) fn form_models(&self) -> &[String] {
         match self {
-            Self::Form(model) => model.clone(),
-            _ => None,
+            Self::Form(models) => models,
+            _ => &[],
         }
     }
 }
@@ -55,7 +58,7 @@ pub(super) fn read<'a>(path: &str, headers: &HeaderMap, body: &'a Bytes) -> Read
     if !path.starts_with("/v1/") || encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
         // On `/api` Ollama takes the bytes as they are, whatever encoding is claimed.
         if media && multipart::is_form(kind) {
-            return Reading::Form(multipart::model(kind, body).map(|(model, _)| model));
+            return Reading::Form(multipart::models(kind, body).take(MODELS).map(|(model, _)| model).collect());
         }
         return Reading::Text(peek::text(body));
     }

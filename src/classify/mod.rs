@@ -168,7 +168,7 @@ pub fn is_form(method: &Method, path: &str, headers: &HeaderMap) -> bool {
 
 /// The model of a form, and where its name stands; the form need not have come to its end.
 pub fn form_model(headers: &HeaderMap, form: &[u8]) -> Option<(String, Range<usize>)> {
-    multipart::model(body::header(headers, &CONTENT_TYPE), form)
+    multipart::models(body::header(headers, &CONTENT_TYPE), form).next()
 }
 
 /// A body without the encoding that it came in; `None` if that is not known, or broken.
@@ -185,7 +185,9 @@ pub fn classify(method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) 
     let reading = if body::is_told(method, found) { body::read(path, headers, body) } else { Reading::Opaque };
     let fields = reading.fields(path);
     let malformed = fields.is_none() && body::needs_json(method, found, &reading);
-    let seen = Seen { form_model: reading.form_model(), fields: fields.unwrap_or_default() };
+    let mut of_form = reading.form_models().iter().cloned();
+    let (form_model, form_twins) = (of_form.next(), of_form.collect());
+    let seen = Seen { form_model, form_twins, fields: fields.unwrap_or_default() };
     match found {
         Found::Route(route, means) => ask_of_route(path, route, means, malformed, &seen),
         Found::WrongMethod(route) => other(method, path, route, false, malformed, &seen),
@@ -196,6 +198,8 @@ pub fn classify(method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) 
 /// What a body told.
 struct Seen<'a> {
     form_model: Option<String>,
+    /// What further parts of a form name.
+    form_twins: Vec<String>,
     fields: Fields<'a>,
 }
 
@@ -210,14 +214,18 @@ impl Seen<'_> {
         }
     }
 
-    /// Further names: what a copy makes, what a create begins with.
+    /// Further names: what a copy makes, what a create begins with, what another reader may take for the model.
     fn names(&self, means: Means) -> Vec<String> {
         let key = match means {
             Means::Change(Mutation::Copy) => "destination",
             Means::Change(Mutation::Create) => "from",
-            _ => return Vec::new(),
+            _ => return self.twins(),
         };
         self.fields.text(key).into_iter().collect()
+    }
+
+    fn twins(&self) -> Vec<String> {
+        self.form_twins.iter().cloned().chain(self.fields.twin()).collect()
     }
 
     /// Whether a native generate or chat has nothing to answer: it loads or unloads.
@@ -317,7 +325,7 @@ fn other(method: &Method, path: &str, route: &'static str, may_wake: bool, malfo
         class: Class::Other { may_wake: may_wake && method == Method::POST && model.is_some() },
         key: model.as_deref().map(ModelKey::of),
         model,
-        names: Vec::new(),
+        names: seen.twins(),
         streaming: seen.fields.flag("stream").unwrap_or(false),
         // What an unknown POST does is unknown; it must not be done twice.
         replayable: method.is_safe(),

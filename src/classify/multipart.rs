@@ -2,23 +2,28 @@
 
 use std::ops::Range;
 
-/// The value of the first part named `model`, and where it stands. `None` if there is none, or the body is no such form.
-pub(super) fn model(content_type: &str, body: &[u8]) -> Option<(String, Range<usize>)> {
-    let boundary = format!("--{}", boundary(content_type)?);
-    let mut rest = &body[find(body, boundary.as_bytes())? + boundary.len()..];
-    loop {
-        // "--" behind a boundary ends the form.
-        let part = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n"))?;
-        let (head, content) = split_head(part)?;
-        let end = find(content, boundary.as_bytes())?;
-        if names_model(head) {
-            let value = content[..end].strip_suffix(b"\n").unwrap_or(&content[..end]);
-            let value = std::str::from_utf8(value.strip_suffix(b"\r").unwrap_or(value)).ok()?;
-            let at = body.len() - content.len();
-            return Some((value.to_owned(), at..at + value.len())).filter(|(value, _)| !value.is_empty());
+/// The values of the parts named `model` that are not empty, and where they stand. None if the body is no such form.
+pub(super) fn models<'b>(content_type: &str, body: &'b [u8]) -> impl Iterator<Item = (String, Range<usize>)> + use<'b> {
+    let boundary = boundary(content_type).map(|boundary| format!("--{boundary}")).unwrap_or_default();
+    let mut rest = find(body, boundary.as_bytes()).map(|at| &body[at + boundary.len()..]);
+    std::iter::from_fn(move || {
+        loop {
+            let part = rest.take()?;
+            // "--" behind a boundary ends the form.
+            let part = part.strip_prefix(b"\r\n").or_else(|| part.strip_prefix(b"\n"))?;
+            let (head, content) = split_head(part)?;
+            let end = find(content, boundary.as_bytes())?;
+            rest = Some(&content[end + boundary.len()..]);
+            if names_model(head) {
+                let value = content[..end].strip_suffix(b"\n").unwrap_or(&content[..end]);
+                let value = std::str::from_utf8(value.strip_suffix(b"\r").unwrap_or(value)).ok()?;
+                let at = body.len() - content.len();
+                if !value.is_empty() {
+                    return Some((value.to_owned(), at..at + value.len()));
+                }
+            }
         }
-        rest = &content[end + boundary.len()..];
-    }
+    })
 }
 
 /// Whether a `Content-Type` is that of a form in parts.
@@ -81,6 +86,10 @@ mod tests {
 
     use super::*;
 
+    fn model(content_type: &str, body: &[u8]) -> Option<(String, Range<usize>)> {
+        models(content_type, body).next()
+    }
+
     const FORM: &str = "multipart/form-data; boundary=\"x-y\"";
 
     #[test]
@@ -108,6 +117,13 @@ mod tests {
             assert_eq!(model(FORM, body.as_bytes()), None, "{body}");
         }
         assert_eq!(model("application/json; boundary=x-y", b"--x-y\r\n"), None);
+    }
+
+    #[test]
+    fn a_second_model_is_found_too() {
+        let part = |name| format!("--x-y\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{name}\r\n");
+        let body = ["a", "", "b"].map(part).concat() + "--x-y--\r\n";
+        assert_eq!(models(FORM, body.as_bytes()).map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b"]);
     }
 
     proptest! {

@@ -37,7 +37,11 @@ const KNOWN: [&str; 14] = [
 
 /// The known top-level values of an object.
 #[derive(Default)]
-pub(super) struct Fields<'a>([Option<&'a RawValue>; KNOWN.len()]);
+pub(super) struct Fields<'a> {
+    known: [Option<&'a RawValue>; KNOWN.len()],
+    /// The last `model` that is spelled in another case than its route asks for.
+    twin: Option<&'a RawValue>,
+}
 
 /// A body as text; bytes that are no UTF-8 are replaced, as Ollama does.
 pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
@@ -62,12 +66,17 @@ impl<'a> Fields<'a> {
     /// The value as it stands in the body; `None` when absent or `null`.
     pub(super) fn raw(&self, key: &str) -> Option<&'a RawValue> {
         let at = KNOWN.iter().position(|known| *known == key)?;
-        self.0[at].filter(|raw| raw.get() != "null")
+        self.known[at].filter(|raw| raw.get() != "null")
     }
 
     /// A text that is there and not empty.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         serde_json::from_str::<String>(self.raw(key)?.get()).ok().filter(|text| !text.is_empty())
+    }
+
+    /// The model for readers that do not mind the case of a key, where others do: Ollama's is one on `/v1`, too.
+    pub(super) fn twin(&self) -> Option<String> {
+        serde_json::from_str::<String>(self.twin?.get()).ok().filter(|text| !text.is_empty())
     }
 
     /// A truth value.
@@ -108,16 +117,22 @@ impl<'de> Visitor<'de> for TopLevel {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Fields::default();
-        while let Some(key) = map.next_key_seed(Key { wanted: &KNOWN, keys: self.0 })? {
-            let Some(at) = key else {
+        while let Some(key) = map.next_key_seed(Key { wanted: &KNOWN })? {
+            let Some((at, exact)) = key else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
             let value: &RawValue = map.next_value()?;
+            if self.0 == Keys::Exact && !exact {
+                if KNOWN[at] == "model" && value.get() != "null" {
+                    fields.twin = Some(value);
+                }
+                continue;
+            }
             // In Ollama's reader a null leaves a text as it was, and empties a list or an object.
-            let keeps = value.get() == "null" && fields.0[at].is_some_and(|old| old.get().starts_with('"'));
+            let keeps = value.get() == "null" && fields.known[at].is_some_and(|old| old.get().starts_with('"'));
             if !keeps || KNOWN[at] == "keep_alive" {
-                fields.0[at] = Some(value);
+                fields.known[at] = Some(value);
             }
         }
         Ok(fields)
@@ -137,24 +152,23 @@ impl<'de> Visitor<'de> for Inner<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key_seed(Key { wanted: self.wanted, keys: Keys::Exact })? {
+        while let Some(key) = map.next_key_seed(Key { wanted: self.wanted })? {
             match key {
-                Some(at) => self.found[at] = Some(map.next_value()?),
-                None => drop(map.next_value::<IgnoredAny>()?),
+                Some((at, true)) => self.found[at] = Some(map.next_value()?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(())
     }
 }
 
-/// Finds a key's place among the wanted ones without copying it.
+/// Finds a key's place among the wanted ones without copying it, and whether it is spelled as there.
 struct Key<'w> {
     wanted: &'w [&'w str],
-    keys: Keys,
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = Option<usize>;
+    type Value = Option<(usize, bool)>;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
         // As bytes: half a surrogate pair in some key must not spoil the whole look.
@@ -163,17 +177,15 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
 }
 
 impl Visitor<'_> for Key<'_> {
-    type Value = Option<usize>;
+    type Value = Option<(usize, bool)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
     fn visit_bytes<E>(self, key: &[u8]) -> Result<Self::Value, E> {
-        Ok(self.wanted.iter().position(|wanted| match self.keys {
-            Keys::WithoutCase => key.eq_ignore_ascii_case(wanted.as_bytes()),
-            Keys::Exact => key == wanted.as_bytes(),
-        }))
+        let at = self.wanted.iter().position(|wanted| key.eq_ignore_ascii_case(wanted.as_bytes()));
+        Ok(at.map(|at| (at, key == self.wanted[at].as_bytes())))
     }
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {

@@ -104,6 +104,15 @@ pub(super) fn may_be_a_form(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| !is_json(kind)) && !headers.contains_key(header::ORIGIN) && !is_same_origin(headers)
 }
 
+/// Whether this may be what a page reads of the server that it came from: a browser names no origin then, and says where from
+/// only over TLS and on its own machine. Every browser tells its languages, and a script may choose but not hide them; few
+/// programs do, and such that speak as a browser would (Node's `fetch`) tell a mode, which no script can.
+pub(super) fn may_be_a_silent_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ACCEPT_LANGUAGE)
+        && !headers.contains_key(header::ORIGIN)
+        && !headers.contains_key("sec-fetch-mode")
+}
+
 /// Answered here, never by a node: a browser asks before each request, and nobody may be woken by that.
 pub fn preflight(origin: &Origin, asked: &HeaderMap) -> Response<Body> {
     const METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS");

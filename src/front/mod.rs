@@ -23,7 +23,7 @@ use serde_json::json;
 use crate::cluster::{self, Controller};
 use crate::config::{AccessConfig, KeyRules};
 use crate::dashboard::{self, Dashboard, pages};
-use crate::http::{Body, body, guarded, headers, reply};
+use crate::http::{Body, body, ended_by, guarded, headers, reply};
 use crate::proxy::{Caller, Filled, Proxy, Refusal};
 use crate::server::{Handler, Open, Peer};
 use crate::telemetry::journal::Cause;
@@ -170,7 +170,7 @@ impl Front {
             return login::answer(&self.0.access, request, visitor).await;
         }
         if let Some(response) = self.own(&request, caller.address).await {
-            return response;
+            return self.as_long_as_allowed(response, &caller, request.headers());
         }
         let running = match self.0.access.enter(&caller) {
             Ok(running) => running,
@@ -183,6 +183,15 @@ impl Front {
             (None, None) => response,
             guards => response.map(|body| guarded(body, guards)),
         }
+    }
+
+    /// A stream of our own has no end by itself: it ends when its reader might not open it any more.
+    fn as_long_as_allowed(&self, response: Response<Body>, caller: &Caller, headers: &HeaderMap) -> Response<Body> {
+        if hyper::body::Body::size_hint(response.body()).exact().is_some() {
+            return response;
+        }
+        let (front, pass) = (self.clone(), self.0.access.pass(caller, headers));
+        response.map(|body| ended_by(body, async move { front.0.access.runs_out(pass).await }))
     }
 
     /// Our own endpoints; `None`: not ours. What stands in [`routes`] is: no method of it is a node's.

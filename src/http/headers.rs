@@ -61,12 +61,33 @@ fn is_ours(name: &HeaderName) -> bool {
     )
 }
 
-/// What a node has no say in: CORS is ours, and its own answer to it would double the headers; and so are cookies.
+/// What a node has no say in: CORS is ours, and its own answer to it would double the headers; and so are cookies, and whatever
+/// a browser would keep of one answer for all that we are.
 fn is_not_a_nodes(name: &HeaderName) -> bool {
     let is_cors = |rest| {
-        matches!(rest, "allow-origin" | "allow-credentials" | "allow-methods" | "allow-headers" | "expose-headers" | "max-age")
+        matches!(
+            rest,
+            "allow-origin"
+                | "allow-credentials"
+                | "allow-methods"
+                | "allow-headers"
+                | "allow-private-network"
+                | "expose-headers"
+                | "max-age"
+        )
     };
-    *name == header::SET_COOKIE || name.as_str().strip_prefix("access-control-").is_some_and(is_cors)
+    let is_of_all = matches!(
+        name.as_str(),
+        "set-cookie"
+            | "strict-transport-security"
+            | "clear-site-data"
+            | "alt-svc"
+            | "service-worker-allowed"
+            | "nel"
+            | "report-to"
+            | "reporting-endpoints"
+    );
+    is_of_all || name.as_str().strip_prefix("access-control-").is_some_and(is_cors)
 }
 
 /// All that *every* `Connection` header names.
@@ -119,6 +140,20 @@ pub fn toward_client(headers: &mut HeaderMap) {
     }
 }
 
+/// Shows a browser no page of somebody else as one of ours: with the cookie of whoever has logged in, its scripts could do what he
+/// may. What is data stays as it is.
+pub fn confine(headers: &mut HeaderMap) {
+    const DATA: [&str; 4] = ["application/json", "application/x-ndjson", "text/event-stream", "text/plain"];
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let kind =
+        kinds.next().and_then(|kind| kind.to_str().ok()).and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if kinds.next().is_some() || !DATA.iter().any(|data| kind.eq_ignore_ascii_case(data)) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.remove(header::REFRESH);
+    }
+}
+
 /// Whether one of the `Via` headers names this instance: then the request came back to us.
 pub fn passed_here_before(headers: &HeaderMap, instance: &str) -> bool {
     headers
@@ -157,6 +192,26 @@ mod tests {
             map(&[("connection", "x-one"), ("connection", "close, X-Two"), ("x-one", "1"), ("x-two", "2"), ("x-three", "3")]);
         toward_client(&mut headers);
         assert_eq!(headers, map(&[("x-three", "3")]));
+    }
+
+    #[test]
+    fn what_is_no_data_is_shown_without_rights() {
+        for kind in
+            ["text/html", "Text/HTML; charset=utf-8", "image/svg+xml", "application/xhtml+xml", "", "application/jsonx", "*/*"]
+        {
+            let mut headers = map(&[("content-security-policy", "script-src *")]);
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(kind).unwrap());
+            confine(&mut headers);
+            assert_eq!(headers["content-security-policy"], "sandbox", "{kind}");
+            assert_eq!(headers["x-content-type-options"], "nosniff", "{kind}");
+        }
+        let mut two = map(&[("content-type", "application/json"), ("content-type", "text/html")]);
+        confine(&mut two);
+        assert!(two.contains_key("content-security-policy"));
+        let data = map(&[("content-type", "application/json; charset=utf-8")]);
+        let mut same = data.clone();
+        confine(&mut same);
+        assert_eq!(same, data);
     }
 
     #[test]

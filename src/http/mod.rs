@@ -2,6 +2,7 @@
 
 mod bell;
 pub mod body;
+mod ended;
 mod guarded;
 pub mod headers;
 pub mod outward;
@@ -9,4 +10,5 @@ pub mod reply;
 
 pub use bell::Quietly;
 pub use body::{Body, BoxError, Budget, Buffered};
+pub use ended::ended_by;
 pub use guarded::guarded;

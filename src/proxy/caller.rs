@@ -53,6 +53,11 @@ impl Caller {
         }
     }
 
+    /// Whether its key is for certain models only.
+    pub(super) fn is_for_some_models(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| !key.models.is_empty())
+    }
+
     /// Whether its key is for certain nodes only.
     pub(super) fn is_for_some_nodes(&self) -> bool {
         self.key.as_ref().is_some_and(|key| !key.nodes.is_empty())

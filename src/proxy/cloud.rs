@@ -156,6 +156,7 @@ impl Errand<'_> {
         if let Some(kind) = kind {
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
         }
+        headers::confine(response.headers_mut());
         Ok(response)
     }
 

@@ -9,7 +9,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::http::request::Parts;
 
 use super::send::Payload;
-use super::{Proxy, Trace};
+use super::{Caller, Proxy, Trace};
 use crate::classify;
 use crate::http::{Buffered, body};
 use crate::values::{Fault, Kind};
@@ -22,7 +22,13 @@ impl Proxy {
     ///
     /// # Errors
     /// As [`body::read`].
-    pub(super) async fn take_in(&self, head: &Parts, incoming: Incoming, trace: &mut Trace) -> Result<(Payload, Bytes), Fault> {
+    pub(super) async fn take_in(
+        &self,
+        head: &Parts,
+        incoming: Incoming,
+        caller: &Caller,
+        trace: &mut Trace,
+    ) -> Result<(Payload, Bytes), Fault> {
         let (limit, budget) = (self.0.settings.limits.body, &self.0.budget);
         if classify::streams_up(&head.method, head.uri.path()) {
             return Ok((Payload::streaming(Passing { beginning: None, rest: incoming }), Bytes::new()));
@@ -36,7 +42,8 @@ impl Proxy {
         let mut rest = incoming;
         let mut next_look = SMALL;
         let enough = |so_far: &[u8]| {
-            if so_far.len() < next_look {
+            // What a key may not ask for may stand behind what it may.
+            if so_far.len() < next_look || caller.is_for_some_models() {
                 return false;
             }
             // Looking again costs all that came: so often as it has doubled.

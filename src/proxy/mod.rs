@@ -192,7 +192,7 @@ impl Proxy {
     async fn answer(&self, request: Request<Incoming>, caller: Caller, trace: &mut Trace) -> Result<Response<Body>, Fault> {
         let (head, incoming) = request.into_parts();
         self.refuse_loops(&head)?;
-        let taken = self.take_in(&head, incoming, trace).await;
+        let taken = self.take_in(&head, incoming, &caller, trace).await;
         let (payload, bytes) = taken.inspect_err(|fault| self.count_refused(fault))?;
         let mut ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
         ask.replayable &= matches!(payload, Payload::Buffered(_));

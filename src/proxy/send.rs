@@ -331,6 +331,7 @@ impl Proxy {
     pub(super) fn relay(&self, node: &Node, job: &Job<'_>, begun: Begun, trace: &mut Trace) -> Response<Body> {
         let Begun { mut head, first, rest, in_flight, lease } = begun;
         headers::toward_client(&mut head.headers);
+        headers::confine(&mut head.headers);
         if let Ok(name) = HeaderValue::from_str(node.name().as_str()) {
             head.headers.insert(headers::NODE, name);
         }

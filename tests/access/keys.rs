@@ -143,13 +143,18 @@ async fn a_key_opens_only_its_models() {
         ("POST /api/pull", r#"{"model":"n"}"#),
         ("POST /api/blobs/sha256:00", "bytes"),
         ("POST /v1/unheard/of", "{}"),
+        // Ollama minds no case of a key, and the last one counts.
+        ("POST /v1/chat/completions", r#"{"model":"m","MODEL":"n"}"#),
     ] {
         let answer = ask(address, asked, &kids, body).await;
         assert_eq!(answer.status(), 403, "{asked}: {}", answer.text());
         assert!(answer.error().contains("kids"), "{}", answer.error());
     }
+    let part = |name: &str| format!("--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{name}\r\n");
+    let (form, two) = (("Content-Type", "multipart/form-data; boundary=x"), part("m") + &part("n") + "--x--\r\n");
+    assert_eq!(ask(address, "POST /v1/audio/transcriptions", &[kids[0], form], two).await.status(), 403, "two models");
     assert!(house.node.seen().iter().all(|seen| seen.starts_with("GET ")), "{:?}", house.node.seen());
-    assert_eq!(house.refusals("model", &[("X-API-Key", "test")]).await, 7);
+    assert_eq!(house.refusals("model", &[("X-API-Key", "test")]).await, 9);
     // Now that the PC is known to be up, a key that wakes nobody may use it, too.
     assert_eq!(house.status("POST /nodes/node1/refresh", &[("X-API-Key", "test")]).await, 200);
     let asks = ask(address, "POST /api/chat", &kids, CHAT);

@@ -91,8 +91,17 @@ async fn a_page_whose_name_was_turned_to_our_address_gets_nothing() {
     for asked in ["POST /api/chat", "POST /nodes/node1/wake"] {
         assert_eq!(house.called(name, asked, &origin).await.status(), 403, "{asked}");
     }
+    // What it reads of the server that it came from names no origin.
+    let page = [("Accept-Language", "en"), ("User-Agent", "Mozilla/5.0")];
+    for asked in ["GET /api/tags", "GET /v1/models", "GET /api/ps", "GET /other", "HEAD /api/tags"] {
+        assert_eq!(house.called(name, asked, &page).await.status(), 403, "{asked}");
+    }
     house.nobody_stirred();
     assert!(house.refusals("host", &[]).await >= LOOKS.len() as u64);
+    // A program may call us by any name, also one that speaks as a browser would.
+    for program in [&[][..], &[("Accept-Language", "*"), ("Sec-Fetch-Mode", "cors")]] {
+        assert_eq!(house.called(name, "GET /api/tags", program).await.status(), 200, "{program:?}");
+    }
     let told = house.called(name, "GET /nodes", &[]).await;
     assert!(told.error().contains("--allowed-hosts"), "{}", told.error());
 }

@@ -63,9 +63,35 @@ async fn a_node_can_set_no_cookie_and_open_no_origin() {
         "Set-Cookie: ollama_proxy_session=of-the-node",
         "Access-Control-Allow-Origin: *",
         "Access-Control-Allow-Credentials: true",
+        "Access-Control-Allow-Private-Network: true",
+        "Strict-Transport-Security: max-age=31536000",
+        "Clear-Site-Data: \"*\"",
+        "Alt-Svc: h2=\":1\"",
+        "Service-Worker-Allowed: /",
     ];
     let answers = async { house.node.next().await.answer("200 OK", &lines, "{}").await };
     let answer = tokio::join!(asks, answers).0;
     assert_eq!((answer.head.get("set-cookie"), answer.head.get("access-control-allow-credentials")), (None, None));
     assert_eq!(answer.head.get("access-control-allow-origin"), Some("http://localhost:3000"));
+    for name in [
+        "access-control-allow-private-network",
+        "strict-transport-security",
+        "clear-site-data",
+        "alt-svc",
+        "service-worker-allowed",
+    ] {
+        assert_eq!(answer.head.get(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_a_node_has_no_rights_in_a_browser() {
+    let mut house = House::awake(&[]);
+    let lines = ["Content-Type: text/html", "Content-Security-Policy: script-src *", "Refresh: 0;url=http://evil.example"];
+    let asks = ask(house.proxy.address, "POST /api/embed", &[], CHAT);
+    let answers = async { house.node.next().await.answer("200 OK", &lines, "<script>act()</script>").await };
+    let answer = tokio::join!(asks, answers).0;
+    assert_eq!(answer.text(), "<script>act()</script>", "its bytes pass all the same");
+    assert_eq!((answer.head.get("content-security-policy"), answer.head.get("refresh")), (Some("sandbox"), None));
+    assert_eq!(answer.head.get("x-content-type-options"), Some("nosniff"));
 }

@@ -1,6 +1,9 @@
 //! The key file changes while the program runs: who lost a key is out at once, and nobody else notices.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use ollama_proxy::simulator::Settings;
 use serde_json::json;
@@ -42,6 +45,17 @@ impl House {
         cookie.split(';').next().unwrap().to_owned()
     }
 
+    /// The stream of events that these lines open.
+    fn events(&self, lines: &str) -> Events {
+        let mut stream = connect(self.proxy.address);
+        // Less than that is silence between two heartbeats.
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream.write_all(request("GET", "/events", lines, "").as_bytes()).unwrap();
+        let mut events = Events::read(stream);
+        events.until("event: snapshot");
+        events
+    }
+
     /// The status of a look with this cookie.
     fn visit(&self, cookie: &str) -> u16 {
         self.ask("GET", "/nodes", &format!("Cookie: {cookie}\r\n"), "").status
@@ -72,6 +86,38 @@ impl House {
         let page = self.ask("GET", "/metrics", &format!("X-API-Key: {key}\r\n"), "").body;
         let line = page.lines().find_map(|line| line.strip_prefix("ollama_proxy_key_file_last_reload_successful "));
         line.unwrap_or_else(|| panic!("{page}")).to_owned()
+    }
+}
+
+/// Longer than anything here takes on a busy machine.
+const LONG: Duration = Duration::from_secs(60);
+
+/// What comes on a stream of events, line by line; the channel ends with the stream.
+struct Events(Receiver<String>);
+
+impl Events {
+    fn read(stream: TcpStream) -> Self {
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(told)
+    }
+
+    fn until(&mut self, text: &str) {
+        while !self.0.recv_timeout(LONG).unwrap_or_else(|_| panic!("never: {text}")).contains(text) {}
+    }
+
+    /// Reads on to the end, which must come; heartbeats do not count as one.
+    fn end(&mut self) {
+        let end = Instant::now() + LONG;
+        while let Ok(line) = self.0.recv_timeout(LONG) {
+            assert!(Instant::now() < end, "it goes on: {line}");
+        }
     }
 }
 
@@ -116,6 +162,36 @@ fn a_key_that_is_taken_back_opens_nothing_any_more_and_its_session_has_ended() {
     house.reads(&[BOB, ALICE], true);
     assert_eq!((house.look(ALICE), house.visit(&of_alice), house.visit(&of_bob)), (200, 401, 200));
     assert!(!house.proxy.written_so_far().contains("canary"));
+}
+
+#[test]
+fn a_stream_of_events_ends_with_the_key_or_the_session_that_opened_it() {
+    let house = House::with(quick(), &[ALICE, BOB]);
+    let by = |cookie: &str| format!("Cookie: {cookie}\r\n");
+    let (of_alice, of_bob) = (by(&house.logged_in(ALICE)), by(&house.logged_in(BOB)));
+    let by_key = format!("X-API-Key: {BOB}\r\n");
+    let mut alices = [house.events(&format!("X-API-Key: {ALICE}\r\n")), house.events(&of_alice)];
+    let mut bobs = [house.events(&by_key), house.events(&of_bob)];
+
+    house.reads(&[BOB], true);
+    alices.iter_mut().for_each(Events::end);
+    assert_eq!(house.ask("POST", "/api/chat", &by_key, CHAT).status, 200);
+    bobs.iter_mut().for_each(|bob| bob.until("event: journal"));
+
+    assert_eq!(house.ask("POST", "/logout", &of_bob, "").status, 303);
+    let [mut with_key, mut with_cookie] = bobs;
+    with_cookie.end();
+    assert_eq!(house.ask("POST", "/api/chat", &by_key, CHAT).status, 200);
+    with_key.until("event: journal");
+}
+
+#[test]
+fn a_stream_of_events_that_took_no_key_ends_when_the_first_one_is_given() {
+    let house = House::with(quick(), &[]);
+    let mut anybodys = house.events("");
+    house.reads(&[BOB], false);
+    anybodys.end();
+    assert_eq!(house.ask("GET", "/events", "", "").status, 401);
 }
 
 #[test]

@@ -381,3 +381,27 @@ fn times_and_the_order_of_lists_are_no_new_knowledge() {
     assert!(!changed(&|kept| *kept = kept.clone().with_catalog(&node, &known(), &shows)));
     assert!(!old.same_knowledge(&Snapshot::default()));
 }
+
+/// The most memory that this process ever had, in KiB.
+#[cfg(target_os = "linux")]
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim_end_matches("kB").trim().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_list_that_names_one_model_a_thousand_times_keeps_its_show_once() {
+    let names: Vec<String> = (0..1000).map(|at| format!(r#"{{"name":"m{at}:latest","digest":"d"}}"#)).collect();
+    let now = Stamp { at: Instant::now(), wall: SystemTime::now() };
+    let body = format!(r#"{{"models":[{}]}}"#, names.join(","));
+    let holding = Holding::empty().with_list(body.into(), now).unwrap();
+    let (node, shows) = (NodeName::new("a"), Shows::default());
+    shows.put(&node, "d", format!(r#"{{"license":"{}"}}"#, "x".repeat(1024 * 1024)).into()).unwrap();
+    let before = peak_kib();
+    let kept = NodeSnapshot::default().with_catalog(&node, &holding, &shows);
+    let taken = peak_kib() - before;
+    assert_eq!(kept.shows.len(), 1);
+    assert!(taken < 512 * 1024, "{taken} KiB for one show of a MiB");
+}

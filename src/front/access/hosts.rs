@@ -26,7 +26,8 @@ impl Hosts {
 
     fn know_name(&self, host: &str) -> bool {
         if let Some(v6) = host.strip_prefix('[') {
-            return v6.split(']').next().is_some_and(|address| address.parse::<IpAddr>().is_ok());
+            let is_end = |rest: &str| rest.is_empty() || rest.starts_with(':');
+            return v6.split_once(']').is_some_and(|(address, rest)| address.parse::<IpAddr>().is_ok() && is_end(rest));
         }
         let name = host.split(':').next().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
         let is_own = |own: &String| match own.strip_prefix('*') {
@@ -73,6 +74,7 @@ mod tests {
             "local.evil.example",
             "xollama.example.org",
             "[evil.example]",
+            "[::1].evil.example",
         ] {
             assert!(!hosts.know_name(host), "{host}");
         }

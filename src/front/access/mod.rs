@@ -5,6 +5,7 @@ mod failures;
 mod hosts;
 mod keyring;
 mod limits;
+mod passes;
 mod sessions;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
+use tokio::sync::watch;
 
 use super::cors::{self, Origin};
 use crate::config::{AccessConfig, Cidr, KeyRules};
@@ -36,6 +38,8 @@ pub(super) struct Access {
     /// A request keeps the keys that it came in with.
     keyring: RwLock<Arc<Keyring>>,
     sessions: Sessions,
+    /// Tells that keys or sessions are others than before.
+    changes: watch::Sender<()>,
     limits: Limits,
     failures: Failures,
     metrics: Metrics,
@@ -102,6 +106,7 @@ impl Access {
             hosts: Hosts::new(&config.hosts),
             keyring: RwLock::new(Arc::new(Keyring::new(&config.keys))),
             sessions: Sessions::default(),
+            changes: watch::Sender::default(),
             limits: Limits::new(config),
             failures: Failures::default(),
             metrics,
@@ -117,6 +122,8 @@ impl Access {
         let mut keyring = self.keyring.write().unwrap_or_else(PoisonError::into_inner);
         *keyring = Arc::new(keyring.renewed(keys));
         self.sessions.keep_those_of(|number| keyring.get(number).is_some());
+        drop(keyring);
+        self.changes.send_replace(());
     }
 
     /// The client of a request, if its address may come in. This machine always may, as long as it speaks for itself.
@@ -192,6 +199,10 @@ impl Access {
     /// Whoever reaches us may use us; but a page from elsewhere may neither look nor act, and only who is at home may act.
     fn admit_without_keys(&self, door: Door, client: SocketAddr, headers: &HeaderMap, origin: &Origin) -> Result<Caller, Denied> {
         match door {
+            // Of what a page reads without a word of its origin, only the name that it called us by tells whose page it is.
+            Door::Use if cors::may_be_a_silent_page(headers) && !self.is_called_by_its_name(headers) => {
+                return Err(self.deny(Refusal::Host, strange_name()));
+            }
             Door::Open | Door::Use => {}
             // A browser says where a request comes from only over TLS or on this machine, and there no name is turned.
             Door::Look if headers.contains_key("sec-fetch-site") || self.is_called_by_its_name(headers) => {}
@@ -319,7 +330,10 @@ impl Access {
         let name = keyring.get(number).map(|key| key.name.clone()).unwrap_or_default();
         tracing::info!(client = %visitor.address.ip().to_canonical(), key = %name, "logged in");
         let none = || Fault::ours(Kind::Busy, crate::values::Retry::Never, "no random numbers can be had for a session");
-        self.sessions.open(number, visitor.by_tls).ok_or_else(none)
+        let cookie = self.sessions.open(number, visitor.by_tls).ok_or_else(none);
+        // The oldest session may have made room.
+        self.changes.send_replace(());
+        cookie
     }
 
     /// Ends the session of a request; the cookie that takes its own away.
@@ -328,7 +342,9 @@ impl Access {
     /// Another site's form.
     pub(super) fn log_out(&self, headers: &HeaderMap, visitor: &Visitor<'_>) -> Result<Option<HeaderValue>, Fault> {
         self.refuse_strange_form(headers, visitor.origin)?;
-        Ok(self.sessions.end(headers))
+        let cookie = self.sessions.end(headers);
+        self.changes.send_replace(());
+        Ok(cookie)
     }
 
     fn refuse_strange_form(&self, headers: &HeaderMap, origin: &Origin) -> Result<(), Fault> {

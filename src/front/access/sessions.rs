@@ -58,8 +58,19 @@ impl Sessions {
 
     /// The key of the session whose cookie a request brings.
     pub(super) fn key(&self, headers: &HeaderMap) -> Option<u32> {
+        self.shown(headers).map(|(_, key, _)| key)
+    }
+
+    /// The session whose cookie a request brings: the digest of that, its key, and its end.
+    pub(super) fn shown(&self, headers: &HeaderMap) -> Option<(KeyDigest, u32, Instant)> {
         let token = KeyDigest::of(token(headers)?.as_bytes());
-        self.open_ones().iter().find(|session| session.token.matches(&token)).map(|session| session.key)
+        self.of(&token).map(|(key, ends)| (token, key, ends))
+    }
+
+    /// The key and the end of the session of this cookie.
+    pub(super) fn of(&self, token: &KeyDigest) -> Option<(u32, Instant)> {
+        let sessions = self.open_ones();
+        sessions.iter().find(|session| session.token.matches(token)).map(|session| (session.key, session.ends))
     }
 
     /// Ends the session of a request; the cookie that takes its own away.
