@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::calls::{Answer, Client};
 use crate::plan::{CHAT_MODEL, EVIDENCE, Lab, Plan};
-use crate::program::pause;
+use crate::program::{LIMIT, eventually, pause};
 use crate::sleeper::{Machine, Wakes};
 
 /// The promise to clients that poll.
@@ -84,7 +84,7 @@ fn lists_are_answered_within_50_ms_while_the_host_is_being_woken() {
     lab.gpu().sleep();
     pause(EVIDENCE);
     let _held = lab.client().chat(CHAT_MODEL);
-    crate::program::eventually("packets go out", Duration::from_secs(5), || lab.gpu().status().magic > 0);
+    eventually("packets go out", LIMIT, || lab.gpu().status().magic > 0);
     assert_prompt(&lab);
 }
 
