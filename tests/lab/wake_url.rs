@@ -17,6 +17,11 @@ fn asleep(plan: Plan) -> Option<Lab> {
     Some(lab)
 }
 
+/// Gets up slowly. The proxy's own packets wake it too, and once it is up nobody calls the service any more.
+fn slow() -> Machine {
+    Machine::usual().resume(Duration::from_secs(5))
+}
+
 /// The `error` codes that the service has answered, in order.
 fn codes(lab: &Lab) -> Vec<i64> {
     lab.service().calls().iter().filter_map(|call| call["error"].as_i64()).collect()
@@ -32,14 +37,14 @@ fn assert_woken_by_the_service(lab: &Lab) {
 
 #[test]
 fn a_wake_service_without_a_key_wakes_the_host() {
-    let Some(lab) = asleep(Plan::named("service_open").wake_service(WakeService::open())) else { return };
+    let Some(lab) = asleep(Plan::named("service_open").host(slow()).wake_service(WakeService::open())) else { return };
     assert_woken_by_the_service(&lab);
     assert_eq!(codes(&lab).first(), Some(&0));
 }
 
 #[test]
 fn a_wake_service_with_a_key_gets_its_token_and_never_the_key() {
-    let plan = Plan::named("service_with_key").wake_service(WakeService::open().key(KEY)).setting("--wake-key", KEY);
+    let plan = Plan::named("service_with_key").host(slow()).wake_service(WakeService::open().key(KEY)).setting("--wake-key", KEY);
     let Some(lab) = asleep(plan) else { return };
     assert_woken_by_the_service(&lab);
     assert_eq!(codes(&lab).first(), Some(&0));
@@ -50,7 +55,7 @@ fn a_wake_service_with_a_key_gets_its_token_and_never_the_key() {
 #[test]
 fn a_wake_service_whose_clock_is_ahead_is_met_on_the_second_call() {
     let service = WakeService::open().key(KEY).clock_ahead(90);
-    let plan = Plan::named("service_clock_ahead").wake_service(service).setting("--wake-key", KEY);
+    let plan = Plan::named("service_clock_ahead").host(slow()).wake_service(service).setting("--wake-key", KEY);
     let Some(lab) = asleep(plan) else { return };
     assert_woken_by_the_service(&lab);
     assert_eq!(codes(&lab)[..2], [102, 0]);
@@ -59,7 +64,7 @@ fn a_wake_service_whose_clock_is_ahead_is_met_on_the_second_call() {
 #[test]
 fn a_wake_service_whose_clock_is_behind_is_met_on_the_second_call() {
     let service = WakeService::open().key(KEY).clock_ahead(-45);
-    let plan = Plan::named("service_clock_behind").wake_service(service).setting("--wake-key", KEY);
+    let plan = Plan::named("service_clock_behind").host(slow()).wake_service(service).setting("--wake-key", KEY);
     let Some(lab) = asleep(plan) else { return };
     assert_woken_by_the_service(&lab);
     assert_eq!(codes(&lab)[..2], [102, 0]);
