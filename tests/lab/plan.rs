@@ -278,6 +278,13 @@ impl Lab {
         self.until_proxy_answers();
     }
 
+    /// What the proxy keeps of its nodes on disk.
+    pub fn kept(&self) -> Value {
+        let text = std::fs::read_to_string(self.logs.join("data/state.json")).unwrap_or_default();
+        let state: Value = text.lines().next().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+        state["nodes"].clone()
+    }
+
     /// Ends the proxy as a power cut does.
     pub fn crash_proxy(&self) {
         self.proxy.as_ref().unwrap().crash();

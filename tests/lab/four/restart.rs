@@ -14,6 +14,11 @@ fn after_a_crash_in_the_middle_of_everything_the_catalog_is_back_and_nobody_is_w
     let machines = (1..=4).map(|number| machine(number).resume(Duration::from_secs(5))).collect();
     let Some(mut lab) = plan_of("a_crash", machines, false, &[]).start() else { return };
     until_known(&lab, &NODES);
+    // It writes every 10 s at most, and nobody waits for a crash.
+    eventually("all that was read is on disk", LIMIT, || {
+        let kept = lab.kept();
+        NODES.iter().all(|node| kept[*node]["shows"].as_object().is_some_and(|shows| shows.len() == MODELS.len()))
+    });
     let marks = dormant(&lab, &SLEEPERS);
     // A stream goes on at the second, the fourth is being woken, the first sleeps.
     lab.host("node2").set(&json!({ "token_gap_ms": 100, "tokens": 1000 }));
