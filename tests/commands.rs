@@ -29,9 +29,11 @@ async fn pc(asleep: bool) -> SimulatedPc {
 /// The settings that reach and wake this PC.
 fn settings(pc: &SimulatedPc, mac: &str) -> Vec<String> {
     let port = pc.wake_address().port();
+    // Long where it comes up, on a busy machine too.
+    let patience = if mac == MAC { "--wake-timeout=60s" } else { "--wake-timeout=3s" };
     [format!("--ollama-url=http://{}", pc.address()), format!("--wake-mac={mac}")]
         .into_iter()
-        .chain(["--wake-broadcast=127.0.0.1".to_owned(), format!("--wake-port={port}"), "--wake-timeout=3s".to_owned()])
+        .chain(["--wake-broadcast=127.0.0.1".to_owned(), format!("--wake-port={port}"), patience.to_owned()])
         .collect()
 }
 

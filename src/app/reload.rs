@@ -114,19 +114,20 @@ impl Reloader {
     async fn reload(&mut self, keepers: &mut JoinSet<anyhow::Result<()>>) {
         match self.renew(keepers).await {
             Ok(changes) => {
-                self.counts.ok.one();
-                self.counts.last.set(1.0);
                 self.error.send_replace(None);
+                self.counts.last.set(1.0);
+                // Whoever sees it counted, or reads the line, sees all of it.
+                self.counts.ok.one();
                 let Changes { added, removed, changed } = &changes;
                 let (added, removed, changed) = (listed(added), listed(removed), listed(changed));
                 let found = if self.source.file().is_some() { "the node file was read again" } else { "there is no node file" };
                 tracing::info!(added, removed, changed, "{found}");
             }
             Err(faults) => {
-                self.counts.failed.one();
+                self.error.send_replace(Some(faults.clone()));
                 self.counts.last.set(0.0);
+                self.counts.failed.one();
                 tracing::warn!(faults, "the node file cannot be used; the nodes stay as they were");
-                self.error.send_replace(Some(faults));
             }
         }
     }

@@ -80,6 +80,8 @@ impl Proxy {
             return connecting.await.map(Some);
         }
         tokio::select! {
+            // First: after a pause of this machine both have happened, and a node that has answered needs no wake.
+            biased;
             connected = &mut connecting => return connected.map(Some),
             () = tokio::time::sleep(HEDGE) => {}
         }

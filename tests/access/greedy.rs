@@ -141,7 +141,7 @@ async fn clients_that_wait_take_turns() {
 #[tokio::test]
 async fn who_is_one_too_many_and_who_waits_too_long_are_told_and_counted() {
     let one_place = r#"{"nodes":[{"name":"node1","capacity":1}]}"#;
-    let mut house = House::with_file("node_config.json", one_place, &[("max-held", "1"), ("queue-wait", "2s")]);
+    let mut house = House::with_file("node_config.json", one_place, &[("max-held", "1"), ("queue-wait", "6s")]);
     let address = house.proxy.address;
     let asks = || tokio::spawn(async move { ask(address, "POST /api/chat", &[], CHAT).await });
     let first = asks();

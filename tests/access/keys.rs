@@ -91,14 +91,16 @@ async fn metrics_may_be_opened_for_scrapers() {
 async fn a_wrong_key_is_counted_and_slowed_while_the_right_one_still_passes() {
     let house = House::asleep(&KEYS).await;
     let (wrong, right) = (bearer("canary-of-somebody-else"), bearer(CLIENT_KEY));
-    for _ in 0..10 {
-        assert_eq!(house.status("POST /api/chat", &[("Authorization", &wrong)]).await, 401);
+    // One more is told at once every six seconds, which a busy machine may need for ten.
+    let (mut told, mut slowed) = (0, house.ask("POST /api/chat", &[("Authorization", &wrong)]).await);
+    while slowed.status() == 401 && told < 30 {
+        told += 1;
+        slowed = house.ask("POST /api/chat", &[("Authorization", &wrong)]).await;
     }
-    let slowed = house.ask("POST /api/chat", &[("Authorization", &wrong)]).await;
-    assert_eq!(slowed.status(), 429);
+    assert!(slowed.status() == 429 && told >= 10, "{} after {told}", slowed.status());
     assert!(slowed.head.get("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
     assert_eq!(house.status("GET /nodes", &[("Authorization", &right)]).await, 200);
-    assert_eq!(house.refusals("wrong_key", &[("Authorization", &right)]).await, 11);
+    assert_eq!(house.refusals("wrong_key", &[("Authorization", &right)]).await, told + 1);
     house.nobody_stirred();
 }
 

@@ -57,7 +57,7 @@ fn open(page: &Page) -> f64 {
 fn until(exporter: &Proxy, sent: usize, received: usize) {
     let near = |is: f64, wanted: usize| (is - wanted as f64).abs() <= 0.02 * wanted as f64;
     let mut now = [0.0; 2];
-    for _ in 0..250 {
+    for _ in 0..3000 {
         now = bytes(&seen(exporter));
         if near(now[0], sent) && near(now[1], received) {
             println!("counted {now:?} of {sent} and {received}");
@@ -116,7 +116,7 @@ fn bytes_of_short_and_long_connections_are_within_two_percent_of_what_was_sent()
     until(&exporter, sent, received);
     assert!((open(&seen(&exporter)) - 1.0).abs() < 0.1);
     drop(stays);
-    for _ in 0..250 {
+    for _ in 0..3000 {
         if open(&seen(&exporter)) < 0.5 {
             break;
         }
@@ -205,7 +205,7 @@ fn traffic_of_other_ports_does_not_wake_it_and_a_resting_one_does_nothing() {
     seen(&exporter);
     // It is at rest once two looks at it find the same.
     let mut before = wakeups(exporter.pid());
-    for _ in 0..250 {
+    for _ in 0..3000 {
         rig::pause();
         let now = wakeups(exporter.pid());
         if std::mem::replace(&mut before, now) == now {

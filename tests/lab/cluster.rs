@@ -9,12 +9,10 @@ use serde_json::{Value, json};
 use crate::calls::{Answer, Client, Loading, chat};
 use crate::network::Network;
 use crate::plan::{CHAT_MODEL, PI_MAC, usable};
-use crate::program::eventually;
+use crate::program::{LIMIT, eventually};
 use crate::proxy::Proxy;
 use crate::sleeper::{Machine, Sleeper};
 
-/// Longer than anything takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(30);
 const KEY: &str = "Authorization: Bearer lab";
 /// The first and the second have the chat model, the third has another one.
 const GPUS: [&str; 3] = ["gpu1", "gpu2", "gpu3"];

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::calls::Answer;
 use crate::plan::{CHAT_MODEL, Lab, Plan};
-use crate::program::eventually;
+use crate::program::{LIMIT, eventually};
 use crate::sleeper::Machine;
 use crate::words::Ended;
 
@@ -29,7 +29,8 @@ fn a_host_that_falls_asleep_right_after_an_answer_is_woken_and_answers() {
     let answer = lab.client().chat(CHAT_MODEL).finish();
     answer.assert_whole_chat();
     assert_eq!(lab.gpu().status().woken, 1);
-    let most = lab.gpu().status().took() + Duration::from_millis(1750);
+    // Not by its silence.
+    let most = lab.gpu().status().took() + SILENCE;
     assert!(answer.took < most, "the host took {:?}, the chat {:?}", lab.gpu().status().took(), answer.took);
 }
 
@@ -38,7 +39,7 @@ fn a_host_that_falls_asleep_before_the_first_byte_is_woken_and_asked_again() {
     let host = Machine::usual().simulates("--first-token", "2s");
     let Some(lab) = awake("asleep_before_the_first_byte", host) else { return };
     let call = lab.client().chat(CHAT_MODEL);
-    eventually("it works", Duration::from_secs(5), || lab.gpu().counters()["generations_started"] == 1);
+    eventually("it works", LIMIT, || lab.gpu().counters()["generations_started"] == 1);
     lab.gpu().sleep();
     let answer = call.finish();
     answer.assert_whole_chat();
@@ -79,7 +80,7 @@ fn the_request_after_a_stream_that_broke_off_wakes_the_host() {
     body["options"] = json!({ "num_predict": 3 });
     let again = lab.client().post("/api/chat", &body).finish();
     again.assert_whole_chat();
-    assert!(again.took < lab.gpu().status().took() + Duration::from_secs(2), "{:?}", again.took);
+    assert!(again.took < lab.gpu().status().took() + SILENCE, "{:?}", again.took);
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn a_whole_json_answer_of_a_host_that_falls_asleep_while_it_works_is_asked_for_a
     let mut body = crate::calls::chat(CHAT_MODEL);
     body["stream"] = json!(false);
     let call = lab.client().post("/api/chat", &body);
-    eventually("it works", Duration::from_secs(5), || lab.gpu().counters()["generations_started"] == 1);
+    eventually("it works", LIMIT, || lab.gpu().counters()["generations_started"] == 1);
     lab.gpu().sleep();
     let answer = call.finish();
     assert_eq!((answer.status, &answer.ended), (200, &Ended::Clean), "{answer:?}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::calls::Call;
 use crate::frame::Kind;
 use crate::plan::{CHAT_MODEL, EVIDENCE, Lab, PI_MAC, Plan};
-use crate::program::{eventually, pause};
+use crate::program::{LIMIT, eventually, pause};
 use crate::sleeper::Machine;
 
 mod failures;
@@ -95,6 +95,7 @@ pub fn whole_chat(model: &str) -> Value {
 
 /// Lets these fall asleep and be forgotten; a mark at the card of each, from which on nothing may come.
 pub fn dormant(lab: &Lab, nodes: &[&str]) -> Vec<usize> {
+    lab.until_nothing_is_under_way(nodes);
     for node in nodes {
         lab.host(node).sleep();
     }
@@ -104,6 +105,7 @@ pub fn dormant(lab: &Lab, nodes: &[&str]) -> Vec<usize> {
 
 /// Lets these fall asleep, and the proxy notice it; a mark at the card of each, from which on nothing may come.
 pub fn known_asleep(lab: &Lab, nodes: &[&str]) -> Vec<usize> {
+    lab.until_nothing_is_under_way(nodes);
     for node in nodes {
         lab.host(node).sleep();
         let header = format!("X-Ollama-Proxy-Wake: never\r\nX-Ollama-Proxy-Node: {node}");
@@ -137,11 +139,9 @@ fn listed(lab: &Lab) -> Vec<String> {
 #[track_caller]
 pub fn until_known(lab: &Lab, nodes: &[&str]) {
     lab.until_catalog_knows(CHAT_MODEL);
-    eventually("the proxy has read all lists", Duration::from_secs(10), || {
-        nodes.iter().all(|node| listed(lab).contains(&(*node).to_owned()))
-    });
+    eventually("the proxy has read all lists", LIMIT, || nodes.iter().all(|node| listed(lab).contains(&(*node).to_owned())));
     for node in nodes {
-        eventually("the proxy has read all of it", Duration::from_secs(10), || {
+        eventually("the proxy has read all of it", LIMIT, || {
             lab.host(node).counters()["requests"]["POST /api/show"].as_u64() >= Some(MODELS.len() as u64)
         });
     }
@@ -156,7 +156,7 @@ pub fn told(lab: &Lab, node: &str) -> Value {
 /// Waits until the proxy says this of a node's power.
 #[track_caller]
 pub fn until_power(lab: &Lab, node: &str, power: &str) {
-    eventually(&format!("{node} is {power}"), Duration::from_secs(20), || told(lab, node)["power"]["state"] == power);
+    eventually(&format!("{node} is {power}"), LIMIT, || told(lab, node)["power"]["state"] == power);
 }
 
 /// A chat that only this node may serve.

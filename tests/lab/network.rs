@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 const PREFIX: &str = "ollama-lab";
 /// What `ip netns exec NAME` finds here in a directory NAME, it binds over the files of the same names in `/etc`.
@@ -79,7 +78,7 @@ impl Network {
 
     /// Waits until every plug passes frames: a bridge learns of a new link up to a second late, and swallows frames until then.
     pub fn until_it_passes_frames(&self) {
-        crate::program::eventually("the bridges pass frames", Duration::from_secs(10), || {
+        crate::program::eventually("the bridges pass frames", crate::program::LIMIT, || {
             self.run("switches", "bridge link show").lines().all(|plug| plug.contains("state forwarding"))
         });
     }

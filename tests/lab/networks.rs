@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::{CHAT_MODEL, Lab, Plan};
+use crate::program::{LIMIT, eventually};
 use crate::sleeper::{Machine, Wakes};
 
 /// The proxy must wake the host without any help of the kernel's neighbour table.
@@ -97,9 +98,7 @@ fn a_mac_is_learnt_while_the_host_answers_and_wakes_it_after_a_restart_too() {
     let Some(mut lab) = Plan::named("a_mac_is_learnt").without_mac().start() else { return };
     lab.until_catalog_knows(CHAT_MODEL);
     lab.client().chat(CHAT_MODEL).finish().assert_whole_chat();
-    crate::program::eventually("the MAC is learnt", Duration::from_secs(5), || {
-        lab.client().get("/nodes").finish().body.contains("02:00:00:00:77:11")
-    });
+    eventually("the MAC is learnt", LIMIT, || lab.client().get("/nodes").finish().body.contains("02:00:00:00:77:11"));
     assert_wakes(&lab);
     lab.gpu().sleep();
     lab.restart_proxy();
@@ -127,5 +126,6 @@ fn a_name_server_that_does_not_answer_holds_no_request_up() {
     lab.resolve_slowly();
     let answer = lab.client().chat(CHAT_MODEL).finish();
     answer.assert_whole_chat();
-    assert!(answer.took < Duration::from_millis(1500), "{:?}", answer.took);
+    // The system's resolver gives up after 5 s.
+    assert!(answer.took < Duration::from_secs(4), "{:?}", answer.took);
 }

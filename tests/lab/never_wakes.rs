@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::calls::{Answer, chat};
 use crate::plan::{CHAT_MODEL, Lab, Plan};
-use crate::program::pause;
+use crate::program::{LIMIT, eventually, pause};
 use crate::sleeper::{Machine, Wakes};
 
 const DEADLINE: Duration = Duration::from_secs(6);
@@ -22,7 +22,7 @@ fn asleep_for_ever(test: &str) -> Option<Lab> {
 #[track_caller]
 fn assert_gave_up(answer: &Answer) {
     assert_eq!(answer.status, 504, "{answer:?}");
-    assert!(answer.took >= DEADLINE && answer.took < DEADLINE + Duration::from_secs(2), "{:?}", answer.took);
+    assert!(answer.took >= DEADLINE && answer.took < DEADLINE * 3, "{:?}", answer.took);
     assert!(answer.header("retry-after").is_some_and(|value| value.parse::<u32>().is_ok()), "{answer:?}");
     assert_eq!(answer.header("x-should-retry"), Some("false"), "{answer:?}");
 }
@@ -56,11 +56,11 @@ fn after_a_failed_wake_further_requests_are_told_at_once_and_then_may_try_again(
     let packets = lab.gpu().status().magic;
     let told = lab.client().chat(CHAT_MODEL).finish();
     assert_eq!(told.status, 503, "{told:?}");
-    assert!(told.took < Duration::from_secs(2), "{:?}", told.took);
+    assert!(told.took < DEADLINE, "{:?}", told.took);
     assert_eq!(lab.gpu().status().magic, packets, "no packet within the back-off");
     pause(Duration::from_secs(10));
     let _again = lab.client().chat(CHAT_MODEL);
-    crate::program::eventually("a new campaign begins", Duration::from_secs(3), || lab.gpu().status().magic > packets);
+    eventually("a new campaign begins", LIMIT, || lab.gpu().status().magic > packets);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::calls::{Answer, Client};
 use crate::network::{Network, missing};
-use crate::program::eventually;
+use crate::program::{LIMIT, eventually, pause};
 use crate::proxy::Proxy;
 use crate::service::{RunningWakeService, WakeService};
 use crate::sleeper::{Machine, Sleeper};
@@ -278,6 +278,13 @@ impl Lab {
         self.until_proxy_answers();
     }
 
+    /// What the proxy keeps of its nodes on disk.
+    pub fn kept(&self) -> Value {
+        let text = std::fs::read_to_string(self.logs.join("data/state.json")).unwrap_or_default();
+        let state: Value = text.lines().next().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+        state["nodes"].clone()
+    }
+
     /// Ends the proxy as a power cut does.
     pub fn crash_proxy(&self) {
         self.proxy.as_ref().unwrap().crash();
@@ -302,7 +309,7 @@ impl Lab {
 
     fn until_proxy_answers(&mut self) {
         let (client, proxy) = (&self.client, self.proxy.as_mut().unwrap());
-        eventually("the proxy answers /health", Duration::from_secs(10), || {
+        eventually("the proxy answers /health", LIMIT, || {
             proxy.assert_running();
             client.get("/health").finish().status == 200
         });
@@ -312,7 +319,7 @@ impl Lab {
     #[track_caller]
     pub fn until_catalog_knows(&self, model: &str) {
         let body = serde_json::json!({ "model": model });
-        eventually("the proxy knows the models", Duration::from_secs(10), || {
+        eventually("the proxy knows the models", LIMIT, || {
             let tags = self.client.get("/api/tags").finish();
             // Only answers from memory say how old they are.
             let known = |answer: Answer| answer.status == 200 && answer.header("x-ollama-proxy-cache").is_some();
@@ -323,6 +330,22 @@ impl Lab {
     /// Established TCP connections from the Pi to the first host.
     pub fn connections_to_gpu(&self) -> String {
         self.network.run("pi", &format!("ss -Htn state established dst {}", self.hosts[0].0.ip()))
+    }
+
+    /// Waits until nothing is under way between the proxy and these hosts: what is half said when a host falls asleep, an
+    /// answer or an end, is said again by the Pi's kernel, and its card sees that.
+    #[track_caller]
+    pub fn until_nothing_is_under_way(&self, names: &[&str]) {
+        let asked = |name: &str| self.host(name).counters()["requests"].clone();
+        let open = |name: &str| {
+            let ip = self.hosts.iter().find(|(machine, _)| machine.name == name).unwrap().0.ip().to_owned();
+            self.network.run("pi", &format!("ss -Htn dst {ip}"))
+        };
+        eventually("nothing is under way", LIMIT, || {
+            let before: Vec<Value> = names.iter().map(|name| asked(name)).collect();
+            pause(Duration::from_millis(500));
+            names.iter().zip(before).all(|(name, before)| asked(name) == before && open(name).is_empty())
+        });
     }
 
     /// From now on the Pi resolves `name` to `address`, or (with `None`) nothing at all.

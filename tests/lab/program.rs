@@ -14,6 +14,9 @@ mod built;
 /// How long a program may take to answer a line, and to start: Python reads a thousand files for that.
 const REPLY: Duration = Duration::from_secs(60);
 
+/// Longer than anything takes on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
 /// The path of a program of the laboratory.
 pub fn example(name: &str) -> PathBuf {
     built::example(name, &["--examples"])

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::program::{eventually, in_namespace, log_file};
+use crate::program::{LIMIT, eventually, in_namespace, log_file};
 
 /// The proxy of a test.
 pub struct Proxy {
@@ -95,7 +95,7 @@ impl Proxy {
 
     /// Starts it anew once it has ended.
     pub fn start_again(&mut self) {
-        self.until_ended(Duration::from_secs(10));
+        self.until_ended(LIMIT);
         self.launch();
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::{PI_MAC, Plan};
+use crate::program::{LIMIT, eventually};
 use crate::service::WakeService;
 use crate::sleeper::{Machine, Wakes};
 use crate::words::Ended;
@@ -58,7 +59,7 @@ fn a_magic_packet_wakes_the_host_after_its_resume_time() {
     lab.gpu().sleep();
     let woken = lab.client().get_from("10.77.0.3:9090", WOL).finish();
     assert_eq!(woken.json()["error"], 0, "{woken:?}");
-    lab.gpu().until_awake(Duration::from_secs(5));
+    lab.gpu().until_awake(LIMIT);
     let status = lab.gpu().status();
     assert_eq!((status.woken, status.magic), (1, 1));
     assert!(status.took() >= Duration::from_millis(700) && status.took() < Duration::from_secs(2), "{status:?}");
@@ -84,10 +85,10 @@ fn a_host_that_boots_refuses_before_its_ollama_listens() {
     let Some(lab) = plan.without_proxy().start() else { return };
     lab.gpu().sleep();
     lab.client().get_from("10.77.0.3:9090", WOL).finish();
-    crate::program::eventually("it boots", Duration::from_secs(5), || lab.gpu().status().power == "booting");
+    eventually("it boots", LIMIT, || lab.gpu().status().power == "booting");
     let answer = lab.client().get_from(&lab.gpu_address(), "/api/version").finish();
     assert_eq!(answer.ended, Ended::NoConnection("ConnectionRefused".into()));
-    lab.gpu().until_awake(Duration::from_secs(5));
+    lab.gpu().until_awake(LIMIT);
     assert_eq!(lab.client().get_from(&lab.gpu_address(), "/api/version").finish().status, 200);
 }
 
@@ -129,7 +130,7 @@ fn a_name_resolves_until_it_is_taken_away() {
     assert_eq!(version().status, 200);
     lab.resolve(None);
     let gone = version();
-    assert!(matches!(gone.ended, Ended::NoConnection(_)) && gone.took < Duration::from_secs(1), "{gone:?}");
+    assert!(matches!(&gone.ended, Ended::NoConnection(why) if why != "limit"), "{gone:?}");
     lab.resolve_slowly();
     assert!(version().took > Duration::from_secs(2), "the name server does not answer");
     lab.resolve(Some(("10.77.0.11", "gaming-pc.lan")));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::{CHAT_MODEL, Lab, Plan};
-use crate::program::{eventually, pause};
+use crate::program::{LIMIT, eventually, pause};
 use crate::sleeper::{Machine, Wakes};
 
 fn versions(lab: &Lab) -> u64 {
@@ -31,7 +31,7 @@ fn one_life_check_serves_all_silent_requests_of_a_node() {
     lab.until_catalog_knows(CHAT_MODEL);
     let before = versions(&lab);
     let calls: Vec<_> = (0..20).map(|_| lab.client().chat(CHAT_MODEL)).collect();
-    eventually("its life is checked", Duration::from_secs(5), || versions(&lab) > before);
+    eventually("its life is checked", LIMIT, || versions(&lab) > before);
     pause(Duration::from_millis(1500));
     let checks = versions(&lab) - before;
     assert!(checks <= 2, "{checks} checks for 20 silent requests");
@@ -47,7 +47,7 @@ fn a_silent_request_is_given_up_when_its_node_has_died() {
     let Some(lab) = plan.setting("--wake-timeout", "6s").start() else { return };
     lab.until_catalog_knows(CHAT_MODEL);
     let call = lab.client().chat(CHAT_MODEL);
-    eventually("it works", Duration::from_secs(5), || lab.gpu().counters()["generations_started"] == 1);
+    eventually("it works", LIMIT, || lab.gpu().counters()["generations_started"] == 1);
     lab.gpu().sleep();
     let answer = call.finish();
     assert_eq!(answer.status, 504, "it was woken in vain: {answer:?}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::{CHAT_MODEL, Lab, Plan};
-use crate::program::{eventually, pause};
+use crate::program::{LIMIT, eventually, pause};
 use crate::sleeper::Machine;
 
 /// What the proxy may add to the time that the host itself takes to get up.
@@ -20,7 +20,7 @@ fn asleep(plan: Plan) -> Option<Lab> {
 }
 
 fn until_packets(lab: &Lab) {
-    eventually("a magic packet arrives", Duration::from_secs(5), || lab.gpu().status().magic > 0);
+    eventually("a magic packet arrives", LIMIT, || lab.gpu().status().magic > 0);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn fifty_chats_make_one_campaign_and_fifty_answers() {
 
 #[test]
 fn the_first_requester_leaving_cancels_nothing_for_the_others() {
-    let host = Machine::usual().resume(Duration::from_secs(2));
+    let host = Machine::usual().resume(Duration::from_secs(6));
     let Some(lab) = asleep(Plan::named("the_first_leaves").host(host)) else { return };
     let first = lab.client().chat(CHAT_MODEL);
     until_packets(&lab);
@@ -90,28 +90,28 @@ fn the_first_requester_leaving_cancels_nothing_for_the_others() {
 
 #[test]
 fn when_all_leave_the_host_still_wakes_and_its_model_is_loaded() {
-    let host = Machine::usual().resume(Duration::from_secs(2)).simulates("--load", "1s");
+    let host = Machine::usual().resume(Duration::from_secs(6)).simulates("--load", "1s");
     let Some(lab) = asleep(Plan::named("all_leave").host(host)) else { return };
     let calls = [lab.client().chat(CHAT_MODEL), lab.client().chat(CHAT_MODEL)];
     until_packets(&lab);
     for call in calls {
         call.leave();
     }
-    lab.gpu().until_awake(Duration::from_secs(10));
-    eventually("the model is loaded", Duration::from_secs(10), || lab.gpu().counters()["loads_finished"] == 1);
+    lab.gpu().until_awake(LIMIT);
+    eventually("the model is loaded", LIMIT, || lab.gpu().counters()["loads_finished"] == 1);
     assert_eq!(lab.gpu().counters()["loads_aborted"], 0);
     assert_eq!(lab.gpu().counters()["generations_started"], 0, "nobody waits for an answer");
 }
 
 #[test]
 fn a_client_that_leaves_during_the_load_after_a_wake_throws_nothing_away() {
-    let host = Machine::usual().simulates("--load", "3s");
+    let host = Machine::usual().simulates("--load", "8s");
     let Some(lab) = asleep(Plan::named("leaves_during_the_load").host(host)) else { return };
     let call = lab.client().chat(CHAT_MODEL);
-    lab.gpu().until_awake(Duration::from_secs(10));
-    eventually("the model loads", Duration::from_secs(10), || lab.gpu().counters()["loads_started"] == 1);
+    lab.gpu().until_awake(LIMIT);
+    eventually("the model loads", LIMIT, || lab.gpu().counters()["loads_started"] == 1);
     call.leave();
-    eventually("the model is loaded", Duration::from_secs(10), || lab.gpu().counters()["loads_finished"] == 1);
+    eventually("the model is loaded", LIMIT, || lab.gpu().counters()["loads_finished"] == 1);
     assert_eq!(lab.gpu().counters()["loads_aborted"], 0);
 }
 

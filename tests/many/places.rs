@@ -97,7 +97,7 @@ async fn a_client_that_leaves_the_queue_leaves_its_place_to_the_next() {
 
 #[tokio::test]
 async fn waiting_is_bounded_in_number_and_in_time() {
-    let mut fleet = two_by_one(&[("max-held", "1"), ("queue-wait", "400ms")]).await;
+    let mut fleet = two_by_one(&[("max-held", "1"), ("queue-wait", "5s")]).await;
     let _running: Vec<_> = [fleet.chat(), fleet.chat()].into();
     let _busy = (fleet.next().await, fleet.next().await);
     let waits = fleet.chat();

@@ -5,7 +5,6 @@ use serde_json::json;
 use crate::client::{ask, post};
 use crate::node::Node;
 use crate::proxy::{Proxy, STRICT};
-use crate::wire::SOON;
 
 const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
 
@@ -31,8 +30,9 @@ async fn a_failed_wake_is_told_to_the_webhook_and_no_request_waits_for_it() {
     let message = told["message"].as_str().unwrap();
     assert!(message.contains("127.0.0.1 (open-webui)") && message.contains("magic packets"), "{message}");
     assert!(!message.contains("hello") && told["at"].as_f64() > Some(1e9), "{told}");
-    // The webhook has not answered yet.
-    let next = tokio::time::timeout(SOON, post(proxy.address, "/api/chat", CHAT)).await.expect("a request waits for the webhook");
+    // The webhook has not answered yet, and is given up only after 5 s.
+    let asking = post(proxy.address, "/api/chat", CHAT);
+    let next = tokio::time::timeout(std::time::Duration::from_secs(4), asking).await.expect("a request waits for the webhook");
     assert_eq!(next.status(), 503);
     call.answer("200 OK", &[], "ok").await;
 }

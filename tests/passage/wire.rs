@@ -8,10 +8,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long anything in these tests may take before it counts as hanging.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Within this time a departure must have been passed on.
-pub const SOON: Duration = Duration::from_secs(2);
+/// Within this time a departure must have been passed on, on a busy machine too; what would end it otherwise takes 30 s and more.
+pub const SOON: Duration = Duration::from_secs(15);
 
 /// A start line with its headers, names as they came.
 #[derive(Clone, Debug, Default)]

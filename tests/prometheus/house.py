@@ -51,7 +51,7 @@ class House:
             json.dump({"nodes": nodes}, file)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [program, "--host", "127.0.0.1", "--port", str(self.port), "--wake-timeout", "3s", "--log", "warn", "--data-dir", scratch]
+        command = [program, "--host", "127.0.0.1", "--port", str(self.port), "--wake-timeout", "10s", "--log", "warn", "--data-dir", scratch]
         command += certified(scratch)
         env = {"PATH": os.environ["PATH"], "HOME": scratch}
         started(stack, command, cwd=scratch, env=env, stdout=None)

@@ -143,6 +143,9 @@ async fn where_asleep_counts_the_next_model_answers_while_the_pc_wakes() {
     assert_eq!(served_by(&answer), (200, Some("openai")), "{}", answer.text());
     service.next().await.answer("200 OK", &[], "ok").await;
     rig.node.wake();
+    while !rig.get("/nodes").await.text().contains("\"state\":\"awake\"") {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     let (address, body) = (rig.address, chat(true).to_string());
     let asking = tokio::spawn(async move { client::post(address, "/api/chat", &body).await });
     rig.node.next().await.answer_chat().await;

@@ -12,7 +12,7 @@ use ollama_proxy::simulator::{Counters, Ollama, Settings};
 use tokio::sync::oneshot;
 
 /// How long anything in these tests may take before it counts as hanging.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A simulated Ollama on a loopback port, served by a thread of its own until it is dropped.
 pub struct Node {

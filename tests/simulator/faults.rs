@@ -16,7 +16,7 @@ async fn chat(failure: Failure) -> (String, Result<usize, ErrorKind>) {
     ollama.fail_next(failure);
     let mut stream = open(at, &post("/api/chat", &format!("{{{MESSAGES}}}"))).await;
     let mut answer = Vec::new();
-    let end = tokio::time::timeout(Duration::from_millis(500), stream.read_to_end(&mut answer)).await;
+    let end = tokio::time::timeout(Duration::from_secs(3), stream.read_to_end(&mut answer)).await;
     let end = end.unwrap_or(Err(ErrorKind::TimedOut.into())).map_err(|e| e.kind());
     (steady(&String::from_utf8(answer).unwrap()), end)
 }

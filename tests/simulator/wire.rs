@@ -43,7 +43,7 @@ pub async fn tell(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
     stream.write_all(request.as_ref()).await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n0\r\n\r\n") {
-        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_buf(&mut answer)).await;
+        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_buf(&mut answer)).await;
         if read.expect("an end").unwrap() == 0 {
             break;
         }
@@ -131,7 +131,7 @@ fn chunks(mut body: &str) -> String {
 
 /// Waits until the condition holds.
 pub async fn until(mut holds: impl FnMut() -> bool) {
-    for _ in 0..400 {
+    for _ in 0..6000 {
         if holds() {
             return;
         }

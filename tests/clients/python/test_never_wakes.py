@@ -25,7 +25,8 @@ class FirstAsk(Suite):
         with self.assertRaises(ollama.ResponseError) as caught:
             list(ollama.Client(BASE).generate(CHAT, "hello", stream=True))
         self.assertEqual(caught.exception.status_code, 503)
-        self.assertLess(time.monotonic() - began, 1)
+        # Not after another vain wake of 4 s.
+        self.assertLess(time.monotonic() - began, 3.5)
 
 
 class LaterAsks(Suite):

@@ -1,7 +1,5 @@
 //! A node fails in the middle of work: what could be served is, by one node, once, and no sleeping machine hears of it.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -9,7 +7,7 @@ use super::{
 };
 use crate::calls::{Loading, chat};
 use crate::plan::{CHAT_MODEL, Lab};
-use crate::program::eventually;
+use crate::program::{LIMIT, eventually};
 use crate::sleeper::Wakes;
 use crate::words::Tally;
 
@@ -89,7 +87,7 @@ fn when_ollama_is_killed_the_others_take_over_until_it_is_back() {
     assert!([502, 503].contains(&refused.status) && refused.body.contains("node2"), "{refused:?}");
     ward.sick().start_ollama();
     until_power(&ward.lab, "node2", "awake");
-    eventually("its breaker lets it serve again", Duration::from_secs(20), || named().status == 200);
+    eventually("its breaker lets it serve again", LIMIT, || named().status == 200);
     ward.assert_none_twice(&[], &tally, 0);
 }
 

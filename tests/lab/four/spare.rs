@@ -45,7 +45,7 @@ fn a_short_wait_for_an_awake_machine_wakes_no_other() {
 fn a_wait_longer_than_a_wake_wakes_the_one_whose_wake_is_shorter_and_no_further_one() {
     let Some(lab) = with_one_place_each("a_long_wait") else { return };
     let marks = known_asleep(&lab, &SLEEPERS);
-    takes(&lab, Duration::from_secs(6));
+    takes(&lab, Duration::from_secs(12));
     let tally = lab.client().load(6, 6, "", &whole_chat(CHAT_MODEL), &NODES).finish();
     let served = NODES.map(|node| tally.served_by(node));
     assert_eq!(served, [0, 1, 1, 4], "{tally:?}");
