@@ -30,7 +30,7 @@ use crate::notify::{Notifier, Targets};
 use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
-use crate::server::{self, Bounds, Door, Identity};
+use crate::server::{self, Bounds, Cores, Door, Identity};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics;
 use discovery::Discovery;
@@ -149,7 +149,7 @@ fn bind_one(address: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// Settings that point at ourselves, and the first failure of a keeper.
-pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>) -> Result<(), Failure> {
+pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>, cores: Cores) -> Result<(), Failure> {
     let addresses: Vec<SocketAddr> = doors.iter().filter_map(|door| door.local_addr().ok()).collect();
     outward::also_trust(&config.roots.0);
     refuse_ourselves(&config, &addresses)?;
@@ -199,7 +199,8 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     keys::start(&config, &front, &registry, key_error, &mut tasks)?;
     keep_data(&config, &fleet, workers.as_ref(), snapshot, &journal, &mut tasks);
     let cut = tokio::select! {
-        cut = server::serve_counted(doors, bounds, front, end.clone(), open) => cut,
+        cut = server::serve_counted(doors, bounds, front, end.clone(), open, &cores) => cut,
+        () = cores.clone().lost() => return Err(anyhow::anyhow!("a thread that serves connections has ended").into()),
         failed = first_failure(&mut tasks) => return Err(failed.into()),
     };
     let _ = end.wait_for(|asked| *asked).await;
