@@ -88,10 +88,7 @@ fn a_thread_that_ends_is_told_of_and_keeps_no_client_waiting() {
     threads._beside[0].stay.take();
     threads.run(async |cores| {
         tokio::time::timeout(SOON, cores.clone().lost()).await.expect("nobody notices");
-        let (_client, _go) = {
-            let (client, _, go, _) = stays(&cores).await;
-            (client, go)
-        };
+        let (_client, _, _go, _) = stays(&cores).await;
         let (mut client, accepted) = pair().await;
         assert!(cores.deal(accepted, |_| std::future::pending()).unwrap().await.unwrap_err().is_cancelled());
         assert_eq!(tokio::time::timeout(SOON, client.read(&mut [0])).await.expect("it waits").unwrap(), 0);
@@ -116,5 +113,10 @@ fn at_the_end_what_still_runs_beside_is_dropped_with_its_guards() {
         soon(begun).await;
     });
     drop(threads);
-    assert_eq!(Arc::strong_count(&guard), 1);
+    let patience = std::time::Instant::now() + SOON;
+    while Arc::strong_count(&guard) > 1 {
+        // A machine that is very busy may need more time than the end gives it.
+        assert!(std::time::Instant::now() < patience, "it outlives the end");
+        thread::yield_now();
+    }
 }
