@@ -28,7 +28,7 @@ pub(super) async fn ask_of(head: &Parts, bytes: &Bytes) -> Ask {
     }
     let (method, uri, fields, bytes) = (head.method.clone(), head.uri.clone(), head.headers.clone(), bytes.clone());
     let look = move || classify::classify(&method, uri.path(), &fields, &bytes);
-    match Box::new(tokio::task::spawn_blocking(look)).await {
+    match tokio::task::spawn_blocking(look).await {
         Ok(ask) => ask,
         Err(ended) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

@@ -84,9 +84,11 @@ fn a_panic_ends_its_connection_and_nothing_else() {
 
 #[test]
 fn a_thread_that_ends_is_told_of_and_keeps_no_client_waiting() {
-    let mut threads = Threads::of(2).unwrap();
-    threads._beside[0].stay.take();
-    threads.run(async |cores| {
+    let (main, (lose, lost)) = (runtime().unwrap(), watch::channel(false));
+    let mut beside = Beside::start(lose).unwrap();
+    let cores = Cores::new([main.handle().clone(), beside.runtime.clone()], lost);
+    beside.stay.take();
+    main.block_on(async {
         tokio::time::timeout(SOON, cores.clone().lost()).await.expect("nobody notices");
         let (_client, _, _go, _) = stays(&cores).await;
         let (mut client, accepted) = pair().await;
