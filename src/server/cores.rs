@@ -53,7 +53,7 @@ impl Cores {
     /// Waits until a thread has ended that should not: its connections have ended with it, and new ones would.
     pub async fn lost(mut self) {
         if self.lost.wait_for(|lost| *lost).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
