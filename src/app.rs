@@ -30,7 +30,7 @@ use crate::notify::{Notifier, Targets};
 use crate::provider::Providers;
 use crate::proxy::{self, Proxy};
 use crate::schedule::{self, Scheduler};
-use crate::server::{self, Bounds, Door};
+use crate::server::{self, Bounds, Cores, Door};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics;
 use discovery::Discovery;
@@ -90,7 +90,7 @@ impl From<anyhow::Error> for Failure {
 ///
 /// # Errors
 /// Settings that point at ourselves, and the first failure of a keeper.
-pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>) -> Result<(), Failure> {
+pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>, cores: Cores) -> Result<(), Failure> {
     let addresses: Vec<SocketAddr> = doors.iter().filter_map(|door| door.local_addr().ok()).collect();
     outward::also_trust(&config.roots.0);
     refuse_ourselves(&config, &addresses)?;
@@ -140,7 +140,8 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>)
     keys::start(&config, &front, &registry, key_error, of_keys, &mut tasks);
     keep_data(&config, &fleet, workers.as_ref(), snapshot, &journal, &mut tasks);
     let cut = tokio::select! {
-        cut = server::serve_counted(doors, bounds, front, end.clone(), open) => cut,
+        cut = server::serve_counted(doors, bounds, front, end.clone(), open, &cores) => cut,
+        () = cores.clone().lost() => return Err(anyhow::anyhow!("a thread that serves connections has ended").into()),
         failed = first_failure(&mut tasks) => return Err(failed.into()),
     };
     let _ = end.wait_for(|asked| *asked).await;

@@ -9,10 +9,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::serve::ended_by_signal;
-use super::{runtime, settings, working_dir};
+use super::{had, settings, working_dir};
 use crate::app::{self, Failure};
 use crate::config::{self, Config, Env, Listen, ServeArgs};
-use crate::server::Door;
+use crate::server::{Door, Threads};
 use crate::simulator::{Ollama, PcEvent, PcSettings, Settings, SimulatedPc};
 use crate::telemetry;
 
@@ -25,13 +25,13 @@ const MAC: &str = "02:00:00:00:de:30";
 pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
     let (listen, log) = config::load_entrance(args, env, &working_dir()).map_err(|faults| settings(&faults))?;
     telemetry::start(log.json, log.level.into());
-    runtime()?.block_on(async {
+    had(Threads::start())?.run(async |cores| {
         let listeners = bind(&listen)?;
         let pc = switch_on().await?;
         let config = config_for(&pc)?;
         introduce(&pc, listeners.first().and_then(|listener| listener.local_addr().ok()));
         let story = tokio::spawn(tell(pc.events()));
-        let served = app::serve(config, listeners, ended_by_signal()).await;
+        let served = app::serve(config, listeners, ended_by_signal(), cores).await;
         story.abort();
         served
     })

@@ -52,18 +52,14 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Two workers at most: the work is waiting, and a Pi has other things to do.
+/// For what has little to do, on the main thread.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(2);
-    let built =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).on_thread_park(telemetry::rest).enable_all().build();
-    built.map_err(|error| Failure::Other(error.into()))
+    had(tokio::runtime::Builder::new_current_thread().enable_all().build())
 }
 
-/// For what has little to do.
-fn one_thread() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    built.map_err(|error| Failure::Other(error.into()))
+/// A runtime, unless the system has none for us.
+fn had<T>(threads: std::io::Result<T>) -> Result<T, Failure> {
+    threads.map_err(|error| Failure::Other(error.into()))
 }
 
 /// Whoever asks a proxy elsewhere by https trusts the authorities of the settings, too.

@@ -1,24 +1,24 @@
 //! `serve`: the proxy itself.
 
-use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::{runtime, settings, working_dir};
+use super::{had, settings, working_dir};
 use crate::app::{self, Failure};
 use crate::config::{self, Config, Env, Faults, ServeArgs};
+use crate::server::Threads;
 use crate::telemetry;
 
 pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
-    until_ended(config::load(args, env, &working_dir()), runtime())
+    until_ended(config::load(args, env, &working_dir()), Threads::start)
 }
 
 /// Serves by settings that were read, as `controller` and `worker` do too.
-pub(super) fn until_ended(config: Result<Config, Faults>, runtime: Result<Runtime, Failure>) -> Result<(), Failure> {
+pub(super) fn until_ended(config: Result<Config, Faults>, threads: fn() -> std::io::Result<Threads>) -> Result<(), Failure> {
     let config = config.map_err(|faults| settings(&faults))?;
     telemetry::start(config.log.json, config.log.level.into());
-    runtime?.block_on(async {
+    had(threads())?.run(async |cores| {
         let listeners = app::bind(&config.listen)?;
-        app::serve(config, listeners, ended_by_signal()).await
+        app::serve(config, listeners, ended_by_signal(), cores).await
     })
 }
 

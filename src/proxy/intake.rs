@@ -6,16 +6,37 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::CONTENT_ENCODING;
 use hyper::http::request::Parts;
 
 use super::send::Payload;
 use super::{Caller, Proxy, Trace};
-use crate::classify;
+use crate::classify::{self, Ask};
 use crate::http::{Buffered, body};
 use crate::values::{Fault, Kind};
 
 /// Forms up to this size are read whole: then a departed client is noticed while a node wakes, and they may be sent again.
 const SMALL: usize = 1024 * 1024;
+
+/// To look at a larger body takes longer than the streams that this thread serves should wait for their next piece.
+const LARGE: usize = 1024 * 1024;
+
+/// What a request wants. Of a large body, or one that must be decoded, a thread of its own finds out.
+pub(super) async fn ask_of(head: &Parts, bytes: &Bytes) -> Ask {
+    if bytes.len() < LARGE && !head.headers.contains_key(CONTENT_ENCODING) {
+        return classify::classify(&head.method, head.uri.path(), &head.headers, bytes);
+    }
+    let (method, uri, fields, bytes) = (head.method.clone(), head.uri.clone(), head.headers.clone(), bytes.clone());
+    let look = move || classify::classify(&method, uri.path(), &fields, &bytes);
+    match tokio::task::spawn_blocking(look).await {
+        Ok(ask) => ask,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The program is about to end, and this task with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
 
 impl Proxy {
     /// The payload, and as much of it as can be looked at.

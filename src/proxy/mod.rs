@@ -46,7 +46,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 
-use crate::classify::{self, Ask, Class, Mutation};
+use crate::classify::{Ask, Class, Mutation};
 use crate::config::{FallbackWait, Limits, Timeouts, WakeRules};
 use crate::fleet::{Fleet, Node};
 use crate::http::{Body, Budget, headers, reply};
@@ -194,7 +194,7 @@ impl Proxy {
         self.refuse_loops(&head)?;
         let taken = self.take_in(&head, incoming, &caller, trace).await;
         let (payload, bytes) = taken.inspect_err(|fault| self.count_refused(fault))?;
-        let mut ask = classify::classify(&head.method, head.uri.path(), &head.headers, &bytes);
+        let mut ask = intake::ask_of(&head, &bytes).await;
         ask.replayable &= matches!(payload, Payload::Buffered(_));
         trace.classified(&ask);
         let others = self.stand_ins(&ask, &head);

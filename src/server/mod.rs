@@ -11,21 +11,23 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::http::{Body, Quietly};
 use guests::{Guest, Guests};
 use linger::Lingering;
 
+mod cores;
 mod guests;
 mod linger;
 mod tls;
 
+pub use cores::{Cores, Threads};
 pub use tls::Identity;
 
 /// Limits of the listener.
@@ -99,9 +101,9 @@ impl Open {
     }
 }
 
-/// As [`serve_counted`], and nobody looks.
+/// As [`serve_counted`] where it is called, and nobody looks.
 pub async fn serve<H: Handler>(doors: Vec<Door>, bounds: Bounds, handler: H, end: watch::Receiver<bool>) -> usize {
-    serve_counted(doors, bounds, handler, end, Open::default()).await
+    serve_counted(doors, bounds, handler, end, Open::default(), &Cores::here()).await
 }
 
 /// Serves until `end` turns true; then lets running answers finish for `bounds.grace`.
@@ -113,6 +115,7 @@ pub async fn serve_counted<H: Handler>(
     handler: H,
     end: watch::Receiver<bool>,
     Open(guests): Open,
+    cores: &Cores,
 ) -> usize {
     let places = Arc::new(Semaphore::new(bounds.connections));
     let mut loops = JoinSet::new();
@@ -122,6 +125,7 @@ pub async fn serve_counted<H: Handler>(
             graceful: GracefulShutdown::new(),
             places: places.clone(),
             guests: guests.clone(),
+            cores: cores.clone(),
         };
         loops.spawn(accept.run(door, end.clone()));
     }
@@ -159,6 +163,7 @@ struct Accept<H> {
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
     guests: Guests,
+    cores: Cores,
 }
 
 impl<H: Handler> Accept<H> {
@@ -178,13 +183,7 @@ impl<H: Handler> Accept<H> {
                     };
                     let Some(place) = place else { return self.graceful };
                     find_out_departures(&stream);
-                    let guest = Arc::new(self.guests.welcome());
-                    let (served_by, held) = (guest.served_by(), (place, guest));
-                    let task = match &door.identity {
-                        None => self.plain(stream, client, held),
-                        Some(identity) => self.secured(identity.clone(), stream, client, held, end.clone()),
-                    };
-                    served_by(task.abort_handle());
+                    self.welcome(stream, client, place, door.identity.clone(), end.clone());
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
@@ -209,55 +208,73 @@ impl<H: Handler> Accept<H> {
         }
     }
 
-    fn plain(&self, stream: TcpStream, client: SocketAddr, held: Held) -> JoinHandle<()> {
-        let peer = Peer { address: client, by_tls: false };
-        let connection = speak(Lingering::new(stream), peer, self.handler.clone(), held.1.clone());
-        let connection = self.graceful.watch(connection);
-        tokio::spawn(async move {
-            let _held = held;
-            // The connection and its requests are one task, and wake each other all the time.
-            if let Err(error) = Quietly::new(connection).await {
-                tracing::debug!(%client, %error, "connection ended");
-            }
-        })
-    }
-
-    /// The handshake is in the connection's own task: a client that stalls in it keeps nobody else waiting.
-    fn secured(
+    /// Has the connection served, and its handshake with it: a client that stalls in that keeps nobody else waiting.
+    fn welcome(
         &self,
-        identity: Identity,
         stream: TcpStream,
         client: SocketAddr,
-        held: Held,
-        mut end: watch::Receiver<bool>,
-    ) -> JoinHandle<()> {
-        let (watcher, handler) = (self.graceful.watcher(), self.handler.clone());
-        tokio::spawn(async move {
-            let (_place, guest) = held;
-            let shaken = tokio::select! {
-                _ = end.wait_for(|asked| *asked) => return,
-                shaken = Box::pin(identity.handshake(stream)) => shaken,
-            };
-            let stream = match shaken {
-                Ok(stream) => stream,
-                Err(error) => {
-                    tracing::debug!(%client, %error, "no TLS came about");
-                    return;
-                }
-            };
-            let peer = Peer { address: client, by_tls: true };
-            if let Err(error) = Quietly::new(watcher.watch(speak(stream, peer, handler, guest))).await {
-                tracing::debug!(%client, %error, "connection ended");
-            }
-        })
+        place: OwnedSemaphorePermit,
+        identity: Option<Identity>,
+        end: watch::Receiver<bool>,
+    ) {
+        let guest = Arc::new(self.guests.welcome());
+        let served_by = guest.served_by();
+        let peer = Peer { address: client, by_tls: identity.is_some() };
+        let visit = Visit { peer, handler: self.handler.clone(), guest, watcher: self.graceful.watcher(), place };
+        let dealt = match identity {
+            None => self.cores.deal(stream, |stream| visit.plain(stream)),
+            Some(identity) => self.cores.deal(stream, |stream| visit.secured(stream, identity, end)),
+        };
+        match dealt {
+            Ok(task) => served_by(task.abort_handle()),
+            Err(error) => tracing::error!(%error, "a connection could not be handed to its thread"),
+        }
     }
 }
 
-/// What a connection holds as long as it lives: its place, and its mark among those who are here.
-type Held = (OwnedSemaphorePermit, Arc<Guest>);
+/// A connection, and what it holds as long as it lives: its place, and its mark among those who are here.
+struct Visit<H> {
+    peer: Peer,
+    handler: H,
+    guest: Arc<Guest>,
+    watcher: Watcher,
+    place: OwnedSemaphorePermit,
+}
+
+impl<H: Handler> Visit<H> {
+    fn plain(self, stream: TcpStream) -> impl Future<Output = ()> + Send {
+        self.speak(Lingering::new(stream))
+    }
+
+    async fn secured(self, stream: TcpStream, identity: Identity, mut end: watch::Receiver<bool>) {
+        let shaken = tokio::select! {
+            _ = end.wait_for(|asked| *asked) => return,
+            shaken = Box::pin(identity.handshake(stream)) => shaken,
+        };
+        match shaken {
+            Ok(stream) => self.speak(stream).await,
+            Err(error) => tracing::debug!(client = %self.peer.address, %error, "no TLS came about"),
+        }
+    }
+
+    fn speak<S>(self, stream: S) -> impl Future<Output = ()> + Send
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { peer, handler, guest, watcher, place } = self;
+        // The connection and its requests are one task, and wake each other all the time.
+        let connection = Quietly::new(watcher.watch(connection(stream, peer, handler, guest.clone())));
+        async move {
+            let _held = (place, guest);
+            if let Err(error) = connection.await {
+                tracing::debug!(client = %peer.address, %error, "connection ended");
+            }
+        }
+    }
+}
 
 /// HTTP/1.1 over a stream that stands.
-fn speak<S, H>(stream: S, peer: Peer, handler: H, guest: Arc<Guest>) -> impl GracefulConnection<Error = hyper::Error> + Send
+fn connection<S, H>(stream: S, peer: Peer, handler: H, guest: Arc<Guest>) -> impl GracefulConnection<Error = hyper::Error> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,

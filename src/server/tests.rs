@@ -3,6 +3,7 @@
 use super::*;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
 
 #[derive(Clone)]
 struct Echo;

@@ -1,9 +1,10 @@
 //! Connections of one always-on node that rest between requests. Sleepers never have any: an open connection keeps many
 //! machines awake, and a stale one hangs for minutes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
 
 use super::Ready;
@@ -16,7 +17,24 @@ const MOST: usize = 100;
 
 /// A cheap handle on the resting connections.
 #[derive(Clone, Default)]
-pub struct Idle(Arc<Mutex<Vec<(Instant, Ready)>>>);
+pub struct Idle(Arc<Mutex<Vec<Resting>>>);
+
+struct Resting {
+    since: Instant,
+    /// The runtime that watches its socket. Used in another it would wake this one for each byte.
+    runtime: Id,
+    ready: Ready,
+}
+
+impl Resting {
+    fn is_fresh(&self) -> bool {
+        self.since.elapsed() < REST
+    }
+}
+
+fn here() -> Option<Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
+}
 
 impl std::fmt::Debug for Idle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -25,12 +43,14 @@ impl std::fmt::Debug for Idle {
 }
 
 impl Idle {
-    /// The one that came last and is still open; ready for one request that may be sent again.
+    /// The one that came last in this runtime and is still open; ready for one request that may be sent again.
     pub fn take(&self) -> Option<Ready> {
-        let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((since, mut ready)) = resting.pop() {
-            if since.elapsed() < REST && ready.still_open() {
-                return Some(ready.with_home(self.clone()));
+        let here = here()?;
+        let mut all = self.lock();
+        while let Some(at) = all.iter().rposition(|resting| resting.runtime == here) {
+            let mut resting = all.remove(at);
+            if resting.is_fresh() && resting.ready.still_open() {
+                return Some(resting.ready.with_home(self.clone()));
             }
         }
         None
@@ -38,17 +58,17 @@ impl Idle {
 
     /// How many rest that may still be used.
     pub fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|(since, _)| since.elapsed() < REST).count()
+        self.lock().iter().filter(|resting| resting.is_fresh()).count()
     }
 
     /// Closes those that rested too long. Called with each check of the node, so that no timer is needed.
     pub fn sweep(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(since, _)| since.elapsed() < REST);
+        self.lock().retain(Resting::is_fresh);
     }
 
     /// Closes those that will have rested too long by then, for a home that nobody checks.
     pub fn sweep_later(&self) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let Ok(runtime) = Handle::try_current() {
             let home = self.clone();
             runtime.spawn(async move {
                 tokio::time::sleep(REST).await;
@@ -59,14 +79,20 @@ impl Idle {
 
     /// Closes all of them: the machine is about to sleep.
     pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.lock().clear();
     }
 
     pub(super) fn put(&self, ready: Ready) {
-        let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if resting.len() < MOST {
-            resting.push((Instant::now(), ready));
+        // Dropped with the runtime itself, it can be used no more.
+        let Some(runtime) = here() else { return };
+        let mut all = self.lock();
+        if all.len() < MOST {
+            all.push(Resting { since: Instant::now(), runtime, ready });
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Resting>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ollama_proxy::app;
 use ollama_proxy::config::{self, Config, Env, ServeArgs};
+use ollama_proxy::server::Cores;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -69,7 +70,7 @@ impl Proxy {
         let listeners = app::bind(&config.listen).unwrap();
         let address = listeners[0].local_addr().unwrap();
         let (end, ended) = watch::channel(false);
-        let serving = tokio::spawn(async move { app::serve(config, listeners, ended).await.unwrap() });
+        let serving = tokio::spawn(async move { app::serve(config, listeners, ended, Cores::here()).await.unwrap() });
         Self { address, end, serving, _scratch: scratch.clone() }
     }
 

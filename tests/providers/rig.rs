@@ -5,6 +5,7 @@ use std::sync::{Mutex, OnceLock};
 
 use ollama_proxy::app;
 use ollama_proxy::config::{self, Env, ServeArgs};
+use ollama_proxy::server::Cores;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -57,7 +58,7 @@ impl Rig {
         let listeners = app::bind(&config.listen).unwrap();
         let address = listeners[0].local_addr().unwrap();
         let (end, ended) = watch::channel(false);
-        tokio::spawn(async move { app::serve(config, listeners, ended).await.unwrap() });
+        tokio::spawn(async move { app::serve(config, listeners, ended, Cores::here()).await.unwrap() });
         Self { address, openai, anthropic, node, _end: end, _scratch: scratch }
     }
 
