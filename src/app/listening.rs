@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-use crate::config::Listen;
+use crate::config::{Listen, TlsFiles};
 use crate::server::{Door, Identity};
 
 /// Opens the listeners.
@@ -13,7 +13,7 @@ use crate::server::{Door, Identity};
 /// # Errors
 /// A port in use, with the way out; a certificate that cannot be used.
 pub fn bind(listen: &Listen) -> anyhow::Result<Vec<Door>> {
-    let pair = listen.tls.as_ref().map(|files| files.read()).transpose()?;
+    let pair = listen.tls.as_ref().map(TlsFiles::read).transpose()?;
     let identity = pair.map(|pair| Identity::new(pair.server));
     let mut doors = Vec::new();
     for (port, secured) in listen.all_ports() {
