@@ -7,6 +7,7 @@ use super::{runtime, settings, working_dir};
 use crate::app::{self, Failure};
 use crate::config::{self, Config, Env, Faults, ServeArgs};
 use crate::telemetry;
+use crate::values::boxed;
 
 pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
     until_ended(config::load(args, env, &working_dir()), runtime())
@@ -25,13 +26,13 @@ pub(super) fn until_ended(config: Result<Config, Faults>, runtime: Result<Runtim
 /// Turns true on SIGTERM or Ctrl-C.
 pub(super) fn ended_by_signal() -> watch::Receiver<bool> {
     let (end, ended) = watch::channel(false);
-    tokio::spawn(async move {
+    tokio::spawn(boxed(async move {
         signal().await;
         tracing::info!("asked to end: no new requests, running answers get 30 s");
         let _ = end.send(true);
         // The sender lives on, so that receivers never see it closed.
         end.closed().await;
-    });
+    }));
     ended
 }
 
