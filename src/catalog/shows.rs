@@ -130,7 +130,9 @@ impl Shows {
         let mut shelf = self.shelf();
         let gone = |key: &&Key| key.0 == *node && !listed.contains(key.1.as_str());
         let gone: Vec<Key> = shelf.held.keys().filter(gone).cloned().collect();
-        gone.iter().for_each(|key| shelf.forget(key));
+        for key in &gone {
+            shelf.forget(key);
+        }
     }
 }
 
