@@ -33,6 +33,7 @@ use crate::schedule::{self, Scheduler};
 use crate::server::{self, Bounds, Cores, Door};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics;
+use crate::values::boxed;
 use discovery::Discovery;
 pub use listening::bind;
 use reload::{Counts, Hangups, Reloader};
@@ -129,7 +130,7 @@ pub async fn serve(config: Config, doors: Vec<Door>, end: watch::Receiver<bool>,
         worker_changes: workers.as_ref().map(Registry::changes),
         workers: workers.clone(),
     };
-    tasks.spawn(reloader.run(keepers, hangups));
+    tasks.spawn(boxed(reloader.run(keepers, hangups)));
     let providers = cloud(&config, &mut tasks)?;
     let proxy = Proxy::new(fleet.clone(), scheduler, proxy_settings(&config, providers), requests, end.clone());
     notifications(&config, &fleet, &mut tasks);
@@ -173,8 +174,8 @@ fn keep_data(
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) {
     if let Some(dir) = config.data_dir.clone() {
-        tasks.spawn(state::keep(fleet.clone(), workers.cloned(), dir.clone(), snapshot));
-        tasks.spawn(records::keep(journal.clone(), dir));
+        tasks.spawn(boxed(state::keep(fleet.clone(), workers.cloned(), dir.clone(), snapshot)));
+        tasks.spawn(boxed(records::keep(journal.clone(), dir)));
     }
 }
 
@@ -182,7 +183,7 @@ fn keep_data(
 fn cloud(config: &Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<Providers> {
     let providers = Providers::new(&config.providers)?;
     if !providers.all().is_empty() {
-        tasks.spawn(providers.clone().keep_lists(config.cache_ttl));
+        tasks.spawn(boxed(providers.clone().keep_lists(config.cache_ttl)));
     }
     Ok(providers)
 }
@@ -191,7 +192,7 @@ fn cloud(config: &Config, tasks: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Re
 fn notifications(config: &Config, fleet: &Fleet, tasks: &mut JoinSet<anyhow::Result<()>>) {
     let targets = Targets::new(&config.notify);
     if !targets.is_empty() {
-        tasks.spawn(Notifier::new(fleet.clone(), targets).run());
+        tasks.spawn(boxed(Notifier::new(fleet.clone(), targets).run()));
     }
 }
 

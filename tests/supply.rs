@@ -181,13 +181,13 @@ fn the_texts_of_all_licences_can_be_handed_on_with_a_binary() {
     let held = cargo.current_dir(root()).output().unwrap();
     let held = String::from_utf8(held.stdout).unwrap();
     let held: BTreeSet<String> = held.lines().map(|line| line.split(" (").next().unwrap().replacen(" v", " ", 1)).collect();
-    assert!(held.len() > 80, "{held:?}");
+    assert!(held.len() > 60, "{held:?}");
     for package in held.iter().filter(|package| !package.starts_with("ollama-proxy ")) {
         assert!(text.contains(&format!("\n{package}: ")), "{package} is missing");
     }
     let permission = "Permission is hereby granted";
     assert!(text.matches(permission).count() > 20, "{}", text.matches(permission).count());
     // A crate that demands more than MIT brings it.
-    assert!(text.contains("moka 0") && text.contains("TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION"));
+    assert!(text.contains("ring 0") && text.contains("TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION"));
     assert!(!text.contains("GNU C Library") && written(&[("STATIC", "1")]).contains("GNU C Library"));
 }

@@ -13,6 +13,7 @@ use super::reload::Hangups;
 use crate::config::{Config, Expiry, ExpiryStage, Stamp, TlsFiles};
 use crate::server::{Door, Identity};
 use crate::telemetry::metrics::{Family, Gauge, Registry};
+use crate::values::boxed;
 
 /// Between two looks at the calendar.
 const LOOK: Duration = Duration::from_secs(3600);
@@ -26,7 +27,7 @@ pub(super) fn start(
 ) -> anyhow::Result<watch::Receiver<Option<Expiry>>> {
     let (tell, expiry) = watch::channel(None);
     if let (Some(files), Some(identity)) = (config.listen.tls.clone(), doors.iter().find_map(Door::identity)) {
-        tasks.spawn(Certificate::new(files, identity.clone(), registry, tell).keep(Hangups::heard()?));
+        tasks.spawn(boxed(Certificate::new(files, identity.clone(), registry, tell).keep(Hangups::heard()?)));
     }
     Ok(expiry)
 }

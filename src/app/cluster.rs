@@ -13,6 +13,7 @@ use crate::config::{Config, NodeConfig};
 use crate::exporter::Exporter;
 use crate::fleet::{self, Fleet};
 use crate::schedule::Scheduler;
+use crate::values::boxed;
 
 /// The workers that are known from before, where workers may register.
 pub(super) fn registry(config: &Config, addresses: &[SocketAddr], snapshot: &Snapshot) -> Option<Registry> {
@@ -49,7 +50,7 @@ pub(super) fn controller(
     } else {
         tracing::warn!("no INTERNAL_API_KEY is set: only workers on this machine may register");
     }
-    tasks.spawn(Watchman { registry: registry.clone(), fleet: fleet.clone(), every: rules.check_interval }.run());
+    tasks.spawn(boxed(Watchman { registry: registry.clone(), fleet: fleet.clone(), every: rules.check_interval }.run()));
     Some(Controller::new(registry.clone(), access, fleet.clone(), scheduler.clone()))
 }
 
@@ -71,12 +72,12 @@ pub(super) fn worker(
     let (exported, quiet_after) = (exporter.clone(), config.timeouts.quiet_after);
     let machine = Machine { holds: holds.clone(), node, exporter, announcer: announcer.clone(), quiet_after };
     let (rest, wishes) = Rest::new(worker.rest.clone(), machine);
-    tasks.spawn(holds.clone().keep(Means::here()));
-    tasks.spawn(rest.run());
+    tasks.spawn(boxed(holds.clone().keep(Means::here())));
+    tasks.spawn(boxed(rest.run()));
     let door = Door::new(Access::new(worker.key.clone()), holds.clone(), wishes.clone(), exported);
     let health_interval = config.health_interval;
     let worker = Worker { config: worker.clone(), port, fleet: fleet.clone(), health_interval, announcer, holds, wishes };
-    tasks.spawn(worker.run(end, left));
+    tasks.spawn(boxed(worker.run(end, left)));
     (has_left, Some(door))
 }
 

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::config::{HostPort, NodeConfig};
-use crate::values::NodeName;
+use crate::values::{NodeName, boxed, sort_by};
 
 /// Between two questions.
 const EVERY: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ impl Discovery {
         resolve(&wanted, &mut found).await;
         let (names, named) = watch::channel(wanted);
         let (tell, told) = watch::channel(found);
-        tasks.spawn(follow(named, tell));
+        tasks.spawn(boxed(follow(named, tell)));
         Self { names, found: told }
     }
 
@@ -105,7 +105,7 @@ async fn follow(mut names: watch::Receiver<Vec<HostPort>>, tell: watch::Sender<F
 async fn resolve(names: &[HostPort], found: &mut Found) {
     let mut asked = JoinSet::new();
     for name in names.iter().cloned() {
-        asked.spawn(async move {
+        asked.spawn(boxed(async move {
             let answer = timeout(ANSWERS, lookup_host((name.host.clone(), name.port))).await;
             let addresses: Result<Vec<IpAddr>, String> = match answer {
                 Ok(Ok(addresses)) => Ok(sorted(addresses.map(|address| address.ip()))),
@@ -113,7 +113,7 @@ async fn resolve(names: &[HostPort], found: &mut Found) {
                 Err(_) => Err("the name server does not answer".to_owned()),
             };
             (name, addresses)
-        });
+        }));
     }
     while let Some(Ok((name, answer))) = asked.join_next().await {
         match answer {
@@ -125,7 +125,7 @@ async fn resolve(names: &[HostPort], found: &mut Found) {
 
 fn sorted(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = addresses.collect();
-    addresses.sort_unstable();
+    sort_by(&mut addresses, Ord::cmp);
     addresses.dedup();
     addresses.truncate(ADDRESSES);
     addresses

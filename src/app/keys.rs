@@ -10,6 +10,7 @@ use super::reload::Hangups;
 use crate::config::{Config, KeyRules, KeySource, Stamp};
 use crate::front::Front;
 use crate::telemetry::metrics::{Gauge, Registry};
+use crate::values::boxed;
 
 /// Follows the key file, if there is one.
 pub(super) fn start(
@@ -21,7 +22,7 @@ pub(super) fn start(
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) {
     if let Some(source) = KeySource::of(&config.source) {
-        tasks.spawn(KeyFile::new(source, front.clone(), registry, error).keep(hangups));
+        tasks.spawn(boxed(KeyFile::new(source, front.clone(), registry, error).keep(hangups)));
     }
 }
 

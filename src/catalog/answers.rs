@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::holding::{Answer, Holding, Model};
 use super::shows::Shows;
 use super::versions;
-use crate::values::{ModelName, NodeName};
+use crate::values::{ModelName, NodeName, sort_by_key};
 
 /// A node and what it is known to hold.
 #[derive(Clone, Copy, Debug)]
@@ -201,7 +201,7 @@ fn merged<'a>(views: &[View<'a>]) -> Vec<&'a Model> {
 /// The nodes that list a name, the newest copy first.
 fn holders<'a>(views: &[View<'a>], name: &str) -> Vec<(View<'a>, &'a Model)> {
     let mut holders: Vec<_> = views.iter().filter_map(|view| Some((*view, view.holding.find(name)?))).collect();
-    holders.sort_by_key(|(_, model)| Reverse(model.modified_unix));
+    sort_by_key(&mut holders, |(_, model)| Reverse(model.modified_unix));
     holders
 }
 

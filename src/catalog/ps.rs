@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 
 use super::{answers, times};
 
+use crate::values::sort_by_key;
+
 #[derive(Deserialize, Serialize)]
 struct Running<'a> {
     #[serde(borrow)]
@@ -24,9 +26,9 @@ pub fn ps_merged(bodies: &[Bytes]) -> Bytes {
         }
     }
     let lists = bodies.iter().filter_map(|body| serde_json::from_slice::<Running<'_>>(body).ok()?.models);
-    let mut models: Vec<&RawValue> = lists.flatten().collect();
-    models.sort_by_cached_key(|model| Reverse(expiry(model)));
-    answers::json(&Running { models: Some(models) })
+    let mut models: Vec<_> = lists.flatten().map(|model| (Reverse(expiry(model)), model)).collect();
+    sort_by_key(&mut models, |(expiry, _)| *expiry);
+    answers::json(&Running { models: Some(models.into_iter().map(|(_, model)| model).collect()) })
 }
 
 fn expiry(model: &RawValue) -> Option<times::Moment> {

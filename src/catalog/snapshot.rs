@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::holding::{Answer, BadAnswer, Holding, Stamp};
 use super::shows::Shows;
 use super::times;
-use crate::values::NodeName;
+use crate::values::{NodeName, sort_by};
 
 pub use energy::{KeptLedger, Seconds};
 pub use file::{load, save};
@@ -203,7 +203,7 @@ fn same_entries(a: &RawJson, b: &RawJson) -> bool {
     let sorted = |body: &RawJson| -> Option<Vec<String>> {
         let mut entries: Vec<String> =
             serde_json::from_str::<Entries<'_>>(body.0.get()).ok()?.models.into_iter().map(ToString::to_string).collect();
-        entries.sort_unstable();
+        sort_by(&mut entries, Ord::cmp);
         Some(entries)
     };
     sorted(a).is_some_and(|a| Some(a) == sorted(b))

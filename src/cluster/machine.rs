@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use super::message::Interface;
-use crate::values::Mac;
+use crate::values::{Mac, sort_by_key};
 
 /// The operating system and the processor, such as `linux x86_64`.
 pub(super) fn os() -> String {
@@ -31,7 +31,7 @@ pub(super) fn interfaces() -> Vec<Interface> {
         })
         .collect();
     // IPv4 first: magic packets go by it.
-    interfaces.sort_by_key(|interface| interface.address.is_some_and(|address| address.is_ipv6()));
+    sort_by_key(&mut interfaces, |interface| interface.address.is_some_and(|address| address.is_ipv6()));
     interfaces
 }
 

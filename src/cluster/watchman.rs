@@ -11,6 +11,7 @@ use super::message::Status;
 use super::registry::{Registry, Worker};
 use crate::fleet::{Fleet, Node};
 use crate::upstream::{self, Call};
+use crate::values::boxed;
 
 /// So often a worker is asked before it is taken for gone.
 const PROBES: u32 = 3;
@@ -103,7 +104,7 @@ impl Watchman {
                 Judgement::Gone => self.drop_worker(id, now, "it said nothing any more"),
                 Judgement::Ask => {
                     let (id, node) = (id.clone(), node.clone());
-                    asked.spawn(async move { (id, answers(&node).await) });
+                    asked.spawn(boxed(async move { (id, answers(&node).await) }));
                 }
             }
         }

@@ -22,6 +22,7 @@ use crate::config::WorkerConfig;
 use crate::fleet::power::Power;
 use crate::fleet::{Fleet, Node};
 use crate::upstream::{self, Call, Trouble};
+use crate::values::boxed;
 
 /// What controllers get to hear the farewell; then it ends all the same.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -81,7 +82,7 @@ impl Worker {
         tale.until_listed(&mut end).await;
         for (place, controller) in tale.config.controllers.iter().enumerate() {
             let link = Link::new(place, controller.clone(), tale.clone(), announcer.clone());
-            links.spawn(link.run(end.clone()));
+            links.spawn(boxed(link.run(end.clone())));
         }
         let _ = end.wait_for(|asked| *asked).await;
         let all = async { while links.join_next().await.is_some() {} };

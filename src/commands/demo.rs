@@ -15,6 +15,7 @@ use crate::config::{self, Config, Env, Listen, ServeArgs};
 use crate::server::{Door, Threads};
 use crate::simulator::{Ollama, PcEvent, PcSettings, Settings, SimulatedPc};
 use crate::telemetry;
+use crate::values::boxed;
 
 /// Short, so that a newcomer sees the PC fall asleep while looking.
 const SLEEPS_AFTER: Duration = Duration::from_secs(20);
@@ -30,7 +31,7 @@ pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
         let pc = switch_on().await?;
         let config = config_for(&pc)?;
         introduce(&pc, listeners.first().and_then(|listener| listener.local_addr().ok()));
-        let story = tokio::spawn(tell(pc.events()));
+        let story = tokio::spawn(boxed(tell(pc.events())));
         let served = app::serve(config, listeners, ended_by_signal(), cores).await;
         story.abort();
         served

@@ -7,6 +7,7 @@ use crate::app::{self, Failure};
 use crate::config::{self, Config, Env, Faults, ServeArgs};
 use crate::server::Threads;
 use crate::telemetry;
+use crate::values::boxed;
 
 pub(super) fn run(args: &ServeArgs, env: &Env) -> Result<(), Failure> {
     until_ended(config::load(args, env, &working_dir()), Threads::start)
@@ -28,7 +29,7 @@ const CUT_BY_HAND: i32 = 130;
 /// Turns true on SIGTERM or Ctrl-C. Whoever presses Ctrl-C a second time does not wait for running answers.
 pub(super) fn ended_by_signal() -> watch::Receiver<bool> {
     let (end, ended) = watch::channel(false);
-    tokio::spawn(async move {
+    tokio::spawn(boxed(async move {
         signal().await;
         tracing::info!("asked to end: no new requests, running answers get 30 s; Ctrl-C ends at once");
         let _ = end.send(true);
@@ -41,7 +42,7 @@ pub(super) fn ended_by_signal() -> watch::Receiver<bool> {
                 std::process::exit(CUT_BY_HAND);
             }
         }
-    });
+    }));
     ended
 }
 

@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::config::layers::shown_url;
+use crate::values::sort_by_key;
 
 /// A JSON text being read, with what was found wrong or worth a note.
 pub(super) struct Document<'a> {
@@ -51,7 +52,7 @@ impl<'a> Document<'a> {
 
     /// What was found: faults in the order of the text, and notes.
     pub(super) fn findings(mut self) -> (Vec<String>, Vec<String>) {
-        self.faults.sort_by_key(|(offset, _)| *offset);
+        sort_by_key(&mut self.faults, |(offset, _)| *offset);
         (self.faults.into_iter().map(|(_, fault)| fault).collect(), self.notes)
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::config::role::Role;
 use crate::config::settings::{self, Setting};
 use crate::config::{Env, Origin, ServeArgs};
+use crate::values::sort_by_key;
 
 /// The layers above the node file, and what was found out while reading them.
 pub(super) struct Layers<'a> {
@@ -152,7 +153,7 @@ impl<'a> Layers<'a> {
     pub(super) fn sorted_origins(&mut self) -> Vec<Origin> {
         let mut origins = std::mem::take(&mut self.origins);
         let place = |origin: &Origin| settings::all().position(|setting| setting.flag == origin.setting).unwrap_or(usize::MAX);
-        origins.sort_by_key(place);
+        sort_by_key(&mut origins, place);
         origins
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::elsewhere;
 use crate::telemetry::metrics::{Kind, Page};
+use crate::values::sort_by;
 
 /// Kernels count processor time in these parts of a second, whatever their own clock is.
 const TICKS: f64 = 100.0;
@@ -84,7 +85,7 @@ fn amd_and_intel(drm: &Path) -> Vec<Gpu> {
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
+    sort_by(&mut names, Ord::cmp);
     names
 }
 

@@ -16,7 +16,7 @@ use super::traffic::Traffic;
 use super::{Fleet, KnownMac, MacSource, Node, Roster, View};
 use crate::catalog::{Holding, NodeSnapshot, Snapshot, Stamp};
 use crate::config::NodeConfig;
-use crate::values::NodeName;
+use crate::values::{NodeName, boxed};
 
 #[cfg(test)]
 mod tests;
@@ -175,7 +175,7 @@ impl Fleet {
         self.common.holders.renew(&self.nodes(), &roster);
         *self.roster.write().unwrap_or_else(PoisonError::into_inner) = roster;
         for keeper in keepers {
-            tasks.spawn(keeper.run());
+            tasks.spawn(boxed(keeper.run()));
         }
         self.common.changed.notify_one();
         changes

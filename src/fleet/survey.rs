@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::neighbours;
 use super::wake::{interfaces, packet, url};
 use crate::config::{NodeConfig, WakeConfig};
-use crate::values::Mac;
+use crate::values::{Mac, sort_by};
 
 /// One IPv4 network that this machine is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub async fn trial(node: Option<Ipv4Addr>, wake: &WakeConfig) -> Trial {
     const LOOK_AGAIN: Duration = Duration::from_millis(50);
     let targets = packet::targets(&interfaces::usable(), node, wake);
     let mut expected: Vec<String> = targets.iter().filter_map(|target| leaves_by(*target)).collect();
-    expected.sort();
+    sort_by(&mut expected, Ord::cmp);
     expected.dedup();
     let before = sent_packets();
     let sent = match Mac::new(NOBODY) {

@@ -9,7 +9,7 @@ use super::account::Account;
 use super::power::{Means, Power};
 use crate::catalog::Holding;
 use crate::config::NodeConfig;
-use crate::values::Mac;
+use crate::values::{Mac, sort_by};
 
 /// What is known of a node at one moment.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl View {
     /// How long a wake usually takes: the median of the last ones.
     pub fn usual_wake(&self) -> Option<Duration> {
         let mut seconds = self.wake_history.clone();
-        seconds.sort_by(f64::total_cmp);
+        sort_by(&mut seconds, f64::total_cmp);
         seconds.get(seconds.len() / 2).map(|median| Duration::from_secs_f64(median.clamp(0.0, 3600.0)))
     }
 

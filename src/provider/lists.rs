@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::{Call, Provider, Providers};
 use crate::config::ProviderKind;
 use crate::translate::{self, Listed};
-use crate::values::{Fault, Kind};
+use crate::values::{Fault, Kind, boxed};
 
 /// After a failed reading the next one waits for this long, and for longer each time.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ impl Providers {
     pub async fn keep_lists(self, ttl: Duration) -> anyhow::Result<()> {
         let mut keeping = tokio::task::JoinSet::new();
         for provider in self.0.iter().filter(|provider| provider.0.config.kind != ProviderKind::Azure) {
-            keeping.spawn(keep(provider.clone(), ttl));
+            keeping.spawn(boxed(keep(provider.clone(), ttl)));
         }
         while let Some(ended) = keeping.join_next().await {
             ended?;

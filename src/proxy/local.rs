@@ -18,7 +18,7 @@ use crate::fleet::Node;
 use crate::http::{Body, body, headers, reply};
 use crate::translate;
 use crate::upstream::{self, Call};
-use crate::values::{Fault, Kind, Retry};
+use crate::values::{Fault, Kind, Retry, boxed};
 
 /// A node in use that has not told its running models by then is left out.
 const PS: Duration = Duration::from_secs(2);
@@ -119,7 +119,7 @@ impl Proxy {
     async fn running(&self) -> Response<Body> {
         let mut asking = JoinSet::new();
         for node in self.0.fleet.nodes().iter().filter(|node| node.is_ollama() && node.may_be_asked()) {
-            asking.spawn(running_on(node.clone(), self.0.settings.timeouts.connect));
+            asking.spawn(boxed(running_on(node.clone(), self.0.settings.timeouts.connect)));
         }
         let answers: Vec<Bytes> = asking.join_all().await.into_iter().flatten().collect();
         reply::whole(StatusCode::OK, reply::JSON, catalog::ps_merged(&answers))

@@ -15,6 +15,8 @@ use super::reply::Refusal;
 use super::request::KeepAlive;
 use super::settings::{Settings, SimulatedModel};
 
+use crate::values::sort_by_key;
+
 /// The memory of one simulated server.
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -140,7 +142,7 @@ impl Engine {
         let remaining = |r: &Runner| r.keep_alive.map(|keep| (r.idle_since.unwrap_or(now) + keep).duration_since(now));
         let mut loaded: Vec<Loaded> =
             runners.iter().map(|r| Loaded { model: r.model.clone(), context: r.context, remaining: remaining(r) }).collect();
-        loaded.sort_by_key(|l| std::cmp::Reverse(l.remaining.unwrap_or(Duration::MAX)));
+        sort_by_key(&mut loaded, |l| std::cmp::Reverse(l.remaining.unwrap_or(Duration::MAX)));
         loaded
     }
 

@@ -11,6 +11,8 @@ use super::reply::{self, Refusal};
 use super::request::Call;
 use super::settings::SimulatedModel;
 
+use crate::values::sort_by;
+
 impl Ollama {
     pub(super) fn version(&self) -> Response<Body> {
         reply::json(StatusCode::OK, &json!({"version": self.settings().version}))
@@ -135,6 +137,6 @@ fn model_info(model: &SimulatedModel, verbose: bool, basename: Option<&str>) -> 
         ("tokenizer.ggml.tokens".to_owned(), tokens),
     ];
     facts.extend(basename.map(|name| ("general.basename".to_owned(), json!(name))));
-    facts.sort_by(|(a, _), (b, _)| a.cmp(b));
+    sort_by(&mut facts, |(a, _), (b, _)| a.cmp(b));
     facts.into_iter().collect::<Map<String, Value>>().into()
 }

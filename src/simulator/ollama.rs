@@ -24,6 +24,8 @@ use super::routes::Route;
 use super::settings::Settings;
 use super::shelf::Shelf;
 
+use crate::values::boxed;
+
 /// A simulated Ollama server. Cheap to clone; all clones are the same server, whatever listener they serve.
 #[derive(Clone, Debug)]
 pub struct Ollama(Arc<Parts>);
@@ -60,7 +62,7 @@ impl Ollama {
         loop {
             tokio::select! {
                 accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                    open.spawn(connection::serve(self.clone(), stream, awake.clone()));
+                    open.spawn(boxed(connection::serve(self.clone(), stream, awake.clone())));
                 },
                 Some(_) = open.join_next() => {}
             }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::connection;
 use super::ollama::Ollama;
 use super::queue::Doorstep;
-use crate::values::Mac;
+use crate::values::{Mac, boxed};
 
 /// What the simulated PC is like besides its Ollama.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl SimulatedPc {
             open: JoinSet::new(),
         };
         let mut running = JoinSet::new();
-        running.spawn(life.live());
+        running.spawn(boxed(life.live()));
         Ok(Self { ollama, mac, address, card: card_address, events, awake, sleep_now, _running: running })
     }
 
@@ -171,7 +171,7 @@ impl Life {
             tokio::select! {
                 stream = self.door.accept() => if let Ok(stream) = stream {
                     let connection = connection::serve(self.ollama.clone(), stream, self.power.subscribe());
-                    self.open.spawn(connection);
+                    self.open.spawn(boxed(connection));
                 },
                 Some(_) = self.open.join_next() => {}
                 () = self.sleep_now.notified() => return,

@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::names;
 use super::settings::SimulatedModel;
 
+use crate::values::sort_by;
+
 #[derive(Debug, Default)]
 struct Disk {
     models: Vec<SimulatedModel>,
@@ -25,7 +27,7 @@ impl Shelf {
     /// All models, the newest first and then by name.
     pub(super) fn models(&self) -> Vec<SimulatedModel> {
         let mut models = self.lock().models.clone();
-        models.sort_by(|a, b| b.modified.timestamp().cmp(&a.modified.timestamp()).then_with(|| a.name.cmp(&b.name)));
+        sort_by(&mut models, |a, b| b.modified.timestamp().cmp(&a.modified.timestamp()).then_with(|| a.name.cmp(&b.name)));
         models
     }
 

@@ -2,13 +2,14 @@
 
 use base64::Engine;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::client::{Now, push_json};
 use super::fields::{Fields, bad};
 use super::images::BASE64;
 use super::trouble::broken;
-use crate::values::Fault;
+use crate::values::{Fault, sort_by_key};
 
 /// The routes on which clients ask for embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +124,11 @@ impl EmbedRequest {
     /// # Errors
     /// It cannot be understood.
     pub fn from_openai(&self, body: &[u8], now: Now) -> Result<Vec<u8>, Fault> {
-        let answer: FromOpenAi = serde_json::from_slice(body).map_err(|_| broken("it holds no embeddings that we know"))?;
+        let answer: FromOpenAi<'_> = serde_json::from_slice(body).map_err(|_| broken("it holds no embeddings that we know"))?;
         let mut data = answer.data;
-        data.sort_by_key(|one| one.index);
-        let numbers: Option<Vec<Vec<f32>>> = data.into_iter().map(|one| one.embedding.numbers()).collect();
-        let numbers = numbers.ok_or_else(|| broken("its embeddings are no valid base64"))?;
+        sort_by_key(&mut data, |one| one.index);
+        let numbers: Option<Vec<Vec<f32>>> = data.iter().map(FromItem::numbers).collect();
+        let numbers = numbers.ok_or_else(|| broken("its embeddings are neither numbers nor valid base64"))?;
         let tokens = answer.usage.and_then(|usage| usage.get("prompt_tokens").and_then(Value::as_u64));
         Ok(self.write(&numbers, tokens, now))
     }
@@ -174,37 +175,38 @@ fn encoded(numbers: &[f32]) -> String {
 }
 
 #[derive(Deserialize)]
-struct FromOpenAi {
-    data: Vec<FromItem>,
+struct FromOpenAi<'a> {
+    #[serde(borrow)]
+    data: Vec<FromItem<'a>>,
     usage: Option<Value>,
 }
 
 #[derive(Deserialize)]
-struct FromItem {
+struct FromItem<'a> {
     #[serde(default)]
     index: u64,
-    embedding: Vector,
+    #[serde(borrow)]
+    embedding: &'a RawValue,
 }
 
-/// Servers that do not know base64 send floats all the same.
-#[derive(Deserialize, Serialize)]
+impl FromItem<'_> {
+    /// Servers that do not know base64 send floats all the same.
+    fn numbers(&self) -> Option<Vec<f32>> {
+        let json = self.embedding.get().as_bytes();
+        if let Ok(numbers) = serde_json::from_slice(json) {
+            return Some(numbers);
+        }
+        let bytes = BASE64.decode(serde_json::from_slice::<String>(json).ok()?).ok()?;
+        let numbers = bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+        (bytes.len() % 4 == 0).then(|| numbers.collect())
+    }
+}
+
+#[derive(Serialize)]
 #[serde(untagged)]
 enum Vector {
     Base64(String),
     Floats(Vec<f32>),
-}
-
-impl Vector {
-    fn numbers(self) -> Option<Vec<f32>> {
-        match self {
-            Self::Floats(numbers) => Some(numbers),
-            Self::Base64(text) => {
-                let bytes = BASE64.decode(text).ok()?;
-                let numbers = bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
-                (bytes.len() % 4 == 0).then(|| numbers.collect())
-            }
-        }
-    }
 }
 
 #[derive(Deserialize)]

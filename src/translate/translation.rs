@@ -12,7 +12,7 @@ use super::target::Target;
 use super::thoughts::Thoughts;
 use super::trouble::broken;
 use super::{EVENT_LIMIT, Form, TooLong, anthropic, in_band_error, native, openai};
-use crate::values::Fault;
+use crate::values::{Fault, sort_by};
 
 /// The API of whoever answers. Not the same as a `Dialect`, which is that of a client and of its errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub fn ask(talk: &Talk, tongue: Tongue, target: &Target) -> Result<(Vec<u8>, Vec
         Tongue::OpenAi => openai::ask::chat(talk, target),
         Tongue::Anthropic => anthropic::ask::messages(talk, target),
     };
-    dropped.sort_unstable();
+    sort_by(&mut dropped, Ord::cmp);
     dropped.dedup();
     Ok((body.to_string().into_bytes(), dropped))
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Socket, Trouble};
 use crate::http::outward;
+use crate::values::boxed;
 
 /// Slower name resolution than this uses the last good address instead: a sleeping host answers no mDNS.
 const RESOLVE: Duration = Duration::from_millis(300);
@@ -105,7 +106,7 @@ pub async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<Link, 
     // Dropping the set ends the connects that lost the race.
     let mut race = JoinSet::new();
     for address in addresses {
-        race.spawn(connect_one(*address, limit));
+        race.spawn(boxed(connect_one(*address, limit)));
     }
     while let Some(ended) = race.join_next().await {
         match ended {

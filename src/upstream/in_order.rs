@@ -8,6 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{Link, Trouble, connect, resolve};
 
+use crate::values::boxed;
+
 /// By then all hosts of a node are being tried: before a slow connect begins a wake, at 300 ms.
 const ALL_TRIED: Duration = Duration::from_millis(240);
 
@@ -42,7 +44,7 @@ pub async fn connect_in_order(ways: Vec<Way>, limit: Duration) -> Result<(usize,
     loop {
         if let Some((place, way)) = ways.next() {
             let left = limit.saturating_sub(began.elapsed());
-            race.spawn(async move { (place, one(&way, left).await) });
+            race.spawn(boxed(async move { (place, one(&way, left).await) }));
         }
         tokio::select! {
             ended = race.join_next() => match ended {

@@ -2,6 +2,7 @@
 
 use super::report::Line;
 use crate::config::{Fallback, ModelRange, NodeConfig};
+use crate::values::sort_by;
 
 /// Sizes in billions of parameters between two ranges, the ends left out; without an upper end, all above.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,7 +36,7 @@ pub(super) fn lines(nodes: &[NodeConfig], fallback: Fallback) -> Vec<Line> {
 /// What lies between the ranges, below the first and above the last. Both ends of a range belong to it.
 fn gaps<'a>(ranges: impl Iterator<Item = &'a ModelRange>) -> Vec<Gap> {
     let mut ranges: Vec<&ModelRange> = ranges.collect();
-    ranges.sort_by(|a, b| a.min_params_b.total_cmp(&b.min_params_b));
+    sort_by(&mut ranges, |a, b| a.min_params_b.total_cmp(&b.min_params_b));
     let mut gaps = Vec::new();
     let mut covered = 0.0;
     for range in ranges {

@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{House, facts};
 use crate::http::{Body, reply};
-use crate::values::{Dialect, Fault, Kind, Retry};
+use crate::values::{Dialect, Fault, Kind, Retry, boxed};
 use stream::EventStream;
 use teller::Teller;
 
@@ -109,7 +109,7 @@ impl Hub {
         if !desk.telling {
             desk.telling = true;
             // It begins with what is known before the snapshot is made, so that no change falls between the two.
-            tokio::spawn(Teller::new(self.clone()).run());
+            tokio::spawn(boxed(Teller::new(self.clone()).run()));
         }
         let mut first = VecDeque::from([Bytes::from_static(b"retry: 2000\n\n")]);
         match last_seen.and_then(|id| desk.missed(id)) {

@@ -28,6 +28,7 @@ use super::{Common, Rules, wake};
 use crate::catalog::Shows;
 use crate::config::NodeConfig;
 use crate::upstream::{Reply, Trouble};
+use crate::values::boxed;
 use calls::Caller;
 pub use first_model::FirstModel;
 pub(super) use first_model::Wish;
@@ -178,8 +179,8 @@ impl Keeper {
 
     /// Begins work that takes time; it comes back with the moment it began.
     fn begin_job(&mut self, job: impl Future<Output = Done> + Send + 'static) {
-        let began = Instant::now();
-        self.jobs.spawn(async move { (began, job.await) });
+        let (began, job) = (Instant::now(), boxed(job));
+        self.jobs.spawn(boxed(async move { (began, job.await) }));
     }
 
     fn ended(&mut self, ended: Result<(Instant, Done), JoinError>) {

@@ -81,7 +81,7 @@ impl Journal {
         }
         let (mut seen, mut unreadable) = (HashSet::new(), 0_usize);
         for line in lines {
-            match serde_json::from_slice::<Entry>(line) {
+            match Entry::read(line) {
                 Ok(mut entry) if seen.insert(entry.seq) => {
                     entry.at = entry.at.min(now);
                     pages.last = pages.last.max(entry.seq);

@@ -15,6 +15,8 @@ use tokio::sync::watch;
 
 use live::Live;
 
+use crate::values::sort_by_key;
+
 pub use entry::{
     Cause, Entry, Event, MODEL, Refused, Request, Sleep, Start, Turn, Unused, Wake, Word, clipped, rounded, seconds, unix,
 };
@@ -133,7 +135,7 @@ impl Journal {
         let pages = self.pages();
         let mut entries: Vec<_> = pages.all().filter(|entry| entry.seq > seq).cloned().collect();
         drop(pages);
-        entries.sort_by_key(|entry| entry.seq);
+        sort_by_key(&mut entries, |entry| entry.seq);
         entries
     }
 
@@ -143,7 +145,7 @@ impl Journal {
         let mut entries: Vec<_> = pages.all().filter(|entry| entry.revision > revision).cloned().collect();
         let now = pages.revision;
         drop(pages);
-        entries.sort_by_key(|entry| entry.revision);
+        sort_by_key(&mut entries, |entry| entry.revision);
         (entries, now)
     }
 

@@ -55,6 +55,29 @@ fn requests_do_not_push_out_what_happened_to_machines() {
 }
 
 #[test]
+fn every_kind_of_entry_comes_back_from_the_file_as_it_was() {
+    let journal = Journal::default();
+    let wake = Wake { cause: Cause::own("interval"), packets: 3, seconds: Some(1.5), ..Wake::default() };
+    for event in [
+        Event::Wake(Box::new(wake)),
+        turn("asleep"),
+        Event::Sleep(Sleep { from: 1.0, until: 2.0, evidence: "announced".into() }),
+        request("m"),
+        Event::Refused(Refused { client: "10.0.0.7".into(), reason: "wake_budget".into() }),
+        Event::Start(Start { version: "1".into(), down_since: Some(3.0) }),
+        Event::Unused(Unused { seconds: 4.0, why: Some("a game".into()) }),
+    ] {
+        journal.note(Some("node1"), event);
+    }
+    let (again, unreadable) = Journal::restored(&journal.text(), true, SystemTime::now()).unwrap();
+    assert_eq!((shown(&again), unreadable), (shown(&journal), 0));
+    assert_eq!(shown(&again).len(), 7);
+    for other in [r#"{"seq":1,"at":1.0,"kind":"dream"}"#, r#"{"seq":1,"at":1.0}"#, r#"{"at":1.0,"kind":"start"}"#, "[]"] {
+        assert!(Entry::read(other.as_bytes()).is_err(), "{other}");
+    }
+}
+
+#[test]
 fn what_is_written_is_read_again_and_counting_goes_on() {
     let journal = Journal::default();
     journal.note(None, Event::Start(Start { version: "1".into(), down_since: None }));

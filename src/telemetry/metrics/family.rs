@@ -10,14 +10,15 @@ use super::page::{Page, Printed};
 ///
 /// Its memory grows with each new combination of values, and shrinks only when a value is forgotten: only values of a bounded set may be given,
 /// never text of a client (see [`super::Vocabulary`]).
-pub struct Family<I: Instrument, const N: usize>(Arc<Inner<I, N>>);
+pub struct Family<I: Instrument, const N: usize>(Arc<Inner<I>>);
 
-struct Inner<I: Instrument, const N: usize> {
+/// Without the number of labels, so that its code is there once for each kind of instrument.
+struct Inner<I: Instrument> {
     name: &'static str,
     help: &'static str,
-    labels: [&'static str; N],
+    labels: Vec<&'static str>,
     make: I::Make,
-    series: Mutex<BTreeMap<[String; N], I>>,
+    series: Mutex<BTreeMap<Vec<String>, I>>,
 }
 
 impl<I: Instrument, const N: usize> Clone for Family<I, N> {
@@ -28,29 +29,44 @@ impl<I: Instrument, const N: usize> Clone for Family<I, N> {
 
 impl<I: Instrument, const N: usize> Family<I, N> {
     pub(super) fn new(name: &'static str, help: &'static str, labels: [&'static str; N], make: I::Make) -> Self {
-        Self(Arc::new(Inner { name, help, labels, make, series: Mutex::default() }))
+        Self(Arc::new(Inner { name, help, labels: labels.to_vec(), make, series: Mutex::default() }))
     }
 
     /// The series of these values, in the order of the labels; made with zero if it is new. Takes a short lock: keep the
     /// handle where it is needed often.
     pub fn with(&self, values: [&str; N]) -> I {
-        let mut series = self.0.series.lock().unwrap_or_else(PoisonError::into_inner);
-        series.entry(values.map(str::to_owned)).or_insert_with(|| I::make(self.0.make)).clone()
+        self.0.with(&values)
     }
 }
 
-impl<I: Instrument, const N: usize> Printed for Family<I, N> {
+impl<I: Instrument> Inner<I> {
+    fn with(&self, values: &[&str]) -> I {
+        let values = values.iter().map(ToString::to_string).collect();
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        series.entry(values).or_insert_with(|| I::make(self.make)).clone()
+    }
+
     fn print(&self, page: &mut Page) {
-        let series = self.0.series.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lines = page.family(self.0.name, self.0.help, I::KIND);
+        let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = page.family(self.name, self.help, I::KIND);
         for (values, instrument) in series.iter() {
-            let labels: Vec<(&str, &str)> = self.0.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
+            let labels: Vec<(&str, &str)> = self.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
             instrument.print(&labels, &mut lines);
         }
     }
 
     fn forget(&self, label: &str, value: &str) {
-        let Some(at) = self.0.labels.iter().position(|known| *known == label) else { return };
-        self.0.series.lock().unwrap_or_else(PoisonError::into_inner).retain(|values, _| values[at] != value);
+        let Some(at) = self.labels.iter().position(|known| *known == label) else { return };
+        self.series.lock().unwrap_or_else(PoisonError::into_inner).retain(|values, _| values[at] != value);
+    }
+}
+
+impl<I: Instrument, const N: usize> Printed for Family<I, N> {
+    fn print(&self, page: &mut Page) {
+        self.0.print(page);
+    }
+
+    fn forget(&self, label: &str, value: &str) {
+        self.0.forget(label, value);
     }
 }

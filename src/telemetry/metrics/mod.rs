@@ -14,6 +14,8 @@ mod vocabulary;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::values::sort_by_key;
+
 pub use family::Family;
 pub use format::Format;
 pub use instruments::{Counter, Gauge, Histogram, Instrument};
@@ -96,7 +98,7 @@ impl Registry {
     /// Writes all families onto the page, in the order of their names.
     pub fn print(&self, page: &mut Page) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.sort_by_key(|registered| registered.name);
+        sort_by_key(&mut all, |registered| registered.name);
         for registered in all.iter() {
             registered.family.print(page);
         }

@@ -5,6 +5,7 @@ use serde_json::{Map, Number, Value, json};
 use super::schema::closed;
 use crate::translate::talk::{Effort, Format, Image, Message, Part, Role, Talk, Think, ToolChoice};
 use crate::translate::target::Target;
+use crate::values::sort_by_key;
 
 /// The longest answer, which must be said, of a model whose own limit is not known.
 const LONGEST_ANSWER: u64 = 8192;
@@ -83,7 +84,7 @@ fn turns(talk: &Talk, thinks: bool) -> Value {
         }
     }
     for (_, blocks) in &mut turns {
-        blocks.sort_by_key(|block| block["type"] != "tool_result");
+        sort_by_key(blocks, |block| block["type"] != "tool_result");
     }
     turns.into_iter().map(|(role, content)| json!({ "role": role, "content": content })).collect()
 }
