@@ -385,7 +385,7 @@ fn times_and_the_order_of_lists_are_no_new_knowledge() {
 /// The most memory that this process ever had, in KiB.
 #[cfg(target_os = "linux")]
 fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim_end_matches("kB").trim().parse().unwrap()
 }
