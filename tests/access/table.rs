@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Where the tests are that it names.
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 14] = [
     "tests/access",
     "tests/browser",
     "tests/providers",
@@ -14,6 +14,7 @@ const FOLDERS: [&str; 13] = [
     "tests/cluster",
     "tests/worker",
     "tests/reload",
+    "src/catalog/snapshot",
     "src/server",
     "src/proxy",
     "src/front",

@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ollama_proxy::simulator::Settings;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::chat::{CHAT, quick, slow};
 use crate::rig::{Node, PATIENCE, Proxy, Scratch, connect, pause, say};
@@ -181,7 +182,9 @@ fn a_stream_of_events_ends_with_the_key_or_the_session_that_opened_it() {
     house.reads(&[BOB], true);
     alices.iter_mut().for_each(Events::end);
     assert_eq!(house.ask("POST", "/api/chat", &by_key, CHAT).status, 200);
-    bobs.iter_mut().for_each(|bob| bob.until("event: journal"));
+    for bob in &mut bobs {
+        bob.until("event: journal");
+    }
 
     assert_eq!(house.ask("POST", "/logout", &of_bob, "").status, 303);
     let [mut with_key, mut with_cookie] = bobs;
