@@ -44,7 +44,9 @@ fn assert_prompt(lab: &Lab) {
             return;
         }
     }
-    took.values_mut().for_each(|took| took.sort());
+    for took in took.values_mut() {
+        took.sort();
+    }
     panic!("not within {PROMPT:?} in {MORE_ROUNDS} rounds: {took:#?}");
 }
 
