@@ -1,6 +1,7 @@
 //! A scripted node: a TCP server whose every byte and every moment the test decides.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,12 +44,12 @@ pub struct Lists(Option<Vec<String>>);
 impl Node {
     /// Leaves every request to the test.
     pub fn start() -> Self {
-        Self::serving(([127, 0, 0, 1], 0).into(), Lists(None))
+        Self::serving(own_address(), Lists(None))
     }
 
     /// Answers lists, version and shows by itself; everything else is the test's.
     pub fn with_models(models: &[&str]) -> Self {
-        Self::at(([127, 0, 0, 1], 0).into(), models)
+        Self::at(own_address(), models)
     }
 
     /// The same at a given address, where a node listened before.
@@ -131,6 +132,19 @@ impl Node {
         self.stop_accepting().await;
         self.listener = None;
     }
+}
+
+/// An address of loopback for this node alone, with any port: else a port that a test closes becomes another test's node, which
+/// then gets its requests.
+fn own_address() -> SocketAddr {
+    static COUNT: AtomicU16 = AtomicU16::new(1);
+    // Elsewhere loopback has one address.
+    if !cfg!(target_os = "linux") {
+        return ([127, 0, 0, 1], 0).into();
+    }
+    let [high, low] = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let of_this_program = u8::try_from(std::process::id() % 200).unwrap_or_default() + 20;
+    ([127, of_this_program, high, low], 0).into()
 }
 
 /// Connections that the kernel keeps for a listener that does not accept them.

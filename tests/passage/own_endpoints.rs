@@ -113,7 +113,7 @@ async fn nodes_are_listed_with_their_power() {
         (&json["scheduling_strategy"], &node["name"], &node["weight"]),
         (&"round_robin".into(), &"node1".into(), &1.0.into())
     );
-    assert_eq!(node["hosts"], serde_json::json!(["127.0.0.1"]));
+    assert!(node["hosts"][0].as_str().is_some_and(|host| host.starts_with("127.")) && node["hosts"][1].is_null(), "{node}");
     let power = &node["power"];
     assert_eq!((&power["state"], &power["always_on"], &power["wakeable"]), (&"unknown".into(), &true.into(), &false.into()));
 }

@@ -18,11 +18,11 @@ const FORM: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
 
 /// Beside the Ollama of the settings a speech server that tells no list.
 fn with_speech_at(speech: &Node) -> impl FnOnce(&mut Config) + use<> {
-    let port = speech.address.port();
+    let speaks = speech.address;
     move |config| {
         let mut other = config.nodes[0].clone();
         other.name = NodeName::new("speech");
-        other.hosts = vec![HostPort { host: "127.0.0.1".to_owned(), port }];
+        other.hosts = vec![HostPort { host: speaks.ip().to_string(), port: speaks.port() }];
         other.kind = NodeKind::OpenAi;
         other.models = vec![WHISPER.to_owned()];
         config.nodes.push(other);

@@ -314,7 +314,7 @@ async fn each_attempt_is_put_in_its_nodes_own_words() {
     let proxy = Proxy::changed(&Arc::new(Scratch::new()), &ollama, &flags, |config| {
         let mut other = config.nodes[0].clone();
         other.name = ollama_proxy::values::NodeName::new("studio");
-        other.hosts = vec![ollama_proxy::config::HostPort { host: "127.0.0.1".to_owned(), port: studio.address.port() }];
+        other.hosts = vec![ollama_proxy::config::HostPort { host: studio.address.ip().to_string(), port: studio.address.port() }];
         other.kind = NodeKind::OpenAi;
         other.weight = 9.0;
         config.nodes.insert(0, other);
