@@ -39,14 +39,9 @@ async fn streams_that_run_are_let_finish_and_the_program_ends_well() {
     assert_eq!(proxy.exit_code(), Some(0));
 }
 
-#[tokio::test]
-async fn a_request_that_waits_for_a_node_is_told_with_503() {
-    let (mut node, scratch) = (Node::start(), Scratch::new());
-    let mut proxy = before(&node, &scratch);
-    node.close().await;
-    let mut client = Wire::connect(proxy.address).await;
-    client.say(request("POST /v1/chat/completions", &[], CHAT)).await;
-    while !crate::client::get(proxy.address, "/nodes").await.text().contains("\"held\":1") {
+/// Asks the proxy to end once its nodes say `waits`, and reads what it tells the client.
+async fn ends_with_503(proxy: &mut Proxy, client: &mut Wire, waits: &str) {
+    while !crate::client::get(proxy.address, "/nodes").await.text().contains(waits) {
         tokio::task::yield_now().await;
     }
     proxy.terminate();
@@ -55,6 +50,16 @@ async fn a_request_that_waits_for_a_node_is_told_with_503() {
     assert!(answer.error().contains("shutting down"), "{}", answer.error());
     assert!(answer.head.get("retry-after").is_some());
     assert_eq!(proxy.exit_code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_node_is_told_with_503() {
+    let (mut node, scratch) = (Node::start(), Scratch::new());
+    let mut proxy = before(&node, &scratch);
+    node.close().await;
+    let mut client = Wire::connect(proxy.address).await;
+    client.say(request("POST /v1/chat/completions", &[], CHAT)).await;
+    ends_with_503(&mut proxy, &mut client, "\"held\":1").await;
 }
 
 /// Its wake goes on for minutes; the end does not wait for it.
@@ -66,15 +71,7 @@ async fn a_person_who_waits_for_a_wake_is_told_with_503() {
         Proxy::start(&scratch, &["--ollama-url", &node.url(), "--wake-url", &service.url(), "--health-interval", "0"]);
     let mut client = Wire::connect(proxy.address).await;
     client.say(request("POST /nodes/node1/wake?wait=1", &[], "")).await;
-    while !crate::client::get(proxy.address, "/nodes").await.text().contains("\"state\":\"waking\"") {
-        tokio::task::yield_now().await;
-    }
-    proxy.terminate();
-    let answer = client.answer("POST").await;
-    assert_eq!(answer.status(), 503);
-    assert!(answer.error().contains("shutting down"), "{}", answer.error());
-    assert!(answer.head.get("retry-after").is_some());
-    assert_eq!(proxy.exit_code(), Some(0));
+    ends_with_503(&mut proxy, &mut client, "\"state\":\"waking\"").await;
 }
 
 #[tokio::test]
