@@ -2,7 +2,7 @@
 //!
 //! An immutable value, cheap to clone; the node's keeper, its only writer, replaces it whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -152,6 +152,11 @@ impl Holding {
     /// The listed models in the node's order.
     pub fn models(&self) -> &[Model] {
         self.list.as_deref().map_or(&[], |list| &list.models)
+    }
+
+    /// Each listed digest once: a list may name one under thousands of names, and whatever is kept for each takes its own memory.
+    pub fn digests(&self) -> BTreeSet<&str> {
+        self.models().iter().map(|model| model.digest.as_str()).collect()
     }
 
     /// The listed model that Ollama takes this name for.

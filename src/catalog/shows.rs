@@ -126,7 +126,7 @@ impl Shows {
 
     /// Forgets what a node no longer lists; of a node whose list is not known, everything.
     pub fn forget_unlisted(&self, node: &NodeName, holding: &Holding) {
-        let listed: HashSet<&str> = holding.models().iter().map(|model| model.digest.as_str()).collect();
+        let listed = holding.digests();
         let mut shelf = self.shelf();
         let gone = |key: &&Key| key.0 == *node && !listed.contains(key.1.as_str());
         let gone: Vec<Key> = shelf.held.keys().filter(gone).cloned().collect();

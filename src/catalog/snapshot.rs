@@ -4,7 +4,7 @@
 mod energy;
 mod file;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -140,14 +140,12 @@ impl NodeSnapshot {
             let Answer { body, read } = answer?;
             Some(Kept { read_unix: times::unix(read.wall), body: RawJson::new(body)? })
         };
-        // Each digest once: a list may name one under thousands of names, and each copy takes its own memory.
-        let digests: BTreeSet<&String> = holding.models().iter().map(|model| &model.digest).collect();
-        let show = |digest: &String| Some((digest.clone(), RawJson::new(&shows.get(node, digest)?)?));
+        let show = |digest: &str| Some((digest.to_owned(), RawJson::new(&shows.get(node, digest)?)?));
         Self {
             tags: kept(holding.list_answer()),
             version: kept(holding.version_answer()),
             status: kept(holding.status_answer()),
-            shows: digests.into_iter().filter_map(show).collect(),
+            shows: holding.digests().into_iter().filter_map(show).collect(),
             ..self
         }
     }
@@ -158,8 +156,7 @@ impl NodeSnapshot {
         let holding = restored(holding, self.tags.as_ref(), now, Holding::with_list);
         let holding = restored(holding, self.version.as_ref(), now, Holding::with_version);
         let holding = restored(holding, self.status.as_ref(), now, Holding::with_status);
-        let digests: BTreeSet<&String> = holding.models().iter().map(|model| &model.digest).collect();
-        for digest in digests {
+        for digest in holding.digests() {
             if let Some(show) = self.shows.get(digest) {
                 // A show that is no object is fetched anew, as if it had never been kept.
                 shows.put(node, digest, show.bytes()).ok();

@@ -179,7 +179,7 @@ impl Keeper {
 
     /// Begins work that takes time; it comes back with the moment it began.
     fn begin_job(&mut self, job: impl Future<Output = Done> + Send + 'static) {
-        let (began, job) = (Instant::now(), boxed(job));
+        let began = Instant::now();
         self.jobs.spawn(boxed(async move { (began, job.await) }));
     }
 
