@@ -93,6 +93,8 @@ fn a_worker_adds_little_to_a_request_and_keeps_little_in_memory() {
     let (node, scratch) = (Node::with(quick), Scratch::new());
     let Some(logind) = Logind::start(&scratch) else { return };
     let worker = worker(&node, &logind, &scratch, None, &["--log", "info"]);
+    // Whoever answers has begun all its tasks.
+    assert_eq!(crate::rig::get(worker.address, "/health").status, 200);
     let at_rest = (resident(&worker, "VmRSS:"), resident(&worker, "RssAnon:"));
     pairs(node.address, worker.address, PAIRS);
     let before = computed(worker.pid());
